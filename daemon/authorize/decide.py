@@ -1,0 +1,418 @@
+"""May this call proceed, for how long: SPEC section 3 in its order; the first refusal wins, and is a value.
+
+Two halves. ``prepare`` needs the configuration alone: who pays, status, number, rates at every level, carriers.
+``decide`` runs inside the transaction on the standings: calls a second, channels, caps, margin, money, upstream.
+What it grants is what the caller reserves, whole, at every level; both explain a decision without effect.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from daemon.authorize.attempt import CallAttempt
+from daemon.authorize.catalog import AccountKind, AccountTerms, Carrier, Catalog, Status
+from daemon.authorize.decision import Decision, Denied, Granted, Level, Route, Rule
+from daemon.authorize.denial import Denial
+from daemon.authorize.identify import identify, tech_prefix
+from daemon.kernel.e164 import digits
+from daemon.kernel.ids import Direction, Key
+from daemon.kernel.instant import DAY, SECOND, Instant, local_day
+from daemon.kernel.money import format_nano
+from daemon.ledger.account import Standing, available
+from daemon.rating.charge import block_end, charge, first_paid_second
+from daemon.rating.margin import margin_holds
+from daemon.rating.quota import quota
+from daemon.rating.tariff import Tariff
+
+EMERGENCY_SECONDS = 86_400  # seconds; the explicit limit of an emergency call (SPEC section 3)
+NO_FLOOR = -(10**30)  # nano; a floor that every margin reaches, where the operator stated none
+ROUTES_MAX = 16  # carriers in one grant; a channel variable and a RADIUS reply have to hold them
+
+Standings = Callable[[int], Standing]
+Trace = list[Rule]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a grant may be on this road, in seconds; ``slice_seconds`` is None where nothing can be renewed."""
+
+    ring_seconds: int = 120
+    max_grant_seconds: int = 7_200
+    slice_seconds: int | None = None
+    block_seconds_min: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A call that may go ahead as far as the configuration can tell."""
+
+    attempt: CallAttempt
+    called: str
+    chain: tuple[AccountTerms, ...]
+    levels: tuple[Level, ...]
+    routes: tuple[Route, ...]
+    carriers: tuple[Carrier, ...]
+    routed: bool
+    upstream: Denied | None = None
+
+    @property
+    def accounts(self) -> tuple[int, ...]:
+        """The numbers of all accounts and carriers whose standing the decision needs."""
+        return tuple(level.account for level in self.levels) + tuple(route.account for route in self.routes)
+
+
+def emergency(catalog: Catalog, attempt: CallAttempt, now: Instant) -> Granted | None:
+    """Return the grant of an emergency number, from memory alone, or None where the number is no such number."""
+    number = attempt.called.removeprefix("+")
+    prefixes = {""} | {network.tech_prefix for network in catalog.endpoints.networks}
+    found = next((p for p in prefixes if number.startswith(p) and number[len(p) :] in catalog.emergency.numbers), None)
+    if found is None or attempt.direction is not Direction.OUTBOUND:
+        return None
+    whole = number[len(found) :]
+    dial = catalog.emergency.dial.replace("{number}", whole)
+    routes = (Route(1, 0, Key(attempt.tenant, "emergency"), dial, ()),) if dial else ()
+    return Granted(
+        grant_id="", seconds=EMERGENCY_SECONDS, reserved=0, currency="", levels=(), routes=routes, called=whole,
+        renewable=False, is_final=False, valid_until=now + DAY, emergency=True,
+    )  # fmt: skip
+
+
+def prepare(
+    catalog: Catalog, attempt: CallAttempt, now: Instant, limits: Limits, trace: Trace | None = None
+) -> Quote | Denied:
+    """Decide all that standings do not touch. ``now`` starts the grant's validity of ``limits.ring_seconds``."""
+    notes: Trace = trace if trace is not None else []
+    terms = identify(catalog, attempt)
+    if isinstance(terms, Denied):
+        return _refused(notes, "account", terms)
+    notes.append(Rule("account", True, f"{terms.key} pays, {attempt.direction.value}"))
+    refusal = _status(terms)
+    if refusal is not None:
+        return _refused(notes, "status", refusal)
+    notes.append(Rule("status", True, "the account is active"))
+    return _rated(catalog, attempt, terms, now, limits, notes)
+
+
+def _refused(notes: Trace, rule: str, denied: Denied) -> Denied:
+    notes.append(Rule(rule, False, f"{denied.denial.value}: {denied.reason}"))
+    return denied
+
+
+def _status(terms: AccountTerms) -> Denied | None:
+    if terms.status is Status.ACTIVE:
+        return None
+    denial = Denial.ACCOUNT_SUSPENDED if terms.status is Status.SUSPENDED else Denial.ACCOUNT_CLOSED
+    return Denied(denial, f"account {terms.key} is {terms.status.value}", terms.key)
+
+
+def dialled(catalog: Catalog, attempt: CallAttempt) -> str | None:
+    """Return the digits that are rated and routed: less the tech prefix of the endpoint that matched."""
+    number = digits(attempt.called)
+    if number is None:
+        return None
+    # Only a network endpoint has a tech prefix, and it counts only where no earlier kind of endpoint decided.
+    identity = attempt.identity
+    if identity.account or identity.pin:
+        return number
+    if identity.sip_user and (identity.credential is not None or identity.trusted):
+        return number
+    return number.removeprefix(tech_prefix(catalog, attempt)) or None
+
+
+def _rated(
+    catalog: Catalog, attempt: CallAttempt, terms: AccountTerms, now: Instant, limits: Limits, notes: Trace
+) -> Quote | Denied:
+    called = dialled(catalog, attempt)
+    if called is None:
+        reason = "the called number is not 1 to 18 digits"
+        return _refused(notes, "destination", Denied(Denial.DESTINATION_MALFORMED, reason, terms.key))
+    until = now + limits.ring_seconds * SECOND
+    chain = catalog.chain(terms)
+    tariffs = [_tariffs(catalog, account, attempt, called, now, until) for account in chain]
+    refusal = _unpriced(tariffs[0], called, terms.key)
+    if refusal is not None:
+        return _refused(notes, "rate", refusal)
+    notes.append(Rule("rate", True, _priced_by(tariffs[0][0])))
+    upstream = _upstream(chain, tariffs, called)
+    levels = tuple(
+        Level(account.number, account.key, account.currency, found)
+        for account, found in zip(chain, tariffs, strict=True)
+    )
+    routed = attempt.routed and attempt.direction is Direction.OUTBOUND
+    carriers, routes = _candidates(catalog, chain, called, now, until) if routed else ((), ())
+    if routed and not routes:
+        refusal = Denied(Denial.NO_CARRIER, f"no active carrier has a valid rate for {called}", terms.key)
+        return _refused(notes, "carrier", refusal)
+    if routed:
+        notes.append(Rule("carrier", True, f"{len(routes)} carriers have a valid rate", private=True))
+    return Quote(attempt, called, chain, levels, routes, carriers, routed, upstream)
+
+
+def _tariffs(
+    catalog: Catalog, account: AccountTerms, attempt: CallAttempt, called: str, now: Instant, until: Instant
+) -> tuple[Tariff, ...]:
+    """Return the tariffs in force from now to ``until``; a plan that takes over meanwhile brings its own."""
+    keys = dict.fromkeys(account.plan_at(attempt.direction, at) for at in _plan_changes(account, attempt, now, until))
+    found: list[Tariff] = []
+    for key in keys:
+        plan = catalog.plans.get(key) if key is not None else None
+        more = plan.tariffs(called, now, until, attempt.override) if plan is not None else ()
+        if not more and not found:
+            return ()
+        found += [tariff for tariff in more if tariff not in found]
+    return tuple(found)
+
+
+def _plan_changes(account: AccountTerms, attempt: CallAttempt, now: Instant, until: Instant) -> list[Instant]:
+    dated = account.plans if attempt.direction is Direction.OUTBOUND else account.inbound_plans
+    return [now, *sorted(entry.begins for entry in dated if now < entry.begins <= until)]
+
+
+def _unpriced(tariffs: tuple[Tariff, ...], called: str, key: Key) -> Denied | None:
+    if not tariffs:
+        return Denied(Denial.DESTINATION_UNRATED, f"no rate of the account's plan is valid for {called}", key)
+    if tariffs[0].blocked:
+        return Denied(Denial.DESTINATION_BLOCKED, f"prefix {tariffs[0].prefix} is blocked", key)
+    return None
+
+
+def _priced_by(tariff: Tariff) -> str:
+    return (
+        f"prefix {tariff.prefix} of {tariff.table} version {tariff.deck_version}: {format_nano(tariff.rate)} "
+        f"{tariff.currency} a minute, {tariff.first_seconds}/{tariff.next_seconds}"
+    )
+
+
+def _upstream(chain: tuple[AccountTerms, ...], tariffs: list[tuple[Tariff, ...]], called: str) -> Denied | None:
+    for account, found in zip(chain[1:], tariffs[1:], strict=True):
+        refusal = _status(account) or _unpriced(found, called, account.key)
+        if refusal is not None:
+            return Denied(Denial.UPSTREAM_REFUSED, f"refused upstream: {refusal.denial.value}", chain[0].key)
+    return None
+
+
+def _candidates(
+    catalog: Catalog, chain: tuple[AccountTerms, ...], called: str, now: Instant, until: Instant
+) -> tuple[tuple[Carrier, ...], tuple[Route, ...]]:
+    """Return the active carriers of the chain's uppermost tenant that have a valid rate, cheapest minute first."""
+    priced: list[tuple[Carrier, tuple[Tariff, ...]]] = []
+    for carrier in catalog.carriers.get(chain[-1].key.tenant, ()):
+        table = catalog.tables.get(carrier.table)
+        tariffs = table.tariffs(called, now, until) if table is not None else ()
+        if carrier.status is Status.ACTIVE and tariffs and not tariffs[0].blocked:
+            priced.append((carrier, tariffs))
+    priced.sort(key=lambda pair: (max(charge(tariff, 60).amount for tariff in pair[1]), pair[0].key.id))
+    del priced[ROUTES_MAX:]
+    routes = tuple(
+        Route(place, carrier.number, carrier.key, _dial(carrier, called, place), tariffs)
+        for place, (carrier, tariffs) in enumerate(priced, start=1)
+    )
+    return tuple(carrier for carrier, _ in priced), routes
+
+
+def _dial(carrier: Carrier, called: str, place: int) -> str:
+    string = carrier.dial.replace("{number}", carrier.tech_prefix + called)
+    return f"[tollway_carrier={carrier.key.id},tollway_route={place}]{string}"
+
+
+def decide(
+    quote: Quote, standings: Standings, limits: Limits, now: Instant, grant_id: str, trace: Trace | None = None
+) -> Decision:
+    """Decide on the standings of one transaction. ``standings`` gives the standing of an account's number."""
+    notes: Trace = trace if trace is not None else []
+    payer, level = quote.chain[0], quote.levels[0]
+    standing = standings(payer.number)
+    refusal = (
+        _calls_per_second(payer, standing, now, notes)
+        or _channels(payer, standing, quote.attempt.direction, notes)
+        or _too_dear(payer, level, notes)
+    )
+    if refusal is not None:
+        return refusal
+    routes = _open_routes(quote, standings, notes)
+    if isinstance(routes, Denied):
+        return routes
+    seconds = _affordable(payer, level, standing, limits, now, notes)
+    if isinstance(seconds, Denied):
+        return seconds
+    for account, above in zip(quote.chain[1:], quote.levels[1:], strict=True):
+        more = quote.upstream or _affordable_above(account, above, standings(account.number), quote, limits, now, notes)
+        if isinstance(more, Denied):
+            return _refused(notes, "upstream", Denied(Denial.UPSTREAM_REFUSED, more.reason, payer.key))
+        seconds = min(seconds, more)
+    return _granted(quote, routes, seconds, limits, now, grant_id, notes)
+
+
+def _calls_per_second(terms: AccountTerms, standing: Standing, now: Instant, notes: Trace) -> Denied | None:
+    if terms.calls_per_second is None:
+        return None
+    calls = standing.second_calls if standing.second == now // SECOND else 0
+    detail = f"{calls} calls in this second, at most {terms.calls_per_second}"
+    if calls >= terms.calls_per_second:
+        return _refused(notes, "calls_per_second", Denied(Denial.CALLS_PER_SECOND, detail, terms.key))
+    notes.append(Rule("calls_per_second", True, detail))
+    return None
+
+
+def _channels(terms: AccountTerms, standing: Standing, direction: Direction, notes: Trace) -> Denied | None:
+    one_way = (standing.channels_out, terms.channels_out)
+    if direction is Direction.INBOUND:
+        one_way = (standing.channels_in, terms.channels_in)
+    limits = (("total", standing.channels, terms.channels_total), (direction.value, *one_way))
+    for name, used, limit in limits:
+        if limit is not None and used >= limit:
+            reason = f"{used} of {limit} channels ({name}) are in use"
+            return _refused(notes, "channels", Denied(Denial.CHANNELS, reason, terms.key))
+    notes.append(Rule("channels", True, f"{standing.channels} in use, limit {terms.channels_total}"))
+    return None
+
+
+def first_block(level: Level) -> int:
+    """Return the dearest first paid block among the tariffs of a level, in nano-units."""
+    return max(charge(tariff, first_paid_second(tariff)).amount for tariff in level.tariffs)
+
+
+def _too_dear(terms: AccountTerms, level: Level, notes: Trace) -> Denied | None:
+    if terms.max_call_charge is None:
+        return None
+    block = first_block(level)
+    detail = f"the first block costs {format_nano(block)}, a call at most {format_nano(terms.max_call_charge)}"
+    if block > terms.max_call_charge:
+        return _refused(notes, "max_call_charge", Denied(Denial.CALL_TOO_DEAR, detail, terms.key))
+    notes.append(Rule("max_call_charge", True, detail))
+    return None
+
+
+def _open_routes(quote: Quote, standings: Standings, notes: Trace) -> tuple[Route, ...] | Denied:
+    if not quote.routed:
+        return ()
+    payer = quote.chain[0].key
+    free = [
+        route
+        for route, carrier in zip(quote.routes, quote.carriers, strict=True)
+        if carrier.channels is None or standings(carrier.number).channels < carrier.channels
+    ]
+    if not free:
+        return _refused(notes, "carrier_channels", Denied(Denial.CHANNELS, "no carrier has a channel left", payer))
+    seconds = max(first_paid_second(tariff) for tariff in quote.levels[0].tariffs)
+    paying = tuple(route for route in free if _earns(quote, route, seconds))
+    if not paying:
+        reason = "no carrier leaves the margin that a level of the chain asks for"
+        return _refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, payer))
+    notes.append(Rule("margin", True, f"{len(paying)} of {len(free)} carriers keep the floor", private=True))
+    return paying
+
+
+def _earns(quote: Quote, route: Route, seconds: int) -> bool:
+    """Tell whether every level keeps its floor against what it buys from: the level above, or the carrier."""
+    buys = [level.tariffs for level in quote.levels[1:]] + [route.tariffs]
+    return all(
+        _level_earns(account, level.tariffs, buy, seconds)
+        for account, level, buy in zip(quote.chain, quote.levels, buys, strict=True)
+    )
+
+
+def _level_earns(account: AccountTerms, sells: Iterable[Tariff], buys: Iterable[Tariff], seconds: int) -> bool:
+    percent = account.margin_floor_percent if account.margin_floor_percent is not None else NO_FLOOR
+    minute = account.margin_floor_per_minute if account.margin_floor_per_minute is not None else NO_FLOOR
+    buying = tuple(buys)
+    return all(margin_holds(sell, buy, seconds, percent, minute) for sell in sells for buy in buying)
+
+
+def spendable(terms: AccountTerms, standing: Standing, now: Instant) -> int | None:
+    """Return what a new reservation may take: what is available, and what is left of the day's spend."""
+    money = available(standing, terms.credit_limit)
+    if terms.daily_spend is None:
+        return money
+    today = local_day(now, terms.zone)
+    spent = standing.day_spent if standing.day == today else 0
+    left = terms.daily_spend - spent - standing.reserved
+    return left if money is None else min(money, left)
+
+
+def _affordable(
+    terms: AccountTerms, level: Level, standing: Standing, limits: Limits, now: Instant, notes: Trace
+) -> int | Denied:
+    block, money = first_block(level), available(standing, terms.credit_limit)
+    left = spendable(terms, standing, now)
+    if left is not None and (money is None or left < money):
+        detail = f"the first block costs {format_nano(block)}, {format_nano(left)} is left of the day's spend"
+        if block > left and (money is None or block <= money):
+            return _refused(notes, "daily_spend", Denied(Denial.DAILY_SPEND, detail, terms.key))
+        notes.append(Rule("daily_spend", True, detail))
+    shown = "unlimited" if money is None else format_nano(money)
+    detail = f"the first block costs {format_nano(block)}, {shown} {level.currency} is available"
+    if money is not None and block > money:
+        return _refused(notes, "balance", Denied(Denial.BALANCE_INSUFFICIENT, detail, terms.key, money))
+    seconds = seconds_for(level, left, 0, 0, terms, limits)
+    if seconds == 0:
+        return _refused(notes, "balance", Denied(Denial.BALANCE_INSUFFICIENT, detail, terms.key, money))
+    notes.append(Rule("balance", True, f"{detail}: {seconds} seconds"))
+    return seconds
+
+
+def _affordable_above(
+    terms: AccountTerms, level: Level, standing: Standing, quote: Quote, limits: Limits, now: Instant, notes: Trace
+) -> int | Denied:
+    quiet: Trace = []
+    answer = (
+        _calls_per_second(terms, standing, now, quiet)
+        or _channels(terms, standing, quote.attempt.direction, quiet)
+        or _too_dear(terms, level, quiet)
+        or _affordable(terms, level, standing, limits, now, quiet)
+    )
+    notes += [Rule(rule.name, rule.passed, f"{terms.key}: {rule.detail}", private=True) for rule in quiet]
+    if isinstance(answer, Denied):
+        return Denied(Denial.UPSTREAM_REFUSED, f"refused upstream: {answer.denial.value}", quote.chain[0].key)
+    return answer
+
+
+def seconds_for(
+    level: Level, spendable_nano: int | None, held: int, granted: int, terms: AccountTerms, limits: Limits
+) -> int:
+    """Return how many seconds in all a call may have been granted after this grant, at one level.
+
+    ``held`` is what the call has reserved already, ``granted`` the seconds that it paid for. On a road that renews it
+    is one slice more (or, while less than four slices can be afforded, one block of at least ``block_seconds_min``).
+    """
+    money = None if spendable_nano is None else spendable_nano + held
+    if terms.max_call_charge is not None:
+        money = terms.max_call_charge if money is None else min(money, terms.max_call_charge)
+    if limits.slice_seconds is None:
+        return min(_quota(level, money, min(terms.max_call_seconds, limits.max_grant_seconds)), terms.max_call_seconds)
+    most = _quota(level, money, terms.max_call_seconds)
+    plenty = most >= granted + 4 * limits.slice_seconds
+    step = limits.slice_seconds if plenty else limits.block_seconds_min
+    return min(most, max(block_end(tariff, granted + step) for tariff in level.tariffs))
+
+
+def _quota(level: Level, money: int | None, cap_seconds: int) -> int:
+    return min(quota(tariff, money, cap_seconds) for tariff in level.tariffs)
+
+
+def held_for(level: Level, seconds: int) -> int:
+    """Return what a level reserves for ``seconds``: the dearest of the tariffs in force, in nano-units."""
+    return max(charge(tariff, seconds).amount for tariff in level.tariffs)
+
+
+def _granted(
+    quote: Quote, routes: tuple[Route, ...], seconds: int, limits: Limits, now: Instant, grant_id: str, notes: Trace
+) -> Decision:
+    keeping = tuple(route for route in routes if _earns(quote, route, seconds))
+    if routes and not keeping:
+        reason = "no carrier keeps the margin for the granted duration"
+        return _refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, quote.chain[0].key))
+    levels = tuple(
+        Level(level.account, level.key, level.currency, level.tariffs, held_for(level, seconds))
+        for level in quote.levels
+    )
+    payer = quote.chain[0]
+    renewable = limits.slice_seconds is not None and seconds < payer.max_call_seconds
+    kind = "reserved" if payer.kind is AccountKind.PREPAID else "reserved against the credit limit"
+    notes.append(
+        Rule("grant", True, f"{seconds} seconds, {format_nano(levels[0].reserved)} {levels[0].currency} {kind}")
+    )
+    return Granted(
+        grant_id=grant_id, seconds=seconds, reserved=levels[0].reserved, currency=levels[0].currency, levels=levels,
+        routes=keeping, called=quote.called, renewable=renewable, is_final=not renewable,
+        valid_until=now + limits.ring_seconds * SECOND,
+    )  # fmt: skip

@@ -1,0 +1,70 @@
+"""The answer to a question: granted with what is reserved for it, or denied with one code. Both are values."""
+
+from dataclasses import dataclass
+
+from daemon.authorize.denial import Denial
+from daemon.kernel.ids import Key
+from daemon.kernel.instant import Instant
+from daemon.rating.tariff import Tariff
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of the chain: who pays, by which tariffs in force within the grant's validity, and what is held."""
+
+    account: int
+    key: Key
+    currency: str
+    tariffs: tuple[Tariff, ...]
+    reserved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A carrier that may take the call; ``number`` is its place in the list from 1."""
+
+    number: int
+    account: int
+    carrier: Key
+    dial: str
+    tariffs: tuple[Tariff, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Seconds from answer that are reserved at every level; ``is_final`` where no renewal can follow."""
+
+    grant_id: str
+    seconds: int
+    reserved: int
+    currency: str
+    levels: tuple[Level, ...]
+    routes: tuple[Route, ...]
+    called: str
+    renewable: bool
+    is_final: bool
+    valid_until: Instant
+    emergency: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A refusal. ``reason`` is a sentence for the operator; ``available`` the payer's money where it fell short."""
+
+    denial: Denial
+    reason: str
+    account: Key | None = None
+    available: int | None = None
+
+
+Decision = Granted | Denied
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of an explanation: a rule that took part, whether it let the call pass, and the values compared."""
+
+    name: str
+    passed: bool
+    detail: str
+    private: bool = False  # concerns a level above the payer: shown to the owner of that level only

@@ -1,0 +1,138 @@
+"""Who pays: the first kind of endpoint that matches decides, two accounts within it are ambiguous (SPEC section 1).
+
+Only accounts of the peer's tenant and its descendants can be found. A caller number or a PIN counts only with the peer
+that vouches for it. A SIP user with a credential must prove it; without one he is believed only from a trusted peer.
+"""
+
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address
+
+from daemon.authorize.attempt import CallAttempt, Identity
+from daemon.authorize.catalog import AccountTerms, Catalog, SipUser
+from daemon.authorize.decision import Denied
+from daemon.authorize.denial import Denial
+from daemon.kernel.e164 import digits
+from daemon.kernel.ids import Key
+
+Found = AccountTerms | Denied
+
+
+def identify(catalog: Catalog, attempt: CallAttempt) -> Found:
+    """Return the account that pays for an attempt, or why none can be told."""
+    for kind in _KINDS:
+        found = kind(catalog, attempt)
+        if found is not None:
+            return found
+    return Denied(Denial.ACCOUNT_UNKNOWN, "no endpoint matches what the switch vouches for")
+
+
+def tech_prefix(catalog: Catalog, attempt: CallAttempt) -> str:
+    """Return the tech prefix that the matching network endpoint takes off the dialled number, or nothing."""
+    network = _network(catalog, attempt)
+    return network[0] if network is not None else ""
+
+
+def _by_account(catalog: Catalog, attempt: CallAttempt) -> Found | None:
+    identity = attempt.identity
+    if not identity.account:
+        return None
+    tenant, slash, name = identity.account.rpartition("/")
+    key = Key(tenant if slash else identity.account_tenant or attempt.tenant, name)
+    terms = catalog.accounts.get(key)
+    if terms is None or not catalog.descends(key.tenant, attempt.tenant):
+        return Denied(Denial.ACCOUNT_UNKNOWN, f"there is no account {key} within tenant {attempt.tenant}")
+    return terms
+
+
+def _by_pin(catalog: Catalog, attempt: CallAttempt) -> Found | None:
+    identity = attempt.identity
+    if not identity.pin:
+        return None
+    keys = catalog.endpoints.pins.get((identity.via, identity.pin), ())
+    return _one(catalog, attempt, keys, "PIN") or Denied(Denial.ACCOUNT_UNKNOWN, "no account has this PIN by this peer")
+
+
+def _by_sip_user(catalog: Catalog, attempt: CallAttempt) -> Found | None:
+    identity = attempt.identity
+    if not identity.sip_user:
+        return None
+    users = [
+        user for user in catalog.endpoints.sip_users.get(identity.sip_user, ()) if _visible(catalog, attempt, user)
+    ]
+    if not users:
+        # A credential for a user whom we do not know is a wrong credential, never a reason to try the next kind.
+        return Denied(Denial.ACCOUNT_UNKNOWN, "no account has this SIP user") if identity.credential else None
+    if len({user.account for user in users}) > 1:
+        return Denied(Denial.ACCOUNT_AMBIGUOUS, f"{len(users)} accounts claim this SIP user")
+    return catalog.accounts[users[0].account] if _believed(identity, users[0]) else _disbelieved(identity, users[0])
+
+
+def _visible(catalog: Catalog, attempt: CallAttempt, user: SipUser) -> bool:
+    return catalog.descends(user.account.tenant, attempt.tenant)
+
+
+def _believed(identity: Identity, user: SipUser) -> bool:
+    if identity.credential is None:
+        return identity.trusted
+    return identity.credential.proves(user.password, user.ha1) or (
+        identity.trusted and not user.password and not user.ha1
+    )
+
+
+def _disbelieved(identity: Identity, user: SipUser) -> Found | None:
+    if identity.credential is None:
+        return None  # a bare name proves nothing: it counts as not stated, and the next kind of endpoint decides
+    return Denied(Denial.CREDENTIAL_WRONG, "the credential does not match the SIP user's password", user.account)
+
+
+def _network(catalog: Catalog, attempt: CallAttempt) -> tuple[str, list[Key]] | None:
+    try:
+        address = ip_address(attempt.identity.ip)
+    except ValueError:
+        return None
+    called = attempt.called.removeprefix("+")
+    best: tuple[int, str] | None = None
+    keys: list[Key] = []
+    for network in catalog.endpoints.networks:
+        if network.version != address.version or not network.first <= int(address) <= network.last:
+            continue
+        if not called.startswith(network.tech_prefix) or not catalog.descends(network.account.tenant, attempt.tenant):
+            continue
+        width = network.last - network.first
+        if best is None:
+            best = (width, network.tech_prefix)
+        if (width, network.tech_prefix) == best:
+            keys.append(network.account)
+    return (best[1], keys) if best is not None else None
+
+
+def _by_network(catalog: Catalog, attempt: CallAttempt) -> Found | None:
+    network = _network(catalog, attempt)
+    return _one(catalog, attempt, network[1], "network") if network is not None else None
+
+
+def _by_caller(catalog: Catalog, attempt: CallAttempt) -> Found | None:
+    identity = attempt.identity
+    caller = digits(identity.caller)
+    if caller is None or not identity.via:
+        return None
+    return _one(catalog, attempt, catalog.endpoints.callers.get((identity.via, caller), ()), "caller number")
+
+
+def _by_did(catalog: Catalog, attempt: CallAttempt) -> Found | None:
+    did = digits(attempt.identity.did)
+    return _one(catalog, attempt, catalog.endpoints.dids.get(did, ()), "called DID") if did is not None else None
+
+
+def _one(catalog: Catalog, attempt: CallAttempt, keys: Iterable[Key], kind: str) -> Found | None:
+    seen = sorted({key for key in keys if catalog.descends(key.tenant, attempt.tenant)})
+    if not seen:
+        return None
+    if len(seen) > 1:
+        return Denied(Denial.ACCOUNT_AMBIGUOUS, f"{len(seen)} accounts claim this {kind}")
+    return catalog.accounts[seen[0]]
+
+
+_KINDS: tuple[Callable[[Catalog, CallAttempt], Found | None], ...] = (
+    _by_account, _by_pin, _by_sip_user, _by_network, _by_caller, _by_did,
+)  # fmt: skip

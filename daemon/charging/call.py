@@ -1,0 +1,139 @@
+"""A call as charging keeps it from the grant to the settlement: one row, one charge key, frozen values.
+
+Its charge key (id domain, call id, attempt, part, payer, direction) makes it one charge, whoever reports it.
+The tariffs travel with it, so that it can be priced from itself alone. What it holds at each level is always
+``charge`` of all the seconds granted so far, never a sum of slices rounded one by one.
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from daemon.authorize.decision import Granted, Level, Route
+from daemon.kernel.ids import Direction, Key
+from daemon.kernel.instant import SECOND, Instant
+
+CALL_ID_LENGTH_MAX = 253  # octets; the longest value that a RADIUS attribute can carry (RFC 2865 section 5)
+
+
+class CallState(Enum):
+    """GRANTED until answered; ANSWERED until its end; then SETTLED (charged), VOIDED (never answered) or EXPIRED."""
+
+    GRANTED = "granted"
+    ANSWERED = "answered"
+    SETTLED = "settled"
+    VOIDED = "voided"
+    EXPIRED = "expired"
+
+
+OPEN_STATES = frozenset({CallState.GRANTED, CallState.ANSWERED})
+
+# What may follow what. A settled call is settled again only by reversal: an estimate gives way to a report.
+TRANSITIONS: dict[CallState, frozenset[CallState]] = {
+    CallState.GRANTED: frozenset(CallState),
+    CallState.ANSWERED: frozenset({CallState.ANSWERED, CallState.SETTLED}),
+    CallState.SETTLED: frozenset({CallState.ANSWERED, CallState.SETTLED}),
+    CallState.VOIDED: frozenset({CallState.ANSWERED, CallState.SETTLED, CallState.GRANTED}),
+    CallState.EXPIRED: frozenset({CallState.ANSWERED, CallState.SETTLED}),
+}
+assert TRANSITIONS.keys() == set(CallState)
+
+
+class SettledBy(Enum):
+    """Who or what told how long the call was."""
+
+    NOBODY = ""
+    HANGUP = "hangup"
+    OWN_LIMIT = "own_limit"
+    RECOVERY = "recovery"
+    END_UNKNOWN = "end_unknown"
+    NAS_REBOOT = "nas_reboot"
+
+
+ESTIMATES = frozenset({SettledBy.RECOVERY, SettledBy.END_UNKNOWN, SettledBy.NAS_REBOOT})
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What one level's settlement posted, in nano-units; ``charge`` contains ``uncollected``."""
+
+    charge: int
+    uncollected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """``route`` is the number of the carrier's route whose channel the call holds, 0 for none."""
+
+    grant_id: str
+    id_domain: str
+    call_id: str
+    attempt: int
+    part: int
+    tenant: str
+    source: str
+    switch: str
+    direction: Direction
+    called: str
+    calling: str
+    override: str
+    leg: str
+    state: CallState
+    authorised: bool
+    renewable: bool
+    reports_answer: bool
+    granted_seconds: int
+    requested_at: Instant
+    last_seen_at: Instant
+    due_at: Instant
+    levels: tuple[Level, ...]
+    routes: tuple[Route, ...] = ()
+    route: int = 0
+    aliases: tuple[str, ...] = ()
+    joined: bool = False
+    emergency: bool = False
+    cut: bool = False
+    interims: int = 0
+    answered_at: Instant | None = None
+    ended_at: Instant | None = None
+    duration_us: int = 0
+    settled_by: SettledBy = SettledBy.NOBODY
+    posted: tuple[Posted, ...] = ()
+    revision: int = 0
+
+    @property
+    def payer(self) -> Key:
+        """The retail account."""
+        return self.levels[0].key
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the call still holds money and channels."""
+        return self.state in OPEN_STATES
+
+    @property
+    def carrier(self) -> Route | None:
+        """The route whose channel the call holds."""
+        return next((route for route in self.routes if route.number == self.route), None)
+
+    @property
+    def accounts(self) -> tuple[int, ...]:
+        """The numbers of the accounts and carriers that this call touches."""
+        return tuple(level.account for level in self.levels) + tuple(route.account for route in self.routes)
+
+    @property
+    def limit_at(self) -> Instant | None:
+        """The instant at which the granted seconds end, once answered."""
+        return None if self.answered_at is None else self.answered_at + self.granted_seconds * SECOND
+
+    def moved(self, state: CallState, **changes: object) -> "Call":
+        """Return the call in another state. Asserts that the state machine allows it."""
+        assert state in TRANSITIONS[self.state], (self.state, state)
+        return replace(self, state=state, **changes)  # type: ignore[arg-type]
+
+    def as_granted(self) -> Granted:
+        """Return the grant that this call holds, as a decision."""
+        return Granted(
+            grant_id=self.grant_id, seconds=self.granted_seconds, reserved=self.levels[0].reserved,
+            currency=self.levels[0].currency, levels=self.levels, routes=self.routes, called=self.called,
+            renewable=self.renewable, is_final=not self.renewable, valid_until=self.due_at, emergency=self.emergency,
+        )  # fmt: skip

@@ -1,0 +1,83 @@
+"""What a switch reports about a call, whichever road it came by, and what charging answers.
+
+A report names the call by its id in its id domain, by a grant, or by an alias that its question carried.
+It carries an attempt too, so that a call which nobody authorised finds its payer and is charged all the same.
+"""
+
+from dataclasses import dataclass
+
+from daemon.authorize.attempt import CallAttempt
+from daemon.authorize.decision import Decision
+from daemon.charging.call import Call
+from daemon.kernel.instant import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class MessageKey:
+    """The key that answers repeats with the same bytes, and a digest of the body that it must come with."""
+
+    key: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallReport:
+    """An answer, a sign of life or an end.
+
+    ``at`` is the event's instant. ``part`` is 0 where the source does not count parts. ``duration_us`` is what the
+    switch measured from answer to release, None where only instants are known. ``route`` is the carrier's route that
+    answered, 0 where unknown. ``answered`` False says that the call ended without ever being answered.
+    """
+
+    attempt: CallAttempt
+    at: Instant
+    grant_id: str = ""
+    aliases: tuple[str, ...] = ()
+    part: int = 0
+    answered_at: Instant | None = None
+    answered: bool = True
+    duration_us: int | None = None
+    switch_seconds: int | None = None
+    cause: str = ""
+    route: int = 0
+    message: MessageKey | None = None
+    settled_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The message was answered before: these were the bytes."""
+
+    reply: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The key of an answered message came with another body; it is on the exception list."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a report did. ``call`` is None where no payer could be found: then it is on the exception list.
+
+    ``more_seconds`` counts what this report added to the grant. ``changed`` is False for a repeat.
+    """
+
+    call: Call | None
+    changed: bool
+    more_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision, and the bytes that the road made of it within the same transaction."""
+
+    decision: Decision
+    reply: bytes
+    call: Call | None = None
+
+
+Authorized = Decided | Replay | Conflict
+Reported = Outcome | Replay | Conflict

@@ -1,0 +1,611 @@
+"""The use cases of online charging: ask, answer, sign of life, end, expiry; alike for every road.
+
+Each is one transaction: a pure function over a Book, run where accounts and keys are locked, answered after commit.
+The message key answers repeats with the same bytes; the charge key makes one call one charge.
+A call that nobody authorised is charged all the same. Nothing that fails is taken for "gone".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from daemon.authorize.attempt import CallAttempt
+from daemon.authorize.catalog import Catalog
+from daemon.authorize.decide import (
+    Limits,
+    Quote,
+    Standings,
+    Trace,
+    decide,
+    emergency,
+    held_for,
+    prepare,
+    seconds_for,
+    spendable,
+)
+from daemon.authorize.decision import Decision, Denied, Granted, Level
+from daemon.charging import settle
+from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy
+from daemon.charging.cdr import EndReport
+from daemon.charging.event import Authorized, CallReport, Conflict, Decided, MessageKey, Outcome, Replay, Reported
+from daemon.charging.ports import Book, Directory, Exceptional, Journal, Message, Outside, Reads, Store
+from daemon.kernel.e164 import digits
+from daemon.kernel.instant import SECOND, Instant, format_rfc3339
+from daemon.rating.charge import first_paid_second
+
+Encode = Callable[[Decision], bytes]
+R = TypeVar("R", Decided, Outcome)
+DUPLICATE_TOLERANCE_US = SECOND  # microseconds; a second end that differs by more is listed for a person
+DUE_BATCH = 256  # calls looked at in one round of expiry
+
+
+@dataclass(frozen=True, slots=True)
+class ChargingSettings:
+    """Seconds; the operator's choices of [charging]."""
+
+    slice_seconds: int = 300
+    block_seconds_min: int = 10
+    ring_seconds: int = 120
+    max_grant_seconds: int = 7_200
+    cut_tolerance_seconds: int = 2
+    interim_seconds: int = 60
+
+    def limits(self, attempt: CallAttempt) -> Limits:
+        """Return how long a grant may be on the attempt's road."""
+        sliced = self.slice_seconds if attempt.renewable else None
+        return Limits(self.ring_seconds, self.max_grant_seconds, sliced, self.block_seconds_min)
+
+    @property
+    def terms(self) -> settle.Terms:
+        """Return what settlement needs of these."""
+        return settle.Terms(self.cut_tolerance_seconds, self.interim_seconds, self.ring_seconds)
+
+
+def _no_bytes(_decision: Decision) -> bytes:
+    return b""
+
+
+class OnlineCharging:
+    """The charging function. Every method may raise StoreError; then nothing was committed."""
+
+    def __init__(
+        self, store: Store, directory: Directory, journal: Journal, outside: Outside, settings: ChargingSettings
+    ) -> None:
+        """Bind the ports; opens nothing."""
+        self._store = store
+        self._directory = directory
+        self._journal = journal
+        self._outside = outside
+        self.settings = settings
+
+    async def authorize(
+        self, attempt: CallAttempt, *, message: MessageKey | None = None, encode: Encode = _no_bytes
+    ) -> Authorized:
+        """Initial: decide, and reserve what is granted. ``encode`` makes the reply's bytes inside the transaction."""
+        now = self._outside.now()
+        catalog = self._directory.catalog()
+        granted = emergency(catalog, attempt, now)
+        if granted is not None:
+            await self._journal.append(_emergency_line(attempt, now))
+            return Decided(granted, encode(granted))
+        limits = self.settings.limits(attempt)
+        quote = prepare(catalog, attempt, now, limits)
+        if isinstance(quote, Denied):
+            return await self._refused(attempt, quote, message, encode, now)
+        work = _Initial(catalog, quote, limits, self.settings.terms, self._outside.new_id(), now, encode)
+        reads = Reads(
+            accounts=quote.accounts,
+            calls=((attempt.id_domain, attempt.call_id),),
+            messages=(message.key,) if message is not None else (),
+        )
+        return await self._store.transact(reads, lambda book: _once(book, message, attempt, now, work))
+
+    async def _refused(
+        self, attempt: CallAttempt, denied: Denied, message: MessageKey | None, encode: Encode, now: Instant
+    ) -> Authorized:
+        """Refuse by configuration alone; what an earlier question of the same call holds is let go."""
+        terms = self.settings.terms
+        reads = Reads(
+            calls=((attempt.id_domain, attempt.call_id),), messages=(message.key,) if message is not None else ()
+        )
+
+        def work(book: Book) -> Decided:
+            _replaced(book, attempt, terms, now)
+            return Decided(denied, encode(denied))
+
+        return await self._store.transact(reads, lambda book: _once(book, message, attempt, now, work))
+
+    def explain(
+        self, attempt: CallAttempt, standings: Standings, limits: Limits | None = None
+    ) -> tuple[Decision, Trace]:
+        """Decide without effect, and return every rule that took part with the values compared."""
+        now, trace = self._outside.now(), []  # type: Instant, Trace
+        catalog = self._directory.catalog()
+        granted = emergency(catalog, attempt, now)
+        if granted is not None:
+            return granted, trace
+        chosen = limits if limits is not None else self.settings.limits(attempt)
+        quote = prepare(catalog, attempt, now, chosen, trace)
+        if isinstance(quote, Denied):
+            return quote, trace
+        return decide(quote, standings, chosen, now, "", trace), trace
+
+    def quote_accounts(self, attempt: CallAttempt) -> tuple[int, ...]:
+        """Return the accounts whose standings ``explain`` would ask for."""
+        quote = prepare(self._directory.catalog(), attempt, self._outside.now(), self.settings.limits(attempt))
+        return () if isinstance(quote, Denied) else quote.accounts
+
+    async def answered(self, report: CallReport) -> Reported:
+        """The called side answered: charging starts. An unauthorised call reserves what it can and is charged."""
+        return await self._report(report, _on_answer)
+
+    async def alive(self, report: CallReport, *, renew: bool = False) -> Reported:
+        """Update: a sign of life; with ``renew`` one slice more is reserved where the road allows it."""
+        return await self._report(report, _on_renewal if renew else _on_alive)
+
+    async def ended(self, report: CallReport) -> Reported:
+        """Terminate: post the charge and release the rest, or void a call that was never answered."""
+        return await self._report(report, _on_end)
+
+    async def _report(self, report: CallReport, act: "Act") -> Reported:
+        now = self._outside.now()
+        catalog = self._directory.catalog()
+        limits = self.settings.limits(report.attempt)
+        quote = prepare(catalog, report.attempt, min(report.answered_at or report.at, now), limits)
+        context = _Context(catalog, self.settings, limits, quote, self._outside.new_id(), now)
+        attempt, message = report.attempt, report.message
+        reads = Reads(
+            accounts=quote.accounts if isinstance(quote, Quote) else _payer_accounts(catalog, quote),
+            calls=((attempt.id_domain, attempt.call_id),),
+            grants=(report.grant_id,) if report.grant_id else (),
+            aliases=tuple((attempt.id_domain, alias) for alias in report.aliases),
+            messages=(message.key,) if message is not None else (),
+        )
+        return await self._store.transact(
+            reads, lambda book: _once(book, message, attempt, now, lambda inner: act(inner, report, context))
+        )
+
+    async def resolve(self, grant_id: str, change: "Change") -> Outcome:
+        """Apply a change to one call by its grant: expiry, recovery, a person's cut."""
+        now = self._outside.now()
+        context = _Context(self._directory.catalog(), self.settings, Limits(), None, self._outside.new_id(), now)
+
+        def work(book: Book) -> Outcome:
+            call = book.call(grant_id)
+            return change(book, call, context) if call is not None else Outcome(None, False)
+
+        return await self._store.transact(Reads(grants=(grant_id,)), work)
+
+    async def expire_due(self) -> list[Call]:
+        """Free what lapsed and settle what nobody reports the end of; return the calls that changed."""
+        changed: list[Call] = []
+        for due in await self._store.due_calls(self._outside.now(), DUE_BATCH):
+            outcome = await self.resolve(due.grant_id, _on_due)
+            if outcome.changed and outcome.call is not None:
+                changed.append(outcome.call)
+        return changed
+
+    async def recover(self, grant_id: str) -> Outcome:
+        """Settle a call that its switch no longer knows, at its last proof of life (an unanswered one is voided)."""
+        return await self.resolve(grant_id, _on_recovery)
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    catalog: Catalog
+    settings: ChargingSettings
+    limits: Limits
+    quote: Quote | Denied | None
+    new_id: str
+    now: Instant
+
+    @property
+    def terms(self) -> settle.Terms:
+        return self.settings.terms
+
+
+Act = Callable[[Book, CallReport, _Context], Outcome]
+Change = Callable[[Book, Call, _Context], Outcome]
+
+
+def _emergency_line(attempt: CallAttempt, now: Instant) -> dict[str, str]:
+    return {
+        "at": format_rfc3339(now), "call_id": attempt.call_id, "switch": attempt.switch, "source": attempt.source,
+        "called": attempt.called, "calling": attempt.calling, "account": attempt.identity.account,
+    }  # fmt: skip
+
+
+def _payer_accounts(catalog: Catalog, denied: Denied) -> tuple[int, ...]:
+    terms = catalog.accounts.get(denied.account) if denied.account is not None else None
+    return tuple(account.number for account in catalog.chain(terms)) if terms is not None else ()
+
+
+def _once(
+    book: Book, message: MessageKey | None, attempt: CallAttempt, now: Instant,
+    work: Callable[[Book], R],
+) -> R | Replay | Conflict:  # fmt: skip
+    """Answer a repeat with the bytes of the first answer; run ``work`` once for each message key."""
+    if message is None:
+        return work(book)
+    earlier = book.message(message.key)
+    if earlier is not None and earlier.body == message.body:
+        return Replay(earlier.reply)
+    if earlier is not None:
+        detail = "the key of an answered message came again with another body"
+        book.append_exception(_exception("conflict", attempt, detail, now, key=f"conflict:{message.key}"))
+        return Conflict(message.key)
+    result = work(book)
+    book.save_message(Message(message.key, message.body, result.reply if isinstance(result, Decided) else b"", now))
+    return result
+
+
+def _exception(kind: str, attempt: CallAttempt, detail: str, now: Instant, key: str = "") -> Exceptional:
+    return Exceptional(kind, attempt.tenant, attempt.source, attempt.switch, attempt.call_id, detail, now, key)
+
+
+def _same_side(book: Book, attempt: CallAttempt) -> list[Call]:
+    """Return the calls of the attempt's call id and direction, oldest first."""
+    found = book.calls(attempt.id_domain, attempt.call_id)
+    return [call for call in found if call.direction is attempt.direction]
+
+
+def _reported_calls(book: Book, attempt: CallAttempt) -> list[Call]:
+    """Return the calls that a report may mean: those of its direction, else (the road does not tell it) all."""
+    return _same_side(book, attempt) or list(book.calls(attempt.id_domain, attempt.call_id))
+
+
+def _replaced(book: Book, attempt: CallAttempt, terms: settle.Terms, now: Instant) -> Call | None:
+    """Let go of an unanswered grant of the same call: a second question replaces it."""
+    calls = _same_side(book, attempt)
+    if not calls or calls[-1].state is not CallState.GRANTED:
+        return None
+    freed = settle.let_go(book, calls[-1], now)
+    freed = freed.moved(CallState.VOIDED, ended_at=now)
+    book.save_call(freed)
+    return freed
+
+
+@dataclass(frozen=True, slots=True)
+class _Initial:
+    """The work of one question."""
+
+    catalog: Catalog
+    quote: Quote
+    limits: Limits
+    terms: settle.Terms
+    new_id: str
+    now: Instant
+    encode: Encode
+
+    def __call__(self, book: Book) -> Decided:
+        attempt = self.quote.attempt
+        replaced = _replaced(book, attempt, self.terms, self.now)
+        earlier = _same_side(book, attempt)
+        grant_id = replaced.grant_id if replaced is not None else self.new_id
+        decision = decide(self.quote, book.standing, self.limits, self.now, grant_id)
+        if isinstance(decision, Denied):
+            return Decided(decision, self.encode(decision))
+        number, part = (replaced.attempt, replaced.part) if replaced is not None else _next(earlier)
+        call = _new_call(attempt, decision, number, part, self.now)
+        call = replace(call, due_at=settle.due_at(call, self.terms))
+        settle.hold(book, call, self.now)
+        book.save_call(call)
+        return Decided(decision, self.encode(decision), call)
+
+
+def _next(earlier: list[Call]) -> tuple[int, int]:
+    """Return attempt and part of a new question: the next part of an open call, the next use of a closed one."""
+    if not earlier:
+        return 1, 1
+    newest = earlier[-1]
+    still_open = any(call.is_open for call in earlier if call.attempt == newest.attempt)
+    return (newest.attempt, newest.part + 1) if still_open else (newest.attempt + 1, 1)
+
+
+def _new_call(attempt: CallAttempt, granted: Granted, number: int, part: int, now: Instant) -> Call:
+    return Call(
+        grant_id=granted.grant_id, id_domain=attempt.id_domain, call_id=attempt.call_id, attempt=number, part=part,
+        tenant=attempt.tenant, source=attempt.source, switch=attempt.switch, direction=attempt.direction,
+        called=granted.called, calling=attempt.calling, override=attempt.override, leg=attempt.leg,
+        state=CallState.GRANTED, authorised=True, renewable=granted.renewable, reports_answer=attempt.reports_answer,
+        granted_seconds=granted.seconds, requested_at=now, last_seen_at=now, due_at=granted.valid_until,
+        levels=granted.levels, routes=granted.routes, route=granted.routes[0].number if granted.routes else 0,
+        aliases=attempt.aliases,
+    )  # fmt: skip
+
+
+def _joined(book: Book, report: CallReport) -> Call | None:
+    """Return the call that a report belongs to: by call id, then alias, then grant (SPEC section 4, RADIUS)."""
+    attempt = report.attempt
+    calls = _reported_calls(book, attempt)
+    if report.part:
+        calls = [call for call in calls if call.part == report.part]
+    found = next((call for call in reversed(calls) if call.is_open), calls[-1] if calls else None)
+    if found is not None and (found.is_open or not report.grant_id):
+        return found
+    granted = book.call(report.grant_id) if report.grant_id else None
+    if granted is not None:
+        return granted
+    if found is not None:
+        return found
+    candidates = (book.aliased(attempt.id_domain, alias) for alias in report.aliases)
+    return next((call for call in candidates if call is not None), None)
+
+
+def _adopted(call: Call, report: CallReport) -> Call:
+    """Return the call under the switch's own call id, which the question may not have carried."""
+    attempt = report.attempt
+    if call.joined or (call.id_domain, call.call_id) == (attempt.id_domain, attempt.call_id):
+        return replace(call, joined=True)
+    return replace(call, joined=True, call_id=attempt.call_id, id_domain=attempt.id_domain)
+
+
+def _answer_instant(report: CallReport, now: Instant) -> Instant:
+    return min(report.answered_at if report.answered_at is not None else report.at, now)
+
+
+def _on_answer(book: Book, report: CallReport, context: _Context) -> Outcome:
+    call = _joined(book, report)
+    answered_at = _answer_instant(report, context.now)
+    if call is None or _starts_anew(call, report, answered_at):
+        return _unauthorised(book, report, context, answered_at)
+    if call.state is CallState.GRANTED:
+        return _charging_begins(book, call, report, context, answered_at)
+    if call.state in (CallState.EXPIRED, CallState.VOIDED):
+        revived = _revived(book, call, context)
+        return _charging_begins(book, revived, report, context, answered_at)
+    if call.state is CallState.SETTLED and call.settled_by in ESTIMATES:
+        return _alive_again(book, call, report, context)
+    return Outcome(call, False)
+
+
+def _starts_anew(call: Call, report: CallReport, answered_at: Instant) -> bool:
+    """Tell whether a Start re-uses the id of a closed call; one that was answered before its end is only late."""
+    if call.is_open or call.ended_at is None or call.state is not CallState.SETTLED:
+        return False
+    if report.grant_id == call.grant_id or call.settled_by in ESTIMATES:
+        return False
+    return answered_at > call.ended_at
+
+
+def _charging_begins(book: Book, call: Call, report: CallReport, context: _Context, answered_at: Instant) -> Outcome:
+    call = settle.moved_to_route(book, _adopted(call, report), report.route, context.now)
+    call = settle.priced_at_answer(context.catalog, call, answered_at)
+    call = settle.regranted(book, call, call.granted_seconds, context.now)
+    call = call.moved(CallState.ANSWERED, answered_at=answered_at, last_seen_at=max(answered_at, call.last_seen_at))
+    call = replace(call, due_at=settle.due_at(call, context.terms))
+    book.save_call(call)
+    return Outcome(call, True)
+
+
+def _revived(book: Book, call: Call, context: _Context) -> Call:
+    """Return a lapsed call holding again what it can: it was answered after all."""
+    call = replace(call, granted_seconds=0, ended_at=None)
+    return _holding(book, call, context)
+
+
+def _holding(book: Book, call: Call, context: _Context) -> Call:
+    """Reserve what the payers can pay of the first slice, down to nothing, and a channel at each level."""
+    seconds = min(_payable(book, context, level) for level in call.levels)
+    levels = tuple(replace(level, reserved=held_for(level, seconds)) for level in call.levels)
+    call = replace(call, granted_seconds=seconds, levels=levels)
+    settle.hold(book, call, context.now)
+    return call
+
+
+def _payable(book: Book, context: _Context, level: Level) -> int:
+    terms = context.catalog.by_number[level.account]
+    money = spendable(terms, book.standing(level.account), context.now)
+    return seconds_for(level, money, 0, 0, terms, context.limits)
+
+
+def _unauthorised(book: Book, report: CallReport, context: _Context, answered_at: Instant) -> Outcome:
+    """Open a call that nobody asked about: it is charged all the same, and counted."""
+    call = _unasked_call(book, report, context)
+    if call is None:
+        return Outcome(None, False)
+    call = _holding(book, call, context)
+    call = call.moved(CallState.ANSWERED, answered_at=answered_at, last_seen_at=answered_at, joined=True)
+    call = replace(call, due_at=settle.due_at(call, context.terms))
+    book.save_call(call)
+    return Outcome(call, True)
+
+
+def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | None:
+    quote, attempt = context.quote, report.attempt
+    if not isinstance(quote, Quote):
+        quote = _forced_quote(context, report)
+    if quote is None:
+        reason = context.quote.reason if isinstance(context.quote, Denied) else "no payer"
+        kind = "unrated" if isinstance(context.quote, Denied) and context.quote.account is not None else "no_account"
+        key = f"{kind}:{attempt.id_domain}:{attempt.call_id}"
+        book.append_exception(_exception(kind, attempt, reason, context.now, key=key))
+        return None
+    number, part = _next(_same_side(book, attempt))
+    detail = f"nobody asked about this call; it is charged to {quote.chain[0].key}"
+    key = f"unauthorised:{attempt.id_domain}:{attempt.call_id}:{number}:{part}"
+    book.append_exception(_exception("unauthorised", attempt, detail, context.now, key=key))
+    granted = Granted(
+        grant_id=context.new_id, seconds=0, reserved=0, currency=quote.levels[0].currency, levels=quote.levels,
+        routes=(), called=quote.called, renewable=attempt.renewable, is_final=False, valid_until=context.now,
+    )  # fmt: skip
+    call = _new_call(attempt, granted, number, report.part or part, context.now)
+    emergency_call = emergency(context.catalog, attempt, context.now) is not None
+    return replace(call, authorised=False, emergency=emergency_call, aliases=report.aliases)
+
+
+def _forced_quote(context: _Context, report: CallReport) -> Quote | None:
+    """Price a call that would have been refused (suspended, no carrier): it happened, so it is charged."""
+    denied = context.quote
+    if not isinstance(denied, Denied) or denied.account is None or denied.account not in context.catalog.accounts:
+        return None
+    terms = context.catalog.accounts[denied.account]
+    called = digits(report.attempt.called)
+    if called is None:
+        return None
+    chain = context.catalog.chain(terms)
+    at = min(report.answered_at or report.at, context.now)
+    levels = []
+    for account in chain:
+        key = account.plan_at(report.attempt.direction, at)
+        plan = context.catalog.plans.get(key) if key is not None else None
+        tariffs = plan.tariffs(called, at, at, report.attempt.override) if plan is not None else ()
+        if not tariffs:
+            return None
+        levels.append(Level(account.number, account.key, account.currency, tariffs))
+    return Quote(report.attempt, called, chain, tuple(levels), (), (), routed=False)
+
+
+def _on_alive(book: Book, report: CallReport, context: _Context) -> Outcome:
+    call = _joined(book, report)
+    if call is None:
+        return _unauthorised(book, report, context, _answer_instant(report, context.now))
+    if call.state is CallState.ANSWERED:
+        return _seen(book, call, report, context)
+    if call.state is CallState.SETTLED and call.settled_by not in ESTIMATES:
+        return Outcome(call, False)  # an Interim after the Stop is acknowledged and changes nothing
+    return _on_answer(book, report, context)
+
+
+def _seen(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
+    seen = min(report.at, context.now)
+    kept = seen - call.last_seen_at <= 2 * context.terms.interim_seconds * SECOND
+    call = replace(call, last_seen_at=max(seen, call.last_seen_at), interims=call.interims + 1 if kept else 0)
+    call = replace(call, due_at=settle.due_at(call, context.terms))
+    book.save_call(call)
+    return Outcome(call, True)
+
+
+def _on_renewal(book: Book, report: CallReport, context: _Context) -> Outcome:
+    outcome = _on_alive(book, report, context)
+    call = outcome.call
+    if call is None or call.state is not CallState.ANSWERED or call.cut:
+        return outcome
+    if context.limits.slice_seconds is None:
+        return outcome
+    before = call.granted_seconds
+    call = settle.extended(book, context.catalog, call, context.limits, context.now)
+    call = replace(call, due_at=settle.due_at(call, context.terms))
+    book.save_call(call)
+    return Outcome(call, outcome.changed or call.granted_seconds > before, call.granted_seconds - before)
+
+
+def _alive_again(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
+    """A call that was settled by an estimate still runs: take the charge back and hold again what it used."""
+    revision = settle.reversed_charge(book, call, context.now)
+    call = replace(call, posted=(), revision=revision, ended_at=None, settled_by=SettledBy.NOBODY)
+    levels = tuple(replace(level, reserved=held_for(level, call.granted_seconds)) for level in call.levels)
+    call = replace(call, levels=levels)
+    settle.hold(book, call, context.now)
+    call = call.moved(CallState.ANSWERED, last_seen_at=max(call.last_seen_at, min(report.at, context.now)), interims=0)
+    call = replace(call, due_at=max(settle.due_at(call, context.terms), context.now + 60 * SECOND))
+    book.save_call(call)
+    return Outcome(call, True)
+
+
+def _on_end(book: Book, report: CallReport, context: _Context) -> Outcome:
+    call = _joined(book, report)
+    if call is not None and not call.is_open and call.state is not CallState.SETTLED:
+        return _late_end(book, call, report, context)
+    if call is None:
+        return _unasked_end(book, report, context)
+    if call.state is CallState.SETTLED and call.settled_by not in ESTIMATES:
+        return _again(book, call, report, context)
+    if call.answered_at is None and not _was_answered(report):
+        return _voided(book, call, context)
+    return _settled(book, call, report, context)
+
+
+def _was_answered(report: CallReport) -> bool:
+    return report.answered and (bool(report.duration_us) or report.answered_at is not None)
+
+
+def _voided(book: Book, call: Call, context: _Context) -> Outcome:
+    call = settle.let_go(book, call, context.now).moved(CallState.VOIDED, ended_at=context.now)
+    book.save_call(call)
+    return Outcome(call, True)
+
+
+def _late_end(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
+    """An end for a call that lapsed unanswered: an expired reservation never prevents a debit."""
+    return _settled(book, call, report, context) if _was_answered(report) else Outcome(call, False)
+
+
+def _unasked_end(book: Book, report: CallReport, context: _Context) -> Outcome:
+    if not _was_answered(report):
+        return Outcome(None, False)
+    call = _unasked_call(book, report, context)
+    if call is None:
+        return Outcome(None, False)
+    settle.hold(book, call, context.now)
+    return _settled(book, replace(call, joined=True), report, context)
+
+
+def _settled(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
+    if call.answered_at is None:
+        answered_at = report.answered_at
+        if answered_at is None:
+            answered_at = report.at - (report.duration_us or 0)
+        call = settle.priced_at_answer(context.catalog, replace(call, answered_at=answered_at), answered_at)
+    call = settle.moved_to_route(book, call, report.route, context.now) if call.is_open else call
+    duration_us = _duration_us(call, report)
+    by = SettledBy(report.settled_by) if report.settled_by else SettledBy.HANGUP
+    end = EndReport(report.at, duration_us, report.cause, report.switch_seconds, 0)
+    call = settle.settled(book, context.catalog, _adopted(call, report), end, by, context.terms, context.now)
+    book.save_call(call)
+    return Outcome(call, True)
+
+
+def _duration_us(call: Call, report: CallReport) -> int:
+    """Return the microseconds from answer to release: as measured by the switch, else between the two instants."""
+    if report.duration_us is not None:
+        return report.duration_us
+    assert call.answered_at is not None, call
+    return max(0, report.at - call.answered_at)
+
+
+def _again(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
+    """A second end of a settled call changes nothing; one that tells another duration is listed for a person."""
+    duration_us = _duration_us(call, report) if _was_answered(report) else call.duration_us
+    if abs(duration_us - call.duration_us) > DUPLICATE_TOLERANCE_US:
+        detail = f"charged for {call.duration_us} microseconds, another end says {duration_us}"
+        key = f"duplicate:{call.grant_id}:{duration_us}"
+        book.append_exception(_exception("duplicate_differs", report.attempt, detail, context.now, key=key))
+    return Outcome(call, False)
+
+
+def _on_due(book: Book, call: Call, context: _Context) -> Outcome:
+    if not call.is_open or call.due_at > context.now:
+        return Outcome(call, False)
+    if call.state is CallState.GRANTED:
+        freed = settle.let_go(book, call, context.now, expired=True)
+        call = freed.moved(CallState.EXPIRED, ended_at=context.now)
+        book.save_call(call)
+        return Outcome(call, True)
+    return _estimated(book, call, SettledBy.END_UNKNOWN, context)
+
+
+def _estimated(book: Book, call: Call, by: SettledBy, context: _Context) -> Outcome:
+    """Settle at the last proof of life; a start alone is worth the first block. Listed for a person."""
+    assert call.answered_at is not None, call
+    lived_us = max(0, call.last_seen_at - call.answered_at)
+    if lived_us == 0:
+        lived_us = first_paid_second(call.levels[0].tariffs[0]) * SECOND
+    end = EndReport(call.answered_at + lived_us, lived_us, "", None, 0)
+    call = settle.settled(book, context.catalog, call, end, by, context.terms, context.now)
+    book.save_call(call)
+    detail = f"nobody reported the end; charged for {lived_us} microseconds, its last proof of life"
+    item = Exceptional(
+        by.value, call.tenant, call.source, call.switch, call.call_id, detail, context.now,
+        key=f"{by.value}:{call.grant_id}:{call.revision}",
+    )  # fmt: skip
+    book.append_exception(item)
+    return Outcome(call, True)
+
+
+def _on_recovery(book: Book, call: Call, context: _Context) -> Outcome:
+    if not call.is_open:
+        return Outcome(call, False)
+    if call.state is CallState.GRANTED:
+        return _voided(book, call, context)
+    return _estimated(book, call, SettledBy.RECOVERY, context)

@@ -1,0 +1,142 @@
+"""What charging needs from the rest of the daemon, and nothing more: a store, a catalog, a clock, ids, a journal.
+
+``transact`` runs a pure function on the working copies of one transaction and answers only after the commit.
+Work that arrives together shares a commit; a function that raises is left out alone, and its caller gets the exception.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from daemon.authorize.catalog import Catalog
+from daemon.charging.call import Call
+from daemon.charging.cdr import RatedCdr
+from daemon.kernel.instant import Instant
+from daemon.ledger.account import Entry, Standing
+
+T = TypeVar("T")
+
+
+class StoreError(Exception):
+    """The store could not do its work; nothing of it was committed. ``transient``: trying again may succeed."""
+
+    transient = False
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot commit now: locked, full, gone, or its queue is full."""
+
+    transient = True
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An answered message: the digest of its body (16 octets) and the bytes that answered it."""
+
+    key: str
+    body: bytes
+    reply: bytes
+    at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Exceptional:
+    """Something that a person should look at: never silently free, never silently dropped."""
+
+    kind: str  # unauthorised, no_account, conflict, duplicate_differs, end_unknown, unrated, ...
+    tenant: str
+    source: str
+    switch: str
+    call_id: str
+    detail: str
+    at: Instant
+    key: str = ""  # where given, a second one with the same key is not listed again
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What a transaction needs loaded: the union over a batch is one query for each table.
+
+    Accounts that a loaded call names are loaded with it.
+    """
+
+    accounts: tuple[int, ...] = ()
+    calls: tuple[tuple[str, str], ...] = ()  # (id domain, call id): the newest CALLS_LOADED_MAX of each
+    grants: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()  # (id domain, alias)
+    messages: tuple[str, ...] = ()
+
+
+CALLS_LOADED_MAX = 32  # calls of one call id; enough for every open part, and re-use seeks only the newest
+
+
+class Book(Protocol):
+    """The working copies of one transaction, as one ``decide`` sees them after those before it."""
+
+    def standing(self, account: int) -> Standing:
+        """Return the standing of an account that ``Reads`` named. Raises KeyError for any other."""
+
+    def post(self, posting: tuple[Standing, Entry]) -> None:
+        """Write an entry and the standing after it."""
+
+    def calls(self, id_domain: str, call_id: str) -> Sequence[Call]:
+        """Return the calls of a call id, oldest first."""
+
+    def call(self, grant_id: str) -> Call | None:
+        """Return the call of a grant."""
+
+    def aliased(self, id_domain: str, alias: str) -> Call | None:
+        """Return the newest call of an alias that no accounting has joined yet, or the newest that one has."""
+
+    def save_call(self, call: Call) -> None:
+        """Insert or replace a call, by its grant id."""
+
+    def message(self, key: str) -> Message | None:
+        """Return the answered message of a key."""
+
+    def save_message(self, message: Message) -> None:
+        """Keep an answered message."""
+
+    def records(self, grant_id: str) -> Sequence[RatedCdr]:
+        """Return the records of a call whose call or grant ``Reads`` named, in the order of their making."""
+
+    def append_record(self, record: RatedCdr) -> None:
+        """Write a rated record; its place in the store's order is its place in the export."""
+
+    def append_exception(self, item: Exceptional) -> None:
+        """Put something on the exception list."""
+
+
+class Store(Protocol):
+    """The durable side of the ledger."""
+
+    async def transact(self, reads: Reads, decide: Callable[[Book], T]) -> T:
+        """Run ``decide`` in a transaction and return its value after the commit. Raises StoreError."""
+
+    async def due_calls(self, now: Instant, limit: int) -> Sequence[Call]:
+        """Return at most ``limit`` open calls whose ``due_at`` has come, earliest first."""
+
+    async def open_calls(self) -> Sequence[Call]:
+        """Return every open call, for recovery and for lists."""
+
+
+class Directory(Protocol):
+    """Gives the configuration in force."""
+
+    def catalog(self) -> Catalog:
+        """Return the catalog of the newest revision known."""
+
+
+class Journal(Protocol):
+    """Keeps what must not wait for the store: emergency calls."""
+
+    async def append(self, record: dict[str, str]) -> None:
+        """Write one record durably."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The impure things that charging is given: a clock in microseconds, and a source of unique grant ids."""
+
+    now: Callable[[], Instant]
+    new_id: Callable[[], str]

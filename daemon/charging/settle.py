@@ -1,0 +1,222 @@
+"""The money side of a call's life, on the working copies of one transaction: hold, extend, void, charge, reverse.
+
+Pure functions over a Book: they read no clock and await nothing. Money and channels move together at every level.
+Our own cut is not the customer's second: an overrun within ``cut_tolerance`` is kept in the record and not billed.
+A charge is reversed whole before a better one is posted, so the sum of a call's entries is always one charge.
+"""
+
+from dataclasses import dataclass, replace
+
+from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog
+from daemon.authorize.decide import Limits, held_for, seconds_for, spendable
+from daemon.authorize.decision import Level
+from daemon.charging.call import OPEN_STATES, Call, CallState, Posted, SettledBy
+from daemon.charging.cdr import EndReport, carrier_cost, rated, reversal
+from daemon.charging.ports import Book
+from daemon.kernel.ids import Direction
+from daemon.kernel.instant import SECOND, Instant, local_day
+from daemon.ledger import posting
+from daemon.ledger.account import Standing
+from daemon.rating.charge import charge, duration_seconds
+from daemon.rating.tariff import Tariff
+
+UNKNOWN_END_SECONDS = 60  # seconds past its limit after which a call's end counts as unreported (SPEC section 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Seconds. ``cut_tolerance``: how late a switch may carry out our cut. ``interim``: the interval we ask for."""
+
+    cut_tolerance_seconds: int = 2
+    interim_seconds: int = 60
+    ring_seconds: int = 120
+
+
+def hold(book: Book, call: Call, now: Instant) -> None:
+    """Reserve what the call's levels say, and one channel for each account and for the carrier in use."""
+    for level in call.levels:
+        standing = _counted(book.standing(level.account), now)
+        book.post(posting.reserve(standing, call.grant_id, level.reserved, call.direction, now))
+    hold_carrier(book, call, now)
+
+
+def hold_carrier(book: Book, call: Call, now: Instant) -> None:
+    """Reserve a channel of the carrier in use."""
+    route = call.carrier
+    if route is not None and route.account:
+        book.post(posting.reserve(book.standing(route.account), call.grant_id, 0, Direction.OUTBOUND, now))
+
+
+def release_carrier(book: Book, call: Call, now: Instant) -> None:
+    """Let go of the channel of the carrier in use."""
+    route = call.carrier
+    if route is not None and route.account:
+        book.post(posting.release(book.standing(route.account), call.grant_id, 0, Direction.OUTBOUND, now))
+
+
+def _counted(standing: Standing, now: Instant) -> Standing:
+    second = now // SECOND
+    calls = standing.second_calls + 1 if standing.second == second else 1
+    return standing._replace(second=second, second_calls=calls)
+
+
+def let_go(book: Book, call: Call, now: Instant, *, expired: bool = False) -> Call:
+    """Void all that a call holds, and return it holding nothing."""
+    for level in call.levels:
+        standing = book.standing(level.account)
+        book.post(posting.release(standing, call.grant_id, level.reserved, call.direction, now, expired=expired))
+    release_carrier(book, call, now)
+    return replace(call, levels=tuple(replace(level, reserved=0) for level in call.levels))
+
+
+def moved_to_route(book: Book, call: Call, route: int, now: Instant) -> Call:
+    """Return the call with the carrier that answered; its channel moves with it."""
+    if route in (0, call.route) or all(known.number != route for known in call.routes):
+        return call
+    release_carrier(book, call, now)
+    moved = replace(call, route=route)
+    hold_carrier(book, moved, now)
+    return moved
+
+
+def priced_at_answer(catalog: Catalog, call: Call, answered_at: Instant) -> Call:
+    """Return the call with the tariffs in force at answer; where none is any more, those of the grant stay."""
+    levels = tuple(_level_at(catalog, call, level, answered_at) for level in call.levels)
+    routes = tuple(
+        replace(route, tariffs=_carrier_tariffs(catalog, call, route.carrier, answered_at) or route.tariffs)
+        if route.account
+        else route
+        for route in call.routes
+    )
+    return replace(call, levels=levels, routes=routes)
+
+
+def _level_at(catalog: Catalog, call: Call, level: Level, at: Instant) -> Level:
+    plan_key = catalog.by_number[level.account].plan_at(call.direction, at)
+    plan = catalog.plans.get(plan_key) if plan_key is not None else None
+    tariffs = plan.tariffs(call.called, at, at, call.override) if plan is not None else ()
+    return replace(level, tariffs=tariffs[:1]) if tariffs and not tariffs[0].blocked else _first_only(level)
+
+
+def _first_only(level: Level) -> Level:
+    return replace(level, tariffs=level.tariffs[:1])
+
+
+def _carrier_tariffs(catalog: Catalog, call: Call, carrier: object, at: Instant) -> tuple[Tariff, ...]:
+    for found in catalog.carriers.get(call.levels[-1].key.tenant, ()):
+        if found.key == carrier:
+            table = catalog.tables.get(found.table)
+            return table.tariffs(call.called, at, at)[:1] if table is not None else ()
+    return ()
+
+
+def extended(book: Book, catalog: Catalog, call: Call, limits: Limits, now: Instant) -> Call:
+    """Return the call with one slice more reserved at every level, or unchanged where none can be paid."""
+    seconds = min(
+        seconds_for(
+            level,
+            spendable(catalog.by_number[level.account], book.standing(level.account), now),
+            level.reserved,
+            call.granted_seconds,
+            catalog.by_number[level.account],
+            limits,
+        )
+        for level in call.levels
+    )
+    return regranted(book, call, seconds, now) if seconds > call.granted_seconds else call
+
+
+def regranted(book: Book, call: Call, seconds: int, now: Instant) -> Call:
+    """Return the call holding ``charge`` of ``seconds`` at every level, by entries that make up the difference."""
+    levels = []
+    for level in call.levels:
+        held = held_for(level, seconds)
+        difference = held - level.reserved
+        standing = book.standing(level.account)
+        if difference > 0:
+            book.post(posting.reserve(standing, call.grant_id, difference, None, now))
+        elif difference < 0:
+            book.post(posting.reduce(standing, call.grant_id, -difference, now))
+        levels.append(replace(level, reserved=held))
+    return replace(call, granted_seconds=seconds, levels=tuple(levels))
+
+
+def settled(
+    book: Book, catalog: Catalog, call: Call, report: EndReport, settled_by: SettledBy, terms: Terms, now: Instant
+) -> Call:
+    """Return the call charged at every level for its duration, its records written, nothing held any more.
+
+    A call that was charged by an estimate is reversed first. The carrier's cost is that of the measured duration.
+    """
+    revision = call.revision
+    if call.posted:
+        revision = reversed_charge(book, call, now)
+    call = _answered(call, report)
+    overrun = report.duration_us - call.granted_seconds * SECOND
+    ours = call.authorised and 0 <= overrun <= terms.cut_tolerance_seconds * SECOND
+    if settled_by is SettledBy.HANGUP and ours:
+        settled_by = SettledBy.OWN_LIMIT
+    paid_us = min(report.duration_us, call.granted_seconds * SECOND) if ours else report.duration_us
+    holding = call.state in OPEN_STATES
+    posted, billed = [], []
+    for level in call.levels:
+        result = charge(level.tariffs[0], duration_seconds(paid_us, level.tariffs[0].duration_rounding))
+        posted.append(_debited(book, catalog, call, level, result.amount, holding, now))
+        billed.append(result.billed_seconds)
+    if holding:
+        release_carrier(book, call, now)
+    call = call.moved(
+        CallState.SETTLED, settled_by=settled_by, ended_at=report.ended_at, duration_us=report.duration_us,
+        posted=tuple(posted), revision=revision + 1, last_seen_at=max(call.last_seen_at, report.ended_at),
+        levels=tuple(replace(level, reserved=0) for level in call.levels),
+    )  # fmt: skip
+    report = replace(report, overrun_us=max(0, overrun) if ours else 0)
+    cost = carrier_cost(call, report.duration_us)
+    for record in rated(catalog, call, report, call.posted, tuple(billed), cost, call.revision, now):
+        book.append_record(record)
+    return call
+
+
+def _answered(call: Call, report: EndReport) -> Call:
+    return call if call.answered_at is not None else replace(call, answered_at=report.ended_at - report.duration_us)
+
+
+def _debited(
+    book: Book, catalog: Catalog, call: Call, level: Level, amount: int, holding: bool, now: Instant
+) -> Posted:
+    terms = catalog.by_number[level.account]
+    limit = terms.credit_limit if terms.kind is AccountKind.PREPAID else None
+    channel = call.direction if holding else None
+    held = level.reserved if holding else 0
+    after, entry = posting.debit(book.standing(level.account), call.grant_id, amount, held, channel, limit, now)
+    book.post((_spent(after, terms, amount, now), entry))
+    return Posted(amount, entry.uncollected)
+
+
+def _spent(standing: Standing, terms: AccountTerms, amount: int, now: Instant) -> Standing:
+    today = local_day(now, terms.zone)
+    before = standing.day_spent if standing.day == today else 0
+    return standing._replace(day=today, day_spent=max(0, before + amount))
+
+
+def reversed_charge(book: Book, call: Call, now: Instant) -> int:
+    """Take a settled call's charge back at every level, and return the revision of the reversing records."""
+    revision = call.revision + 1
+    for level, paid in zip(call.levels, call.posted, strict=True):
+        standing = book.standing(level.account)
+        book.post(posting.refund(standing, call.grant_id, paid.charge - paid.uncollected, paid.uncollected, now))
+    for record in book.records(call.grant_id):
+        if record.status == "rated" and record.record_id.endswith(f".{call.revision}"):
+            book.append_record(reversal(record, revision, now))
+    return revision
+
+
+def due_at(call: Call, terms: Terms) -> Instant:
+    """Return when to look at an open call again: its grant lapses, its limit has passed, or its interims stopped."""
+    if call.answered_at is None:
+        granted = 0 if call.reports_answer else call.granted_seconds
+        return call.requested_at + (granted + terms.ring_seconds) * SECOND
+    limit = call.answered_at + (call.granted_seconds + UNKNOWN_END_SECONDS) * SECOND
+    if call.interims < 2:
+        return limit
+    return min(limit, call.last_seen_at + 3 * terms.interim_seconds * SECOND)

@@ -1,0 +1,1 @@
+"""Shared vocabulary: money, instants, numbers dialled, identifiers. Pure; imports nothing of ours."""

@@ -1,0 +1,100 @@
+"""An account's standing and the immutable entries that made it.
+
+``available = balance + credit_limit - reserved - uncollected``; pending money counts,
+so two calls never spend one euro.
+A standing is the sum of its entries, field by field, always: ``db check`` adds them up and names what differs.
+Channels are a unit of the same ledger: an entry moves money and channels together, so that
+neither is held without the other.
+A carrier has a standing too; it holds channels and no money.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+from daemon.kernel.instant import Instant
+from daemon.kernel.money import NANO_MAX
+
+
+class EntryKind(Enum):
+    """Why an entry was made. A RESERVE is resolved once, by one later DEBIT, RELEASE or EXPIRE of the same call."""
+
+    RESERVE = "reserve"
+    DEBIT = "debit"
+    RELEASE = "release"
+    EXPIRE = "expire"
+    REFUND = "refund"
+    TOP_UP = "top_up"
+    ADJUST = "adjust"
+    COLLECT = "collect"  # money that arrived pays an uncollected debt
+
+
+class Standing(NamedTuple):
+    """One account as a transaction sees it. Money in nano-units of the account's currency, channels in calls."""
+
+    account: int  # the store's number of the account
+    balance: int = 0  # credits minus debits
+    reserved: int = 0  # pending, of calls that run or ring
+    uncollected: int = 0  # charged, and not covered by the balance: a debt
+    channels_in: int = 0
+    channels_out: int = 0
+    day: int = 0  # ordinal of the local day that day_spent belongs to
+    day_spent: int = 0  # debits posted on that day
+    second: int = 0  # the Unix second that second_calls belongs to
+    second_calls: int = 0  # calls granted in that second
+
+    @property
+    def channels(self) -> int:
+        """Channels in use, both directions."""
+        return self.channels_in + self.channels_out
+
+
+class Entry(NamedTuple):
+    """One immutable line of the ledger: what it adds to each field of the standing, and the standing after it."""
+
+    account: int
+    kind: EntryKind
+    at: Instant
+    grant_id: str = ""  # the call, or empty
+    amount: int = 0  # added to the balance
+    pending: int = 0  # added to reserved
+    uncollected: int = 0  # added to uncollected
+    channels_in: int = 0
+    channels_out: int = 0
+    balance_after: int = 0
+    reserved_after: int = 0
+    key: str = ""  # idempotency key of a top-up or adjustment
+    who: str = ""
+    reason: str = ""
+
+
+class Overflow(ArithmeticError):
+    """An amount that the ledger's 64-bit integers cannot hold; nothing was changed."""
+
+
+def available(standing: Standing, credit_limit: int | None) -> int | None:
+    """Return what a new call may reserve, in nano-units; None where the credit is unlimited."""
+    if credit_limit is None:
+        return None
+    return standing.balance + credit_limit - standing.reserved - standing.uncollected
+
+
+def entry_applied(standing: Standing, entry: Entry) -> tuple[Standing, Entry]:
+    """Return the standing after an entry, and the entry with the balances that it left.
+
+    Raises Overflow where a sum would leave 64 bits. Reserved money, debts and channels are never negative.
+    """
+    assert standing.account == entry.account, (standing.account, entry.account)
+    after = standing._replace(
+        balance=standing.balance + entry.amount,
+        reserved=standing.reserved + entry.pending,
+        uncollected=standing.uncollected + entry.uncollected,
+        channels_in=standing.channels_in + entry.channels_in,
+        channels_out=standing.channels_out + entry.channels_out,
+    )
+    if abs(after.balance) > NANO_MAX or after.reserved > NANO_MAX or after.uncollected > NANO_MAX:
+        raise Overflow(f"account {standing.account}: an amount beyond 64 bits of nano-units")
+    assert after.reserved >= 0, (standing, entry)
+    assert after.uncollected >= 0, (standing, entry)
+    assert after.channels_in >= 0, (standing, entry)
+    assert after.channels_out >= 0, (standing, entry)
+    return after, entry._replace(balance_after=after.balance, reserved_after=after.reserved)

@@ -1,0 +1,72 @@
+"""The settings of one daemon, ``tollway.toml``: frozen, complete, each key with its unit and default.
+
+The reader keeps positions and collects every error; an unknown or obsolete key is an error, never ignored.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """``host:port`` of a section's ``listen``; an empty host is off."""
+
+    host: str = ""
+    port: int = 0
+
+    def __bool__(self) -> bool:
+        """Tell whether the listener is on."""
+        return bool(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """``[store]``. ``batch_max`` transactions share a commit; ``queue_max`` wait for one at most."""
+
+    url: str = "sqlite:///var/tollway.db"
+    batch_max: int = 256
+    queue_max: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ChargingSection:
+    """``[charging]``; all in seconds."""
+
+    slice_seconds: int = 300
+    block_seconds_min: int = 10
+    ring_seconds: int = 120
+    max_grant_seconds: int = 7200
+    cut_tolerance_seconds: int = 2
+    interim_seconds: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencySection:
+    """``[emergency]``: whole numbers, the dial string that routes them, and the journal that records them."""
+
+    numbers: tuple[str, ...] = ("112", "911", "999")
+    dial: str = ""
+    journal: str = "var/emergency.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSection:
+    """``[export]``."""
+
+    directory: str = "var/exports"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything ``tollway.toml`` says. ``path`` is the file it was read from, empty for the defaults."""
+
+    path: str = ""
+    store: StoreSettings = StoreSettings()
+    radius_auth: Listener = Listener("127.0.0.1", 1812)
+    radius_acct: Listener = Listener("127.0.0.1", 1813)
+    http: Listener = Listener("127.0.0.1", 8090)
+    fastagi: Listener = field(default_factory=Listener)
+    esl_outbound: Listener = field(default_factory=Listener)
+    charging: ChargingSection = ChargingSection()
+    emergency: EmergencySection = EmergencySection()
+    export: ExportSection = ExportSection()
+    log_level: str = "info"

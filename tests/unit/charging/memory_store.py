@@ -1,0 +1,134 @@
+"""A store in memory for tests of the pure use cases: the port's own promises, no durability, one transaction at a time.
+
+A ``decide`` that raises leaves nothing behind. What a transaction may read is checked against what it asked for, so
+that a use case cannot pass here and miss its accounts in the real store.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from daemon.charging.call import Call
+from daemon.charging.cdr import RatedCdr
+from daemon.charging.ports import Exceptional, Message, Reads
+from daemon.kernel.instant import Instant
+from daemon.ledger.account import Entry, Standing
+
+T = TypeVar("T")
+
+
+@dataclass
+class MemoryBook:
+    """The working copy of one transaction."""
+
+    standings: dict[int, Standing]
+    saved: dict[str, Call]
+    messages: dict[str, Message]
+    written: list[RatedCdr]
+    exceptions: list[Exceptional]
+    entries: list[Entry]
+    readable: set[int]
+
+    def standing(self, account: int) -> Standing:
+        if account not in self.readable:
+            raise KeyError(account)
+        return self.standings.get(account, Standing(account))
+
+    def post(self, posting: tuple[Standing, Entry]) -> None:
+        standing, entry = posting
+        self.standings[standing.account] = standing
+        self.entries.append(entry)
+
+    def calls(self, id_domain: str, call_id: str) -> Sequence[Call]:
+        return [call for call in self.saved.values() if (call.id_domain, call.call_id) == (id_domain, call_id)]
+
+    def call(self, grant_id: str) -> Call | None:
+        return self.saved.get(grant_id)
+
+    def aliased(self, id_domain: str, alias: str) -> Call | None:
+        found = [call for call in self.saved.values() if call.id_domain == id_domain and alias in call.aliases]
+        fresh = [call for call in found if not call.joined]
+        return (fresh or found)[-1] if found else None
+
+    def save_call(self, call: Call) -> None:
+        self.saved[call.grant_id] = call
+
+    def message(self, key: str) -> Message | None:
+        return self.messages.get(key)
+
+    def save_message(self, message: Message) -> None:
+        self.messages[message.key] = message
+
+    def records(self, grant_id: str) -> Sequence[RatedCdr]:
+        return [record for record in self.written if record.grant_id == grant_id]
+
+    def append_record(self, record: RatedCdr) -> None:
+        self.written.append(record)
+
+    def append_exception(self, item: Exceptional) -> None:
+        if not item.key or all(item.key != known.key for known in self.exceptions):
+            self.exceptions.append(item)
+
+
+@dataclass
+class MemoryStore:
+    """Implements charging.ports.Store; ``key_clashes`` is asserted after each transaction."""
+
+    standings: dict[int, Standing] = field(default_factory=dict)
+    saved: dict[str, Call] = field(default_factory=dict)
+    messages: dict[str, Message] = field(default_factory=dict)
+    written: list[RatedCdr] = field(default_factory=list)
+    exceptions: list[Exceptional] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+    async def transact(self, reads: Reads, decide: Callable[[MemoryBook], T]) -> T:
+        book = MemoryBook(
+            dict(self.standings), dict(self.saved), dict(self.messages), list(self.written), list(self.exceptions),
+            list(self.entries), self._readable(reads),
+        )  # fmt: skip
+        result = decide(book)
+        self.standings, self.saved, self.messages = book.standings, book.saved, book.messages
+        self.written, self.exceptions, self.entries = book.written, book.exceptions, book.entries
+        self._check()
+        return result
+
+    def _readable(self, reads: Reads) -> set[int]:
+        loaded = [call for call in self.saved.values() if self._named(call, reads)]
+        return set(reads.accounts) | {number for call in loaded for number in call.accounts}
+
+    def _named(self, call: Call, reads: Reads) -> bool:
+        by_alias = any((call.id_domain, alias) in reads.aliases for alias in call.aliases)
+        return (call.id_domain, call.call_id) in reads.calls or call.grant_id in reads.grants or by_alias
+
+    def _check(self) -> None:
+        keys = [
+            (call.id_domain, call.call_id, call.attempt, call.part, call.payer, call.direction)
+            for call in self.saved.values()
+        ]
+        assert len(keys) == len(set(keys)), "two calls of one charge key"
+        for number, standing in self.standings.items():
+            _summed(standing, [entry for entry in self.entries if entry.account == number])
+            held = sum(
+                level.reserved
+                for call in self.saved.values()
+                if call.is_open
+                for level in call.levels
+                if level.account == number
+            )
+            assert standing.reserved == held, (standing, held)
+
+    async def due_calls(self, now: Instant, limit: int) -> Sequence[Call]:
+        due = [call for call in self.saved.values() if call.is_open and call.due_at <= now]
+        return sorted(due, key=lambda call: call.due_at)[:limit]
+
+    async def open_calls(self) -> Sequence[Call]:
+        return [call for call in self.saved.values() if call.is_open]
+
+
+def _summed(standing: Standing, entries: Iterable[Entry]) -> None:
+    listed = list(entries)
+    assert standing.balance == sum(entry.amount for entry in listed), standing
+    assert standing.reserved == sum(entry.pending for entry in listed), standing
+    assert standing.uncollected == sum(entry.uncollected for entry in listed), standing
+    assert standing.channels_in == sum(entry.channels_in for entry in listed), standing
+    assert standing.channels_out == sum(entry.channels_out for entry in listed), standing
