@@ -1,0 +1,59 @@
+# The only commands a newcomer needs: make run, make test, make bench. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help run test check unit integration bench docs kills clean
+
+help:
+	@echo 'make run    install, load the sample into var/, start the daemon with every listener'
+	@echo 'make test   install what tests need and run them all'
+	@echo 'make bench  measure, and print ratios against peers or bounds in the same run'
+	@echo 'make check  lint, types, import rings, documents up to date'
+	@echo 'make kills  the crash test at length: 200 kills of the real daemon'
+	@echo 'make docs   write the generated pages of docs/ anew'
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+run: $(VENV)/.installed
+	@mkdir -p var
+	@$(BIN)/tollway apply conf/sample/scenario.toml
+	@$(BIN)/tollway run
+
+test: $(VENV)/.installed-test
+	scripts/test-deps
+	$(MAKE) --no-print-directory check unit integration
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m daemon.cli.reference --check
+
+unit: $(VENV)/.installed-test
+	$(BIN)/coverage run -m pytest tests/unit tests/property tests/tables
+	$(BIN)/coverage report
+
+integration: $(VENV)/.installed-test
+	$(PYTEST) tests/integration tests/e2e
+
+bench: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks
+
+kills: $(VENV)/.installed-test
+	TOLLWAY_KILLS=200 $(PYTEST) tests/e2e/test_kills.py
+
+docs: $(VENV)/.installed-test
+	$(BIN)/python -m daemon.cli.reference
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,115 @@
+"""Who pays: one row a case; the first kind that matches decides, and nothing that a caller wrote ever does."""
+
+from dataclasses import replace
+
+import pytest
+
+from daemon.authorize.attempt import Identity, PlainPassword
+from daemon.authorize.catalog import AccountTerms, Catalog, Endpoints, Network, SipUser
+from daemon.authorize.decide import Limits, dialled, prepare
+from daemon.authorize.decision import Denied
+from daemon.authorize.identify import identify
+from daemon.kernel.ids import Key
+from tests.unit.charging.desk import ALICE, BOB, RAY, Desk, catalog
+
+TEN = 10 << 24  # 10.0.0.0
+
+
+def _network(first: int, last: int, prefix: str, account: Key) -> Network:
+    return Network(4, first, last, prefix, account)
+
+
+@pytest.fixture(scope="module")
+def known() -> Catalog:
+    endpoints = Endpoints(
+        pins={("ivr", "4821"): (ALICE,), ("ivr", "0000"): (ALICE, BOB)},
+        sip_users={
+            "alice": (SipUser(ALICE, password="wonder"),),
+            "twin": (SipUser(ALICE, password="a"), SipUser(BOB, password="b")),
+            "open": (SipUser(BOB),),
+            "rita": (SipUser(RAY, password="r"),),
+        },
+        networks=(
+            _network(TEN + 1, TEN + 1, "77", ALICE),
+            _network(TEN + 1, TEN + 1, "", BOB),
+            _network(TEN + 9, TEN + 9, "", ALICE),
+            _network(TEN + 9, TEN + 9, "", BOB),
+            _network(TEN, TEN + 255, "", RAY),
+        ),
+        callers={("gw1", "15551230001"): (BOB,)},
+        dids={"442079460000": (ALICE,), "442079460001": (ALICE, BOB)},
+    )
+    return replace(catalog(), endpoints=endpoints)
+
+
+CASES = [
+    # what the switch vouches for, tenant of the peer, who pays or why nobody does
+    (Identity(account="alice"), "main", "main/alice"),
+    (Identity(account="ray/rita"), "main", "ray/rita"),
+    (Identity(account="rita", account_tenant="ray"), "main", "ray/rita"),
+    (Identity(account="main/alice"), "ray", "account_unknown"),
+    (Identity(account="nobody"), "main", "account_unknown"),
+    (Identity(account="alice", pin="wrong"), "main", "main/alice"),
+    (Identity(pin="4821", via="ivr"), "main", "main/alice"),
+    (Identity(pin="4821", via="other"), "main", "account_unknown"),
+    (Identity(pin="4821"), "main", "account_unknown"),
+    (Identity(pin="0000", via="ivr"), "main", "account_ambiguous"),
+    (Identity(sip_user="alice", credential=PlainPassword("wonder")), "main", "main/alice"),
+    (Identity(sip_user="alice", credential=PlainPassword("wrong")), "main", "credential_wrong"),
+    (Identity(sip_user="alice", credential=PlainPassword("")), "main", "credential_wrong"),
+    (Identity(sip_user="alice", credential=PlainPassword("wonder")), "ray", "account_unknown"),
+    (Identity(sip_user="alice"), "main", "account_unknown"),
+    (Identity(sip_user="alice", trusted=True), "main", "main/alice"),
+    (Identity(sip_user="alice", trusted=True, credential=PlainPassword("wrong")), "main", "credential_wrong"),
+    (Identity(sip_user="open", trusted=True, credential=PlainPassword("any")), "main", "main/bob"),
+    (Identity(sip_user="open", credential=PlainPassword("any")), "main", "credential_wrong"),
+    (Identity(sip_user="twin", credential=PlainPassword("a")), "main", "account_ambiguous"),
+    (Identity(sip_user="ghost", credential=PlainPassword("a"), ip="10.0.0.1"), "main", "account_unknown"),
+    (Identity(sip_user="ghost", ip="10.0.0.1"), "main", "main/bob"),
+    (Identity(sip_user="alice", ip="10.0.0.1"), "main", "main/bob"),
+    (Identity(ip="10.0.0.200"), "main", "ray/rita"),
+    (Identity(ip="10.0.0.1"), "ray", "ray/rita"),
+    (Identity(ip="10.0.0.9"), "main", "account_ambiguous"),
+    (Identity(ip="10.9.0.9"), "main", "account_unknown"),
+    (Identity(ip="::1"), "main", "account_unknown"),
+    (Identity(ip="not an address"), "main", "account_unknown"),
+    (Identity(caller="+15551230001", via="gw1"), "main", "main/bob"),
+    (Identity(caller="15551230001", via="gw2"), "main", "account_unknown"),
+    (Identity(caller="15551230001"), "main", "account_unknown"),
+    (Identity(caller="anonymous", via="gw1"), "main", "account_unknown"),
+    (Identity(did="442079460000"), "main", "main/alice"),
+    (Identity(did="442079460001"), "main", "account_ambiguous"),
+    (Identity(did="442079460002"), "main", "account_unknown"),
+    (Identity(), "main", "account_unknown"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("identity", "tenant", "expected"), CASES)
+def test_who_pays(known: Catalog, identity: Identity, tenant: str, expected: str) -> None:
+    found = identify(known, Desk().attempt("c1", identity=identity, tenant=tenant))
+    shown = str(found.key) if isinstance(found, AccountTerms) else found.denial.value
+    assert shown == expected
+
+
+@pytest.mark.parametrize(
+    ("identity", "called", "expected"),
+    [
+        (Identity(ip="10.0.0.1"), "77442071231234", "442071231234"),
+        (Identity(ip="10.0.0.1"), "442071231234", "442071231234"),
+        (Identity(ip="10.0.0.1"), "77", None),
+        (Identity(account="alice", ip="10.0.0.1"), "77442071231234", "77442071231234"),
+        (Identity(sip_user="alice", trusted=True, ip="10.0.0.1"), "77442071231234", "77442071231234"),
+        (Identity(sip_user="alice", ip="10.0.0.1"), "77442071231234", "442071231234"),
+        (Identity(), "44x", None),
+    ],
+)
+def test_the_tech_prefix_of_the_matching_network_comes_off(
+    known: Catalog, identity: Identity, called: str, expected: str | None
+) -> None:
+    assert dialled(known, Desk().attempt("c1", called, identity=identity)) == expected
+
+
+def test_a_malformed_number_is_refused_after_the_account(known: Catalog) -> None:
+    answer = prepare(known, Desk().attempt("c1", "44 207"), 0, Limits())
+    assert isinstance(answer, Denied)
+    assert answer.denial.value == "destination_malformed"
