@@ -1,0 +1,308 @@
+"""A deck is a price list as somebody typed it: it becomes finished rate rows or errors with source and line.
+
+Texts (``DeckRow``) and finished values (``RateRow``) are different types; what is not understood exactly is an error.
+A bad row never hides the next one and a blank row never ends the deck: all are read, all faults are collected.
+A cell that this release cannot price is a fault too: better no deck than a wrong price.
+Whether the deck is taken is decided whole, from the list of errors (SPEC section 2, INTERFACES "Deck columns").
+"""
+
+import csv
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import StringIO
+from typing import Final, NamedTuple, TypeVar
+
+from daemon.kernel.e164 import DIGITS_MAX, digits
+from daemon.kernel.instant import INSTANT_MAX, Instant, parse_rfc3339
+from daemon.kernel.money import parse_nano
+
+ROWS_MAX: Final = 2_000_000  # rows of a deck; ours: twice the largest deck of PITFALLS section 3, case 14
+LINE_LENGTH_MAX: Final = 4_096  # characters of a line; fifteen columns fill a tenth of it
+ERRORS_MAX: Final = 1_000  # errors kept word by word; the rest is counted
+SECONDS_MAX: Final = 86_400  # seconds of any length in a row: no call is longer than a day
+EFFECTIVE_ALWAYS: Final[Instant] = 0  # an empty effective_from
+EFFECTIVE_FOREVER: Final[Instant] = INSTANT_MAX + 1  # an empty effective_to
+
+_SECONDS = re.compile(r"[0-9]{1,5}")
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_Value = TypeVar("_Value")
+
+
+class DeckError(NamedTuple):
+    """One thing wrong with a deck; ``column`` is empty where the whole line is meant."""
+
+    source: str
+    line: int
+    column: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return ``source:line: column: what is wrong and how to mend it``."""
+        column = f"{self.column}: " if self.column else ""
+        return f"{self.source}:{self.line}: {column}{self.reason}"
+
+
+class Findings:
+    """The errors of one deck: the first ``ERRORS_MAX`` are kept, the others counted."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._kept: list[DeckError] = []
+        self.count = 0
+
+    def add(self, error: DeckError) -> None:
+        """Take note of one error."""
+        self.count += 1
+        if self.count <= ERRORS_MAX:
+            self._kept.append(error)
+
+    def report(self) -> list[DeckError]:
+        """Return the errors kept and, where some were not, one last that says how many (its line is 0)."""
+        beyond = self.count - len(self._kept)
+        if beyond == 0:
+            return self._kept
+        return [*self._kept, DeckError(self._source, 0, "", f"{beyond} more errors; mend those above first")]
+
+
+class Terms(NamedTuple):
+    """All of a row but number, name and rate; few distinct ones serve a whole deck.
+
+    Amounts are nano-units, lengths seconds, and the row is in force for ``effective_from <= start < effective_to``.
+    """
+
+    connect_fee: int = 0
+    first_seconds: int = 1
+    next_seconds: int = 1
+    free_seconds: int = 0
+    included_seconds: int = 0
+    minimum_charge: int = 0
+    effective_from: Instant = EFFECTIVE_ALWAYS
+    effective_to: Instant = EFFECTIVE_FOREVER
+    rate_type: str = ""
+    blocked: bool = False
+
+
+class RateRow(NamedTuple):
+    """A finished row: ``rate`` in nano-units a minute, ``source`` and ``line`` where it was read."""
+
+    prefix: str
+    rate: int
+    destination: str = ""
+    terms: Terms = Terms()
+    source: str = ""
+    line: int = 0
+
+
+class DeckRow(NamedTuple):
+    """A row as typed, blanks around its cells gone; a column that the deck does not have is an empty cell."""
+
+    source: str
+    line: int
+    prefix: str
+    destination: str
+    rate: str
+    connect_fee: str
+    first_seconds: str
+    next_seconds: str
+    free_seconds: str
+    included_seconds: str
+    minimum_charge: str
+    effective_from: str
+    effective_to: str
+    time_band: str
+    rate_type: str
+    blocked: str
+    step_from_seconds: str
+
+
+COLUMNS: Final = DeckRow._fields[2:]
+REQUIRED: Final = ("prefix", "rate")
+_TERMS_FROM: Final = DeckRow._fields.index("connect_fee")
+
+
+def read_deck(lines: Iterable[str] | str, source: str) -> tuple[list[RateRow], list[DeckError]]:
+    """Return the good rows of a CSV deck in their order, and every error; take the rows only if there is none.
+
+    ``lines`` is the text, or an open text's lines with their ends as they are (``newline=""``); ``source`` names it.
+    """
+    findings = Findings(source)
+    records = _records(StringIO(lines, newline="") if isinstance(lines, str) else lines, source, findings)
+    places = _places(records, source, findings)
+    rows = [] if places is None else _rows(records, places, source, findings)
+    return rows, findings.report()
+
+
+def _records(lines: Iterable[str], source: str, findings: Findings) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line on which each record begins and its cells, without blank records."""
+    # Strict, since otherwise a quote that is never closed swallows the rest of the deck without a word.
+    reader = csv.reader(_bounded(lines), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = [cell.strip() for cell in next(reader)]
+        except StopIteration:
+            return
+        except csv.Error as error:
+            findings.add(DeckError(source, line, "", f'{error}; a cell with quotes is "quoted whole"'))
+            continue
+        if any(cells):
+            yield line, cells
+
+
+def _bounded(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines without a byte order mark; one too long ends them with csv.Error."""
+    for number, line in enumerate(lines):
+        if len(line) > LINE_LENGTH_MAX:
+            raise csv.Error(f"the line has more than {LINE_LENGTH_MAX} characters, reading ends here")
+        yield line if number else line.removeprefix("\ufeff")
+
+
+def _places(records: Iterator[tuple[int, list[str]]], source: str, findings: Findings) -> tuple[int, ...] | None:
+    """Return where each of COLUMNS stands in a record (-1: nowhere), or None if the header is no good."""
+    line, names = next(records, (1, []))
+    faults = list(_header_faults(names))
+    for column, reason in faults:
+        findings.add(DeckError(source, line, column, reason))
+    return None if faults else tuple(names.index(column) if column in names else -1 for column in COLUMNS)
+
+
+def _header_faults(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for place, name in enumerate(names):
+        if name not in COLUMNS:
+            yield name, f"column {place + 1} of the header is unknown; the columns are {','.join(COLUMNS)}"
+        elif name in names[:place]:
+            yield name, "the header has this column twice; take one away"
+    for name in REQUIRED:
+        if name not in names:
+            yield name, "the header, which is the first row, lacks this column; add it"
+
+
+def _rows(
+    records: Iterator[tuple[int, list[str]]], places: tuple[int, ...], source: str, findings: Findings
+) -> list[RateRow]:
+    width = sum(place >= 0 for place in places)
+    finisher = _Finisher(findings)
+    rows: list[RateRow] = []
+    for count, (line, cells) in enumerate(records):
+        if count == ROWS_MAX:
+            findings.add(DeckError(source, line, "", f"a deck has at most {ROWS_MAX} rows; split it by prefix"))
+            break
+        if len(cells) < width or any(cells[width:]):
+            findings.add(DeckError(source, line, "", f"the row has {len(cells)} cells, the header {width}; align them"))
+            continue
+        texts = [cells[place] if place >= 0 else "" for place in places]
+        row = finisher.finish(DeckRow(source, line, *texts))
+        if row is not None:
+            rows.append(row)
+    return rows
+
+
+class _Finisher:
+    """Makes finished rows of typed ones; terms typed alike become one object."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._terms: dict[tuple[object, ...], Terms] = {}
+
+    def finish(self, row: DeckRow) -> RateRow | None:
+        """Return the finished row, or None after the fault of every bad cell has been noted."""
+        count = self._findings.count
+        prefix, rate = self._required(row, "prefix", _prefix, ""), self._required(row, "rate", _amount, 0)
+        destination = self._cell(row, "destination", _name, "")
+        terms = self._terms.get(row[_TERMS_FROM:]) or self._finish_terms(row)
+        if self._findings.count > count:
+            return None
+        self._terms[row[_TERMS_FROM:]] = terms
+        return RateRow(prefix, rate, destination, terms, row.source, row.line)
+
+    def _finish_terms(self, row: DeckRow) -> Terms:
+        self._cell(row, "step_from_seconds", _first_step, None)
+        self._cell(row, "time_band", _no_band, None)
+        terms = Terms(
+            connect_fee=self._cell(row, "connect_fee", _amount, 0),
+            first_seconds=self._cell(row, "first_seconds", _block_seconds, 1),
+            next_seconds=self._cell(row, "next_seconds", _block_seconds, 1),
+            free_seconds=self._cell(row, "free_seconds", _seconds, 0),
+            included_seconds=self._cell(row, "included_seconds", _seconds, 0),
+            minimum_charge=self._cell(row, "minimum_charge", _amount, 0),
+            effective_from=self._cell(row, "effective_from", parse_rfc3339, EFFECTIVE_ALWAYS),
+            effective_to=self._cell(row, "effective_to", parse_rfc3339, EFFECTIVE_FOREVER),
+            rate_type=self._cell(row, "rate_type", _rate_type, ""),
+            blocked=self._cell(row, "blocked", _boolean, False),
+        )
+        if terms.effective_to <= terms.effective_from:
+            self._fault(row, "effective_to", "is not after effective_from; empty means for ever")
+        return terms
+
+    def _required(self, row: DeckRow, column: str, parse: Callable[[str], _Value], default: _Value) -> _Value:
+        if not getattr(row, column):
+            self._fault(row, column, "is empty; every row needs it")
+        return self._cell(row, column, parse, default)
+
+    def _cell(self, row: DeckRow, column: str, parse: Callable[[str], _Value], default: _Value) -> _Value:
+        text: str = getattr(row, column)
+        try:
+            return parse(text) if text else default
+        except ValueError as error:
+            self._fault(row, column, str(error))
+            return default
+
+    def _fault(self, row: DeckRow, column: str, reason: str) -> None:
+        self._findings.add(DeckError(row.source, row.line, column, reason))
+
+
+def _prefix(text: str) -> str:
+    prefix = digits(text)
+    if prefix is None:
+        raise ValueError(f"{text!r} is not 1 to {DIGITS_MAX} digits after an optional +")
+    return prefix
+
+
+def _name(text: str) -> str:
+    # A line break inside a name is nearly always a quote that was closed rows later.
+    if "\n" in text or "\r" in text:
+        raise ValueError("a name is one line; close the quote on the line where it opens")
+    return sys.intern(text)
+
+
+def _amount(text: str) -> int:
+    nano = parse_nano(text)
+    if nano < 0:
+        raise ValueError(f"{text!r} is negative; rates, fees and minimums are 0 or more")
+    return nano
+
+
+def _seconds(text: str) -> int:
+    if _SECONDS.fullmatch(text) is None or int(text) > SECONDS_MAX:
+        raise ValueError(f"{text!r} is not a whole number of seconds from 0 to {SECONDS_MAX}")
+    return int(text)
+
+
+def _block_seconds(text: str) -> int:
+    seconds = _seconds(text)
+    if seconds < 1:
+        raise ValueError("a block has at least 1 second; empty means 1")
+    return seconds
+
+
+def _boolean(text: str) -> bool:
+    answer = _BOOLEANS.get(text.lower())
+    if answer is None:
+        raise ValueError(f"{text!r} is not one of true, false, yes, no, 1, 0")
+    return answer
+
+
+def _rate_type(text: str) -> str:
+    if text != "per_minute":
+        raise ValueError(f"this release prices per_minute (or empty) only, not {text!r}; take these rows out")
+    return text
+
+
+def _first_step(text: str) -> None:
+    if text != "0":
+        raise ValueError(f"this release cannot price a step from second {text!r}; leave it empty or 0")
+
+
+def _no_band(text: str) -> None:
+    raise ValueError(f"this release cannot price the time band {text!r}; leave it empty and keep one row for all time")

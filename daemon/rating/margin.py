@@ -1,0 +1,28 @@
+"""A call is sold at the floor margin or above it (SPEC section 3, Margin).
+
+Both sides are block prices at their own increments and roundings for one duration, never rates per minute compared.
+Floors are compared by cross multiplication: no division, hence no rounding that could lift a margin to its floor.
+"""
+
+from daemon.kernel.money import NANO
+from daemon.rating.charge import charge
+from daemon.rating.tariff import Tariff
+
+
+def margin_holds(sell: Tariff, buy: Tariff, seconds: int, floor_percent_nano: int, floor_per_minute_nano: int) -> bool:
+    """Tell whether selling a call of ``seconds`` (at least 1) keeps both floors; a row sold at 0 is exempt.
+
+    ``floor_percent_nano`` is nano-percent of the sell price (5 % is 5 * NANO), ``floor_per_minute_nano`` nano-units a
+    minute of the call. Both tariffs are in one currency: the caller converts.
+    """
+    assert seconds >= 1, seconds
+    assert sell.currency == buy.currency, (sell.currency, buy.currency)
+    if _sold_at_nothing(sell):
+        return True
+    price = charge(sell, seconds).amount
+    margin = price - charge(buy, seconds).amount
+    return margin * 60 >= floor_per_minute_nano * seconds and margin * 100 * NANO >= floor_percent_nano * price
+
+
+def _sold_at_nothing(sell: Tariff) -> bool:
+    return sell.rate == sell.connect_fee == sell.minimum_charge == 0

@@ -1,0 +1,208 @@
+"""Decks: what is tolerated, what is an error, and that nothing is dropped in silence."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from daemon.kernel.instant import parse_rfc3339
+from daemon.rating import deck
+from daemon.rating.deck import (
+    COLUMNS,
+    EFFECTIVE_FOREVER,
+    LINE_LENGTH_MAX,
+    DeckError,
+    RateRow,
+    Terms,
+    read_deck,
+)
+
+
+def errors_of(text: str) -> list[str]:
+    """Return the errors of a deck named a.csv as texts."""
+    return [str(error) for error in read_deck(text, "a.csv")[1]]
+
+
+def error_of(column: str, cell: str) -> str:
+    """Return the one error of a deck with one more column and one row."""
+    (error,) = errors_of(f'prefix,rate,{column}\n44,1,"{cell}"\n')
+    assert error.startswith(f"a.csv:2: {column}: ")
+    return error
+
+
+def test_only_prefix_and_rate_are_needed() -> None:
+    assert read_deck("rate,prefix\n0.01,+44\n", "a.csv") == ([RateRow("44", 10_000_000, source="a.csv", line=2)], [])
+
+
+def test_every_column_is_read() -> None:
+    text = ",".join(COLUMNS) + (
+        "\n44,UK,0.006,0.1,30,6,5,10,0.02,2026-01-01T00:00:00Z,2026-02-01T00:00:00+01:00,,per_minute,yes,0\n"
+    )
+    rows, errors = read_deck(text, "a.csv")
+    january, february = parse_rfc3339("2026-01-01T00:00:00Z"), parse_rfc3339("2026-01-31T23:00:00Z")
+    terms = Terms(100_000_000, 30, 6, 5, 10, 20_000_000, january, february, "per_minute", blocked=True)
+    assert (rows, errors) == ([RateRow("44", 6_000_000, "UK", terms, "a.csv", 2)], [])
+
+
+def test_an_empty_cell_is_the_default() -> None:
+    text = ",".join(COLUMNS) + "\n44,,1" + "," * (len(COLUMNS) - 3) + "\n"
+    (row,), errors = read_deck(text, "a.csv")
+    assert errors == []
+    assert row.terms == Terms()
+    assert row.terms.effective_to == EFFECTIVE_FOREVER
+
+
+def test_mark_line_ends_quotes_and_blank_rows_are_tolerated_and_lines_counted() -> None:
+    text = '\ufeff"prefix",destination , rate\r\n\r\n44,"UK, ""mobile""",1\r\n,,\r\n  \r\n45, DK ,2\r\n'
+    rows, errors = read_deck(text, "a.csv")
+    assert errors == []
+    assert [(row.prefix, row.destination, row.line) for row in rows] == [("44", 'UK, "mobile"', 3), ("45", "DK", 6)]
+
+
+def test_lines_of_an_open_text_are_read_one_by_one() -> None:
+    def lines() -> Iterator[str]:
+        yield "prefix,rate\r\n"
+        yield "44,1\r\n"
+
+    assert [row.prefix for row in read_deck(lines(), "a.csv")[0]] == ["44"]
+
+
+def test_rows_typed_alike_share_terms_and_names() -> None:
+    (one, other), _ = read_deck("prefix,rate,destination,first_seconds\n44,1,UK,60\n441,2,UK,60\n", "a.csv")
+    assert one.terms is other.terms
+    assert one.destination is other.destination
+
+
+@pytest.mark.parametrize(
+    ("text", "errors"),
+    [
+        ("", ["a.csv:1: prefix: the header", "a.csv:1: rate: the header"]),
+        ("\n\n44,1\n", ["a.csv:3: 44: column 1", "a.csv:3: 1: column 2", "a.csv:3: prefix:", "a.csv:3: rate:"]),
+        ("prefix,rate,cost\n44,1,1\n", ["a.csv:1: cost: column 3 of the header is unknown"]),
+        ("prefix,rate,rate\n44,1,1\n", ["a.csv:1: rate: the header has this column twice"]),
+        ("prefix,rate,\n44,1,\n", ["a.csv:1: column 3 of the header is unknown"]),
+    ],
+)
+def test_a_header_is_required_and_understood_whole(text: str, errors: list[str]) -> None:
+    found = errors_of(text)
+    assert len(found) == len(errors)
+    for error, beginning in zip(found, errors, strict=True):
+        assert error.startswith(beginning)
+
+
+@pytest.mark.parametrize("cell", ["4a", "++44", "4" * 19, "4.42E+11", "44-45", "+"])
+def test_a_prefix_is_digits(cell: str) -> None:
+    (error,) = errors_of(f"prefix,rate\n{cell},1\n")
+    assert error.startswith("a.csv:2: prefix: ")
+
+
+def test_prefix_and_rate_are_needed_in_every_row() -> None:
+    assert errors_of("prefix,rate,destination\n,1,UK\n44,,UK\n") == [
+        "a.csv:2: prefix: is empty; every row needs it",
+        "a.csv:3: rate: is empty; every row needs it",
+    ]
+
+
+@pytest.mark.parametrize("column", ["connect_fee", "minimum_charge"])
+@pytest.mark.parametrize("cell", ["-0.01", "1,5", "0.0000000001", "1e-3", "9999999999", "x"])
+def test_an_amount_is_a_plain_decimal_of_0_or_more(column: str, cell: str) -> None:
+    error_of(column, cell)
+
+
+def test_a_negative_rate_is_an_error() -> None:
+    assert errors_of("prefix,rate\n44,-1\n") == [
+        "a.csv:2: rate: '-1' is negative; rates, fees and minimums are 0 or more"
+    ]
+
+
+@pytest.mark.parametrize("column", ["first_seconds", "next_seconds", "free_seconds", "included_seconds"])
+@pytest.mark.parametrize("cell", ["-1", "1.5", "86401", "999999", "x"])
+def test_a_length_is_whole_seconds_up_to_a_day(column: str, cell: str) -> None:
+    error_of(column, cell)
+
+
+@pytest.mark.parametrize("column", ["first_seconds", "next_seconds"])
+def test_a_block_has_a_second(column: str) -> None:
+    assert "at least 1 second" in error_of(column, "0")
+
+
+def test_the_longest_lengths_are_taken() -> None:
+    assert errors_of("prefix,rate,first_seconds,free_seconds\n44,1,86400,86400\n") == []
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("effective_from", "2026-01-01"),
+        ("effective_to", "soon"),
+        ("effective_to", "1970-01-01T00:00:00Z"),
+        ("blocked", "maybe"),
+        ("destination", "United\nKingdom"),
+        ("destination", "United\rKingdom"),
+    ],
+)
+def test_other_bad_cells(column: str, cell: str) -> None:
+    error_of(column, cell)
+
+
+@pytest.mark.parametrize(("cell", "blocked"), [("True", True), ("YES", True), ("1", True), ("No", False), ("0", False)])
+def test_blocked_is_written_in_several_ways(cell: str, blocked: bool) -> None:
+    (row,), _ = read_deck(f"prefix,rate,blocked\n44,1,{cell}\n", "a.csv")
+    assert row.terms.blocked is blocked
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"), [("step_from_seconds", "60"), ("time_band", "peak"), ("rate_type", "per_message")]
+)
+def test_what_this_release_cannot_price_refuses_the_deck(column: str, cell: str) -> None:
+    assert "this release" in error_of(column, cell)
+
+
+def test_every_bad_cell_of_every_bad_row_is_reported() -> None:
+    text = "prefix,rate,first_seconds\nx,y,0\n44,1,60\n45,-1,0\n"
+    assert [error[:15] for error in errors_of(text)] == [
+        "a.csv:2: prefix",
+        "a.csv:2: rate: ",
+        "a.csv:2: first_",
+        "a.csv:4: rate: ",
+        "a.csv:4: first_",
+    ]
+
+
+@pytest.mark.parametrize("row", ["44", "44,1,UK,more"])
+def test_a_row_has_as_many_cells_as_the_header(row: str) -> None:
+    (error,) = errors_of(f"prefix,rate,destination\n{row}\n45,1,DK\n")
+    assert error.startswith("a.csv:2: the row has ")
+
+
+def test_empty_cells_beyond_the_header_are_tolerated() -> None:
+    assert errors_of("prefix,rate\n44,1,,\n") == []
+
+
+def test_a_quote_that_is_not_closed_is_an_error_and_swallows_nothing_in_silence() -> None:
+    (error,) = errors_of('prefix,rate,destination\n44,1,"UK\n45,1,DK\n')
+    assert error.startswith("a.csv:2: unexpected end of data")
+
+
+def test_rows_after_broken_quotes_are_still_checked() -> None:
+    assert [error[:8] for error in errors_of('prefix,rate,destination\n44,1,"U"K\n45,x,DK\n')] == [
+        "a.csv:2:",
+        "a.csv:3:",
+    ]
+
+
+def test_a_line_has_a_bound() -> None:
+    (error,) = errors_of("prefix,rate\n44,1" + " " * LINE_LENGTH_MAX + "\n45,x\n")
+    assert error.startswith(f"a.csv:2: the line has more than {LINE_LENGTH_MAX} characters")
+
+
+def test_a_deck_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deck, "ROWS_MAX", 2)
+    assert errors_of("prefix,rate\n1,1\n2,1\n") == []
+    assert errors_of("prefix,rate\n1,1\n2,1\n3,x\n") == ["a.csv:4: a deck has at most 2 rows; split it by prefix"]
+
+
+def test_errors_beyond_the_first_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deck, "ERRORS_MAX", 3)
+    _, errors = read_deck("prefix,rate\n" + "x,1\n" * 10, "a.csv")
+    assert len(errors) == 4
+    assert errors[-1] == DeckError("a.csv", 0, "", "7 more errors; mend those above first")

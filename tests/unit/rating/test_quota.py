@@ -1,0 +1,72 @@
+"""How long the money lasts: borders of the inverse."""
+
+from dataclasses import replace
+
+import pytest
+
+from daemon.kernel.money import NANO, Rounding
+from daemon.rating.charge import charge
+from daemon.rating.quota import quota
+from daemon.rating.tariff import Tariff
+
+BASE = Tariff("retail", 1, "44", "UK", "USD", rate=6 * NANO, decimals=9)
+CAP = 14_400
+
+
+def test_without_a_limit_the_cap_stops_it() -> None:
+    assert quota(BASE, None, CAP) == CAP
+    assert quota(BASE, None, 0) == 0
+
+
+def test_money_for_a_minute_buys_a_minute() -> None:
+    assert quota(BASE, 6 * NANO, CAP) == 60
+    assert quota(BASE, 6 * NANO - 1, CAP) == 59
+    assert quota(BASE, 6 * NANO, 20) == 20
+
+
+def test_a_block_fits_whole_or_not_at_all() -> None:
+    tariff = replace(BASE, first_seconds=30, next_seconds=6)
+    assert [quota(tariff, tenths * NANO // 10, CAP) for tenths in (29, 30, 35, 36, 42)] == [0, 30, 30, 36, 42]
+
+
+@pytest.mark.parametrize("available", [-1, 0, 99_999_999])
+def test_an_empty_account_buys_no_endless_free_seconds(available: int) -> None:
+    assert quota(replace(BASE, free_seconds=30), available, CAP) == 0
+    assert quota(replace(BASE, included_seconds=30), available, CAP) == 0
+    assert quota(replace(BASE, free_seconds=30), available, 10) == 0
+
+
+def test_free_and_included_seconds_lengthen_what_is_paid() -> None:
+    assert quota(replace(BASE, included_seconds=30), NANO, CAP) == 40
+    assert quota(replace(BASE, free_seconds=30), 4 * NANO, CAP) == 40
+    assert quota(replace(BASE, free_seconds=30), NANO, CAP) == 0
+
+
+def test_a_rate_of_0_lasts_for_ever_once_the_fee_is_paid() -> None:
+    tariff = replace(BASE, rate=0, connect_fee=NANO)
+    assert quota(tariff, NANO, CAP) == CAP
+    assert quota(tariff, NANO - 1, CAP) == 0
+    assert quota(replace(BASE, rate=0), 0, CAP) == CAP
+    assert quota(replace(BASE, rate=0), -1, CAP) == 0
+
+
+def test_the_minimum_must_fit_and_then_covers_the_first_seconds() -> None:
+    tariff = replace(BASE, minimum_charge=2 * NANO)
+    assert quota(tariff, 2 * NANO - 1, CAP) == 0
+    assert quota(tariff, 2 * NANO, CAP) == 20
+
+
+@pytest.mark.parametrize("rounding", list(Rounding))
+@pytest.mark.parametrize("available", range(12))
+@pytest.mark.parametrize("rate", [7, 12, 15, 30])
+def test_every_rounding_is_undone_at_whole_units(rounding: Rounding, available: int, rate: int) -> None:
+    # 30 a minute makes ties at every odd second, which half-up and half-even treat apart.
+    tariff = replace(BASE, rate=rate * NANO, decimals=0, rounding=rounding)
+    money = available * NANO
+    naive = max(seconds for seconds in range(400) if charge(tariff, seconds).amount <= money)
+    assert quota(tariff, money, CAP) == (naive if charge(tariff, 1).amount <= money else 0)
+
+
+def test_a_negative_cap_is_a_defect_of_the_caller() -> None:
+    with pytest.raises(AssertionError):
+        quota(BASE, NANO, -1)
