@@ -12,6 +12,7 @@ from typing import TypeVar
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import Catalog
 from daemon.authorize.decide import (
+    EMERGENCY_SECONDS,
     Limits,
     Quote,
     Standings,
@@ -404,17 +405,27 @@ def _unauthorised(book: Book, report: CallReport, context: _Context, answered_at
     call = _unasked_call(book, report, context)
     if call is None:
         return Outcome(None, False)
-    call = _holding(book, call, context)
+    call = _holding(book, call, context) if not call.emergency else _never_cut(book, call, context)
     call = call.moved(CallState.ANSWERED, answered_at=answered_at, last_seen_at=answered_at, joined=True)
     call = replace(call, due_at=settle.due_at(call, context.terms))
     book.save_call(call)
     return Outcome(call, True)
 
 
+def _never_cut(book: Book, call: Call, context: _Context) -> Call:
+    """An emergency call has a limit of a day and holds no money; what it costs is posted at its end."""
+    call = replace(call, granted_seconds=EMERGENCY_SECONDS)
+    settle.hold(book, call, context.now)
+    return call
+
+
 def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | None:
     quote, attempt = context.quote, report.attempt
     if not isinstance(quote, Quote):
         quote = _forced_quote(context, report)
+    emergency_call = emergency(context.catalog, attempt, context.now) is not None
+    if quote is None and emergency_call:
+        return None  # granted from memory and journalled; nobody's plan prices it
     if quote is None:
         reason = context.quote.reason if isinstance(context.quote, Denied) else "no payer"
         kind = "unrated" if isinstance(context.quote, Denied) and context.quote.account is not None else "no_account"
@@ -424,13 +435,13 @@ def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | N
     number, part = _next(_same_side(book, attempt))
     detail = f"nobody asked about this call; it is charged to {quote.chain[0].key}"
     key = f"unauthorised:{attempt.id_domain}:{attempt.call_id}:{number}:{part}"
-    book.append_exception(_exception("unauthorised", attempt, detail, context.now, key=key))
+    if not emergency_call:
+        book.append_exception(_exception("unauthorised", attempt, detail, context.now, key=key))
     granted = Granted(
         grant_id=context.new_id, seconds=0, reserved=0, currency=quote.levels[0].currency, levels=quote.levels,
         routes=(), called=quote.called, renewable=attempt.renewable, is_final=False, valid_until=context.now,
     )  # fmt: skip
     call = _new_call(attempt, granted, number, report.part or part, context.now)
-    emergency_call = emergency(context.catalog, attempt, context.now) is not None
     return replace(call, authorised=False, emergency=emergency_call, aliases=report.aliases)
 
 
@@ -479,7 +490,7 @@ def _seen(book: Book, call: Call, report: CallReport, context: _Context) -> Outc
 def _on_renewal(book: Book, report: CallReport, context: _Context) -> Outcome:
     outcome = _on_alive(book, report, context)
     call = outcome.call
-    if call is None or call.state is not CallState.ANSWERED or call.cut:
+    if call is None or call.state is not CallState.ANSWERED or call.cut or call.emergency:
         return outcome
     if context.limits.slice_seconds is None:
         return outcome

@@ -153,7 +153,8 @@ def settled(
         revision = reversed_charge(book, call, now)
     call = _answered(call, report)
     overrun = report.duration_us - call.granted_seconds * SECOND
-    ours = call.authorised and 0 <= overrun <= terms.cut_tolerance_seconds * SECOND
+    told = call.authorised or call.renewable  # only then did the switch have a limit of ours
+    ours = told and 0 <= overrun <= terms.cut_tolerance_seconds * SECOND
     if settled_by is SettledBy.HANGUP and ours:
         settled_by = SettledBy.OWN_LIMIT
     paid_us = min(report.duration_us, call.granted_seconds * SECOND) if ours else report.duration_us

@@ -137,7 +137,8 @@ def _true_durations(desk: Desk, delivered: list[Planned], seed: int) -> None:
         (call,) = calls
         assert call.duration_us == event.report.duration_us, (seed, call)
         seconds = -(-call.duration_us // SECOND)
-        capped = call.granted_seconds if 0 <= seconds - call.granted_seconds <= 2 and call.authorised else seconds
+        told = call.authorised or call.renewable
+        capped = call.granted_seconds if 0 <= seconds - call.granted_seconds <= 2 and told else seconds
         assert call.posted[0].charge == charge(call.levels[0].tariffs[0], capped).amount, (seed, call)
 
 

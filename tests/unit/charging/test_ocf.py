@@ -13,7 +13,21 @@ from daemon.charging.ocf import ChargingSettings
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import NANO, parse_nano
-from tests.unit.charging.desk import ALICE, BOB, INBOUND, RAY, TRUNK_ACCOUNT, Desk, catalog, key, with_account
+from daemon.rating.rate_plan import RatePlan
+from tests.unit.charging.desk import (
+    ALICE,
+    BOB,
+    INBOUND,
+    RAY,
+    RENEWABLE,
+    RETAIL,
+    TRUNK_ACCOUNT,
+    Desk,
+    catalog,
+    key,
+    table,
+    with_account,
+)
 
 
 def call_of(outcome: Outcome | Decided) -> Call:
@@ -144,7 +158,7 @@ class TestManyCallsOnOneBalance:
 
 async def _run_until_cut(desk: Desk, names: list[str], to: str) -> dict[str, int]:
     """Renew every call as its slice ends, until none can be; return the seconds granted to each."""
-    limits = {name: 0 for name in names}
+    limits = dict.fromkeys(names, 0)
     for _ in range(200):
         grown = False
         for name in names:
@@ -488,19 +502,35 @@ class TestEmergency:
         assert len(desk.journal) == 3
         assert desk.standing(ALICE).reserved == 0
 
+    async def test_it_is_charged_as_the_plan_says_and_holds_no_money(self, desk: Desk) -> None:
+        prices = table(RETAIL, "prefix,rate\n112,0.60\n")
+        plans = {**catalog().plans, RETAIL: RatePlan("retail", (prices,))}
+        desk.catalog_value = replace(catalog(), plans=plans)
+        started = call_of(await desk.answer("e1", to="112"))
+        assert (started.granted_seconds, desk.standing(ALICE).reserved) == (86_400, 0)
+        assert (await desk.alive("e1", to="112", renew=True, road=RENEWABLE)).more_seconds == 0
+        desk.wait(10)
+        await desk.end("e1", to="112", duration_us=10 * SECOND)
+        assert desk.standing(ALICE).balance == parse_nano("1.90")
+        assert not desk.store.exceptions
+
+    async def test_without_a_price_it_is_only_journalled(self, desk: Desk) -> None:
+        assert (await desk.answer("e1", to="112")).call is None
+        assert not desk.store.exceptions
+
     async def test_a_longer_number_is_not_one(self, desk: Desk) -> None:
         assert refusal_of(await desk.ask("e1", "1120")) is Denial.DESTINATION_UNRATED
 
 
 class TestInbound:
     async def test_an_inbound_call_holds_an_inbound_channel_and_needs_no_carrier(self, desk: Desk) -> None:
-        await desk.ask("c1", **INBOUND)
+        await desk.ask("c1", direction=Direction.INBOUND)
         assert (desk.standing(ALICE).channels_in, desk.standing(ALICE).channels_out) == (1, 0)
 
     async def test_both_sides_of_one_call_id_are_charged_each_once(self, desk: Desk) -> None:
         desk.catalog_value = with_account(catalog(), ALICE, max_call_seconds=60)
         await desk.ask("c1")
-        inbound = call_of(await desk.ask("c1", payer=BOB, **INBOUND))
+        inbound = call_of(await desk.ask("c1", payer=BOB, direction=Direction.INBOUND))
         assert (inbound.attempt, inbound.direction) == (1, Direction.INBOUND)
         await desk.answer("c1")
         await desk.answer("c1", payer=BOB, road=INBOUND)

@@ -1,0 +1,148 @@
+"""The real daemon as a process, in a folder of its own with free ports, for tests from outside.
+
+None of the daemon's code runs in the test's process: it is configured by files, asked over sockets, killed by signals.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.e2e.scenario import write_deck
+
+START_SECONDS_MAX = 30  # seconds a start may take on a busy machine
+
+
+def free_port(kind: socket.SocketKind) -> int:
+    """Return a port of loopback that nobody listens on just now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def tollway(*words: str, folder: Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run one command of the command line in a folder, and return what it printed."""
+    command = [sys.executable, "-m", "daemon.cli", "--config", "tollway.toml", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=timeout, env=environment, check=False
+    )
+
+
+@dataclass
+class DaemonProcess:
+    """One configured daemon; ``extra`` is appended to its tollway.toml, ``wrapper`` is put before its command."""
+
+    folder: Path
+    scenario: str
+    extra: str = ""
+    wrapper: list[str] = field(default_factory=list)
+    process: subprocess.Popen[bytes] | None = None
+    await_ready: bool = True
+
+    def __post_init__(self) -> None:
+        self.auth_port = free_port(socket.SOCK_DGRAM)
+        self.acct_port = free_port(socket.SOCK_DGRAM)
+        self.http_port = free_port(socket.SOCK_STREAM)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "scenario.toml").write_text(self.scenario)
+        write_deck(self.folder)
+        self.configure(self.extra)
+
+    @property
+    def store(self) -> Path:
+        """The SQLite file."""
+        return self.folder / "tollway.db"
+
+    def configure(self, extra: str) -> None:
+        """Write the settings file."""
+        (self.folder / "tollway.toml").write_text(
+            f'[store]\nurl = "sqlite:///{self.store}"\n'
+            f'[radius_auth]\nlisten = "127.0.0.1:{self.auth_port}"\n'
+            f'[radius_acct]\nlisten = "127.0.0.1:{self.acct_port}"\n'
+            f'[http]\nlisten = "127.0.0.1:{self.http_port}"\n{extra}\n'
+        )
+
+    def command(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run one command beside the daemon."""
+        return tollway(*words, folder=self.folder, timeout=timeout)
+
+    def apply(self) -> None:
+        """Load the scenario."""
+        done = self.command("apply", "scenario.toml")
+        assert done.returncode == 0, done.stderr + done.stdout
+
+    def start(self) -> None:
+        """Start it and wait until it is ready, or where ``await_ready`` is off, until it listens."""
+        self.start_quietly()
+        if self.await_ready:
+            self._wait_ready()
+        else:
+            self._wait_listening()
+
+    def start_quietly(self) -> None:
+        """Start it and wait for nothing."""
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        command = [*self.wrapper, sys.executable, "-m", "daemon.cli", "--config", "tollway.toml", "run"]
+        with (self.folder / "daemon.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+
+    def _wait_listening(self) -> None:
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                self.get("/healthz")
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"the daemon did not listen in time:\n{self.log()}")
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise AssertionError(f"the daemon exited with {self.process.returncode}:\n{self.log()}")
+            with contextlib.suppress(OSError):
+                if self.get("/readyz")[0] == 200:
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"the daemon was not ready in time:\n{self.log()}")
+
+    def log(self) -> str:
+        """Return the end of what the daemon wrote."""
+        return (self.folder / "daemon.log").read_text(errors="replace")[-6000:]
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Ask its HTTP listener without a token."""
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status, answer.read()
+
+    def kill(self) -> None:
+        """Send SIGKILL to it and all that it started."""
+        assert self.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """Send SIGTERM and return the exit status."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(20)
+
+    def json(self, *words: str) -> object:
+        """Return what a command with --json prints."""
+        done = self.command(*words, "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
+        return json.loads(done.stdout)
