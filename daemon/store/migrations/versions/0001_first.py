@@ -1,0 +1,246 @@
+"""The first schema.
+
+A migration is frozen: it states its tables as they were, and never imports the living schema.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+TEXT, INT, BIG, BLOB = sa.Text(), sa.Integer(), sa.BigInteger(), sa.LargeBinary()
+
+
+def upgrade() -> None:
+    """Create every table."""
+
+    _account()
+    _audit()
+    _call()
+    _call_alias()
+    _config_object()
+    _deck_row()
+    _deck_version()
+    _entry()
+    _exceptional()
+    _export_batch()
+    _message()
+    _meta()
+    _record()
+
+
+def _account() -> None:
+    op.create_table(
+        "account",
+        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("role", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("balance", BIG, nullable=False, server_default="0"),
+        sa.Column("reserved", BIG, nullable=False, server_default="0"),
+        sa.Column("uncollected", BIG, nullable=False, server_default="0"),
+        sa.Column("channels_in", INT, nullable=False, server_default="0"),
+        sa.Column("channels_out", INT, nullable=False, server_default="0"),
+        sa.Column("day", INT, nullable=False, server_default="0"),
+        sa.Column("day_spent", BIG, nullable=False, server_default="0"),
+        sa.Column("second", BIG, nullable=False, server_default="0"),
+        sa.Column("second_calls", INT, nullable=False, server_default="0"),
+        sa.UniqueConstraint("role", "tenant", "id"),
+        sqlite_autoincrement=True,
+    )
+
+
+def _audit() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("at", BIG, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("act", TEXT, nullable=False),
+        sa.Column("detail", TEXT, nullable=False),
+        sa.Column("who", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sqlite_autoincrement=True,
+    )
+
+
+def _call() -> None:
+    op.create_table(
+        "call",
+        sa.Column("grant_id", TEXT, primary_key=True),
+        sa.Column("id_domain", TEXT, nullable=False),
+        sa.Column("call_id", TEXT, nullable=False),
+        sa.Column("attempt", INT, nullable=False),
+        sa.Column("part", INT, nullable=False),
+        sa.Column("payer", INT, nullable=False),
+        sa.Column("direction", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("is_open", INT, nullable=False),
+        sa.Column("joined", INT, nullable=False),
+        sa.Column("due_at", BIG, nullable=False),
+        sa.Column("requested_at", BIG, nullable=False),
+        sa.Column("switch", TEXT, nullable=False),
+        sa.Column("body", BLOB, nullable=False),
+        sa.UniqueConstraint("id_domain", "call_id", "attempt", "part", "payer", "direction"),
+    )
+    op.create_index(
+        "call_open", "call", ["due_at"], sqlite_where=sa.text("is_open = 1"), postgresql_where=sa.text("is_open = 1")
+    )
+
+
+def _call_alias() -> None:
+    op.create_table(
+        "call_alias",
+        sa.Column("id_domain", TEXT, primary_key=True),
+        sa.Column("alias", TEXT, primary_key=True),
+        sa.Column("grant_id", TEXT, primary_key=True),
+    )
+
+
+def _config_object() -> None:
+    op.create_table(
+        "config_object",
+        sa.Column("kind", TEXT, primary_key=True),
+        sa.Column("tenant", TEXT, primary_key=True),
+        sa.Column("id", TEXT, primary_key=True),
+        sa.Column("body", BLOB, nullable=False),
+    )
+
+
+def _deck_row() -> None:
+    op.create_table(
+        "deck_row",
+        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("rate_table", TEXT, nullable=False),
+        sa.Column("version", INT, nullable=False),
+        sa.Column("prefix", TEXT, nullable=False),
+        sa.Column("destination", TEXT, nullable=False),
+        sa.Column("rate", BIG, nullable=False),
+        sa.Column("connect_fee", BIG, nullable=False),
+        sa.Column("first_seconds", INT, nullable=False),
+        sa.Column("next_seconds", INT, nullable=False),
+        sa.Column("free_seconds", INT, nullable=False),
+        sa.Column("included_seconds", INT, nullable=False),
+        sa.Column("minimum_charge", BIG, nullable=False),
+        sa.Column("effective_from", BIG, nullable=False),
+        sa.Column("effective_to", BIG, nullable=False),
+        sa.Column("rate_type", TEXT, nullable=False),
+        sa.Column("blocked", INT, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("deck_row_by_table", "deck_row", ["tenant", "rate_table", "prefix"])
+
+
+def _deck_version() -> None:
+    op.create_table(
+        "deck_version",
+        sa.Column("tenant", TEXT, primary_key=True),
+        sa.Column("rate_table", TEXT, primary_key=True),
+        sa.Column("version", INT, primary_key=True),
+        sa.Column("at", BIG, nullable=False),
+        sa.Column("mode", TEXT, nullable=False),
+        sa.Column("who", TEXT, nullable=False),
+        sa.Column("source", TEXT, nullable=False),
+    )
+
+
+def _entry() -> None:
+    op.create_table(
+        "entry",
+        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("account", INT, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("at", BIG, nullable=False),
+        sa.Column("grant_id", TEXT, nullable=False),
+        sa.Column("amount", BIG, nullable=False),
+        sa.Column("pending", BIG, nullable=False),
+        sa.Column("uncollected", BIG, nullable=False),
+        sa.Column("channels_in", INT, nullable=False),
+        sa.Column("channels_out", INT, nullable=False),
+        sa.Column("balance_after", BIG, nullable=False),
+        sa.Column("reserved_after", BIG, nullable=False),
+        sa.Column("key", TEXT),
+        sa.Column("who", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sa.UniqueConstraint("account", "key"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("entry_by_account", "entry", ["account", "number"])
+
+
+def _exceptional() -> None:
+    op.create_table(
+        "exceptional",
+        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("key", TEXT, unique=True),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("source", TEXT, nullable=False),
+        sa.Column("switch", TEXT, nullable=False),
+        sa.Column("call_id", TEXT, nullable=False),
+        sa.Column("detail", TEXT, nullable=False),
+        sa.Column("at", BIG, nullable=False),
+        sqlite_autoincrement=True,
+    )
+
+
+def _export_batch() -> None:
+    op.create_table(
+        "export_batch",
+        sa.Column("tenant", TEXT, primary_key=True),
+        sa.Column("sequence", INT, primary_key=True),
+        sa.Column("after_seq", BIG, nullable=False),
+        sa.Column("until_seq", BIG, nullable=False),
+        sa.Column("begins", BIG, nullable=False),
+        sa.Column("until", BIG, nullable=False),
+        sa.Column("created_at", BIG, nullable=False),
+        sa.Column("zone", TEXT, nullable=False),
+        sa.Column("previous_manifest_sha256", TEXT, nullable=False),
+        sa.Column("manifest_sha256", TEXT, nullable=False),
+    )
+
+
+def _message() -> None:
+    op.create_table(
+        "message",
+        sa.Column("key", TEXT, primary_key=True),
+        sa.Column("body", BLOB, nullable=False),
+        sa.Column("reply", BLOB, nullable=False),
+        sa.Column("at", BIG, nullable=False),
+        sa.Column("grant_id", TEXT, nullable=False),
+    )
+    op.create_index("message_by_age", "message", ["at"])
+
+
+def _meta() -> None:
+    op.create_table(
+        "meta",
+        sa.Column("name", TEXT, primary_key=True),
+        sa.Column("value", BIG, nullable=False),
+    )
+
+
+def _record() -> None:
+    op.create_table(
+        "record",
+        sa.Column("seq", INT, primary_key=True, autoincrement=True),
+        sa.Column("record_id", TEXT, nullable=False, unique=True),
+        sa.Column("grant_id", TEXT, nullable=False),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("account", INT, nullable=False),
+        sa.Column("currency", TEXT, nullable=False),
+        sa.Column("charge", BIG, nullable=False),
+        sa.Column("uncollected", BIG, nullable=False),
+        sa.Column("cost", BIG, nullable=False),
+        sa.Column("settled_at", BIG, nullable=False),
+        sa.Column("body", BLOB, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("record_by_grant", "record", ["grant_id"])
+    op.create_index("record_by_tenant", "record", ["tenant", "seq"])
