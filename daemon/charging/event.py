@@ -14,10 +14,15 @@ from daemon.kernel.instant import Instant
 
 @dataclass(frozen=True, slots=True)
 class MessageKey:
-    """The key that answers repeats with the same bytes, and a digest of the body that it must come with."""
+    """The key that answers repeats with the same bytes, and a digest of the body that it must come with.
+
+    ``of_call``: the key names an operation on a call id, which may come again for another call. Then it answers repeats
+    for as long as they mean the same call, and a question with another body is a second question, not a conflict.
+    """
 
     key: str
     body: bytes
+    of_call: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,8 @@ class CallReport:
 
     ``at`` is the event's instant. ``part`` is 0 where the source does not count parts. ``duration_us`` is what the
     switch measured from answer to release, None where only instants are known. ``route`` is the carrier's route that
-    answered, 0 where unknown. ``answered`` False says that the call ended without ever being answered.
+    answered, 0 where unknown. ``answered`` False says that the call ended without ever being answered. ``exact``: where
+    a grant is named, no other call is meant. ``weak_aliases`` find only a call that no report has joined yet.
     """
 
     attempt: CallAttempt
@@ -42,6 +48,8 @@ class CallReport:
     route: int = 0
     message: MessageKey | None = None
     settled_by: str = ""
+    exact: bool = False
+    weak_aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +70,14 @@ class Conflict:
 class Outcome:
     """What a report did. ``call`` is None where no payer could be found: then it is on the exception list.
 
-    ``more_seconds`` counts what this report added to the grant. ``changed`` is False for a repeat.
+    ``more_seconds`` counts what this report added to the grant. ``changed`` is False for a repeat. ``reply`` holds the
+    bytes that the road made of it within the same transaction.
     """
 
     call: Call | None
     changed: bool
     more_seconds: int = 0
+    reply: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ A call that nobody authorised is charged all the same. Nothing that fails is tak
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import Catalog
@@ -28,14 +27,17 @@ from daemon.authorize.decision import Decision, Denied, Granted, Level
 from daemon.charging import settle
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy
 from daemon.charging.cdr import EndReport
-from daemon.charging.event import Authorized, CallReport, Conflict, Decided, MessageKey, Outcome, Replay, Reported
-from daemon.charging.ports import Book, Directory, Exceptional, Journal, Message, Outside, Reads, Store
+from daemon.charging.event import Authorized, CallReport, Decided, MessageKey, Outcome, Reported
+from daemon.charging.ports import Book, Directory, Exceptional, Journal, Outside, Reads, Store
+from daemon.charging.repeats import once, question_stands, report_stands, same_side
 from daemon.kernel.e164 import digits
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
-from daemon.rating.charge import first_paid_second
+from daemon.kernel.money import Rounding
+from daemon.rating.charge import duration_seconds, first_paid_second
 
 Encode = Callable[[Decision], bytes]
-R = TypeVar("R", Decided, Outcome)
+EncodeOutcome = Callable[[Outcome], bytes]
+Check = Callable[[Call | None], None]  # sees the call that a report means before it does anything; may raise
 DUPLICATE_TOLERANCE_US = SECOND  # microseconds; a second end that differs by more is listed for a person
 DUE_BATCH = 256  # calls looked at in one round of expiry
 
@@ -79,6 +81,10 @@ class OnlineCharging:
         self._outside = outside
         self.settings = settings
 
+    def catalog(self) -> Catalog:
+        """Return the configuration in force."""
+        return self._directory.catalog()
+
     async def authorize(
         self, attempt: CallAttempt, *, message: MessageKey | None = None, encode: Encode = _no_bytes
     ) -> Authorized:
@@ -99,7 +105,8 @@ class OnlineCharging:
             calls=((attempt.id_domain, attempt.call_id),),
             messages=(message.key,) if message is not None else (),
         )
-        return await self._store.transact(reads, lambda book: _once(book, message, attempt, now, work))
+        stands = question_stands(message, attempt, now)
+        return await self._store.transact(reads, lambda book: once(book, message, attempt, now, work, stands))
 
     async def _refused(
         self, attempt: CallAttempt, denied: Denied, message: MessageKey | None, encode: Encode, now: Instant
@@ -114,7 +121,8 @@ class OnlineCharging:
             _replaced(book, attempt, terms, now)
             return Decided(denied, encode(denied))
 
-        return await self._store.transact(reads, lambda book: _once(book, message, attempt, now, work))
+        stands = question_stands(message, attempt, now)
+        return await self._store.transact(reads, lambda book: once(book, message, attempt, now, work, stands))
 
     def explain(
         self, attempt: CallAttempt, standings: Standings, limits: Limits | None = None
@@ -136,19 +144,32 @@ class OnlineCharging:
         quote = prepare(self._directory.catalog(), attempt, self._outside.now(), self.settings.limits(attempt))
         return () if isinstance(quote, Denied) else quote.accounts
 
-    async def answered(self, report: CallReport) -> Reported:
+    async def answered(
+        self, report: CallReport, *, encode: EncodeOutcome | None = None, check: Check | None = None
+    ) -> Reported:
         """The called side answered: charging starts. An unauthorised call reserves what it can and is charged."""
-        return await self._report(report, _on_answer)
+        return await self._report(report, _on_answer, encode, check)
 
-    async def alive(self, report: CallReport, *, renew: bool = False) -> Reported:
-        """Update: a sign of life; with ``renew`` one slice more is reserved where the road allows it."""
-        return await self._report(report, _on_renewal if renew else _on_alive)
+    async def alive(
+        self, report: CallReport, *, renew: bool = False, paced: bool = False,
+        encode: EncodeOutcome | None = None, check: Check | None = None,
+    ) -> Reported:  # fmt: skip
+        """Update: a sign of life; with ``renew`` one slice more is reserved where the road allows it.
 
-    async def ended(self, report: CallReport) -> Reported:
+        ``paced``: the peer asks when it likes: the slice begins at what it has used, and asking twice changes nothing.
+        """
+        act = (_on_paced_renewal if paced else _on_renewal) if renew else _on_alive
+        return await self._report(report, act, encode, check)
+
+    async def ended(
+        self, report: CallReport, *, encode: EncodeOutcome | None = None, check: Check | None = None
+    ) -> Reported:
         """Terminate: post the charge and release the rest, or void a call that was never answered."""
-        return await self._report(report, _on_end)
+        return await self._report(report, _on_end, encode, check)
 
-    async def _report(self, report: CallReport, act: "Act") -> Reported:
+    async def _report(
+        self, report: CallReport, act: "Act", encode: EncodeOutcome | None, check: Check | None
+    ) -> Reported:
         now = self._outside.now()
         catalog = self._directory.catalog()
         limits = self.settings.limits(report.attempt)
@@ -159,12 +180,18 @@ class OnlineCharging:
             accounts=quote.accounts if isinstance(quote, Quote) else _payer_accounts(catalog, quote),
             calls=((attempt.id_domain, attempt.call_id),),
             grants=(report.grant_id,) if report.grant_id else (),
-            aliases=tuple((attempt.id_domain, alias) for alias in report.aliases),
+            aliases=tuple((attempt.id_domain, alias) for alias in (*report.aliases, *report.weak_aliases)),
             messages=(message.key,) if message is not None else (),
         )
-        return await self._store.transact(
-            reads, lambda book: _once(book, message, attempt, now, lambda inner: act(inner, report, context))
-        )
+
+        def work(book: Book) -> Outcome:
+            if check is not None:
+                check(_joined(book, report))
+            outcome = act(book, report, context)
+            return outcome if encode is None else replace(outcome, reply=encode(outcome))
+
+        stands = report_stands(lambda book: _joined(book, report))
+        return await self._store.transact(reads, lambda book: once(book, message, attempt, now, work, stands))
 
     async def resolve(self, grant_id: str, change: "Change") -> Outcome:
         """Apply a change to one call by its grant: expiry, recovery, a person's cut."""
@@ -177,6 +204,10 @@ class OnlineCharging:
 
         return await self._store.transact(Reads(grants=(grant_id,)), work)
 
+    async def cut(self, grant_id: str) -> Outcome:
+        """End an open call by a person's wish: it is renewed no more, and whoever has its switch ends it there."""
+        return await self.resolve(grant_id, _on_cut)
+
     async def expire_due(self) -> list[Call]:
         """Free what lapsed and settle what nobody reports the end of; return the calls that changed."""
         changed: list[Call] = []
@@ -186,9 +217,9 @@ class OnlineCharging:
                 changed.append(outcome.call)
         return changed
 
-    async def recover(self, grant_id: str) -> Outcome:
+    async def recover(self, grant_id: str, by: SettledBy = SettledBy.RECOVERY) -> Outcome:
         """Settle a call that its switch no longer knows, at its last proof of life (an unanswered one is voided)."""
-        return await self.resolve(grant_id, _on_recovery)
+        return await self.resolve(grant_id, lambda book, call, context: _on_recovery(book, call, by, context))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,43 +252,18 @@ def _payer_accounts(catalog: Catalog, denied: Denied) -> tuple[int, ...]:
     return tuple(account.number for account in catalog.chain(terms)) if terms is not None else ()
 
 
-def _once(
-    book: Book, message: MessageKey | None, attempt: CallAttempt, now: Instant,
-    work: Callable[[Book], R],
-) -> R | Replay | Conflict:  # fmt: skip
-    """Answer a repeat with the bytes of the first answer; run ``work`` once for each message key."""
-    if message is None:
-        return work(book)
-    earlier = book.message(message.key)
-    if earlier is not None and earlier.body == message.body:
-        return Replay(earlier.reply)
-    if earlier is not None:
-        detail = "the key of an answered message came again with another body"
-        book.append_exception(_exception("conflict", attempt, detail, now, key=f"conflict:{message.key}"))
-        return Conflict(message.key)
-    result = work(book)
-    book.save_message(Message(message.key, message.body, result.reply if isinstance(result, Decided) else b"", now))
-    return result
-
-
 def _exception(kind: str, attempt: CallAttempt, detail: str, now: Instant, key: str = "") -> Exceptional:
     return Exceptional(kind, attempt.tenant, attempt.source, attempt.switch, attempt.call_id, detail, now, key)
 
 
-def _same_side(book: Book, attempt: CallAttempt) -> list[Call]:
-    """Return the calls of the attempt's call id and direction, oldest first."""
-    found = book.calls(attempt.id_domain, attempt.call_id)
-    return [call for call in found if call.direction is attempt.direction]
-
-
 def _reported_calls(book: Book, attempt: CallAttempt) -> list[Call]:
     """Return the calls that a report may mean: those of its direction, else (the road does not tell it) all."""
-    return _same_side(book, attempt) or list(book.calls(attempt.id_domain, attempt.call_id))
+    return same_side(book, attempt) or list(book.calls(attempt.id_domain, attempt.call_id))
 
 
 def _replaced(book: Book, attempt: CallAttempt, terms: settle.Terms, now: Instant) -> Call | None:
     """Let go of an unanswered grant of the same call: a second question replaces it."""
-    calls = _same_side(book, attempt)
+    calls = same_side(book, attempt)
     if not calls or calls[-1].state is not CallState.GRANTED:
         return None
     freed = settle.let_go(book, calls[-1], now)
@@ -281,14 +287,14 @@ class _Initial:
     def __call__(self, book: Book) -> Decided:
         attempt = self.quote.attempt
         replaced = _replaced(book, attempt, self.terms, self.now)
-        earlier = _same_side(book, attempt)
+        earlier = same_side(book, attempt)
         grant_id = replaced.grant_id if replaced is not None else self.new_id
         decision = decide(self.quote, book.standing, self.limits, self.now, grant_id)
         if isinstance(decision, Denied):
             return Decided(decision, self.encode(decision))
         number, part = (replaced.attempt, replaced.part) if replaced is not None else _next(earlier)
         call = _new_call(attempt, decision, number, part, self.now)
-        call = replace(call, due_at=settle.due_at(call, self.terms))
+        call = call.changed(due_at=settle.due_at(call, self.terms))
         settle.hold(book, call, self.now)
         book.save_call(call)
         return Decided(decision, self.encode(decision), call)
@@ -318,6 +324,8 @@ def _new_call(attempt: CallAttempt, granted: Granted, number: int, part: int, no
 def _joined(book: Book, report: CallReport) -> Call | None:
     """Return the call that a report belongs to: by call id, then alias, then grant (SPEC section 4, RADIUS)."""
     attempt = report.attempt
+    if report.exact and report.grant_id:
+        return book.call(report.grant_id)
     calls = _reported_calls(book, attempt)
     if report.part:
         calls = [call for call in calls if call.part == report.part]
@@ -325,20 +333,26 @@ def _joined(book: Book, report: CallReport) -> Call | None:
     if found is not None and (found.is_open or not report.grant_id):
         return found
     granted = book.call(report.grant_id) if report.grant_id else None
-    if granted is not None:
+    if granted is not None and attempt.tenant == granted.tenant:
         return granted
     if found is not None:
         return found
     candidates = (book.aliased(attempt.id_domain, alias) for alias in report.aliases)
-    return next((call for call in candidates if call is not None), None)
+    return next((call for call in candidates if call is not None), None) or _weakly_joined(book, report)
+
+
+def _weakly_joined(book: Book, report: CallReport) -> Call | None:
+    """Return the newest call of the same parties that no report has joined: the last resort."""
+    candidates = (book.aliased(report.attempt.id_domain, alias) for alias in report.weak_aliases)
+    return next((call for call in candidates if call is not None and not call.joined), None)
 
 
 def _adopted(call: Call, report: CallReport) -> Call:
     """Return the call under the switch's own call id, which the question may not have carried."""
     attempt = report.attempt
     if call.joined or (call.id_domain, call.call_id) == (attempt.id_domain, attempt.call_id):
-        return replace(call, joined=True)
-    return replace(call, joined=True, call_id=attempt.call_id, id_domain=attempt.id_domain)
+        return call.changed(joined=True)
+    return call.changed(joined=True, call_id=attempt.call_id, id_domain=attempt.id_domain)
 
 
 def _answer_instant(report: CallReport, now: Instant) -> Instant:
@@ -352,6 +366,9 @@ def _on_answer(book: Book, report: CallReport, context: _Context) -> Outcome:
         return _unauthorised(book, report, context, answered_at)
     if call.state is CallState.GRANTED:
         return _charging_begins(book, call, report, context, answered_at)
+    if _ended_before(call, answered_at):
+        assert call.ended_at is not None, call
+        return _settled(book, call, replace(report, at=call.ended_at, answered_at=answered_at), context)
     if call.state in (CallState.EXPIRED, CallState.VOIDED):
         revived = _revived(book, call, context)
         return _charging_begins(book, revived, report, context, answered_at)
@@ -374,14 +391,14 @@ def _charging_begins(book: Book, call: Call, report: CallReport, context: _Conte
     call = settle.priced_at_answer(context.catalog, call, answered_at)
     call = settle.regranted(book, call, call.granted_seconds, context.now)
     call = call.moved(CallState.ANSWERED, answered_at=answered_at, last_seen_at=max(answered_at, call.last_seen_at))
-    call = replace(call, due_at=settle.due_at(call, context.terms))
+    call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
     return Outcome(call, True)
 
 
 def _revived(book: Book, call: Call, context: _Context) -> Call:
     """Return a lapsed call holding again what it can: it was answered after all."""
-    call = replace(call, granted_seconds=0, ended_at=None)
+    call = call.changed(granted_seconds=0, ended_at=None, settled_by=SettledBy.NOBODY)
     return _holding(book, call, context)
 
 
@@ -389,7 +406,7 @@ def _holding(book: Book, call: Call, context: _Context) -> Call:
     """Reserve what the payers can pay of the first slice, down to nothing, and a channel at each level."""
     seconds = min(_payable(book, context, level) for level in call.levels)
     levels = tuple(replace(level, reserved=held_for(level, seconds)) for level in call.levels)
-    call = replace(call, granted_seconds=seconds, levels=levels)
+    call = call.changed(granted_seconds=seconds, levels=levels)
     settle.hold(book, call, context.now)
     return call
 
@@ -407,14 +424,14 @@ def _unauthorised(book: Book, report: CallReport, context: _Context, answered_at
         return Outcome(None, False)
     call = _holding(book, call, context) if not call.emergency else _never_cut(book, call, context)
     call = call.moved(CallState.ANSWERED, answered_at=answered_at, last_seen_at=answered_at, joined=True)
-    call = replace(call, due_at=settle.due_at(call, context.terms))
+    call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
     return Outcome(call, True)
 
 
 def _never_cut(book: Book, call: Call, context: _Context) -> Call:
     """An emergency call has a limit of a day and holds no money; what it costs is posted at its end."""
-    call = replace(call, granted_seconds=EMERGENCY_SECONDS)
+    call = call.changed(granted_seconds=EMERGENCY_SECONDS)
     settle.hold(book, call, context.now)
     return call
 
@@ -432,7 +449,7 @@ def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | N
         key = f"{kind}:{attempt.id_domain}:{attempt.call_id}"
         book.append_exception(_exception(kind, attempt, reason, context.now, key=key))
         return None
-    number, part = _next(_same_side(book, attempt))
+    number, part = _next(same_side(book, attempt))
     detail = f"nobody asked about this call; it is charged to {quote.chain[0].key}"
     key = f"unauthorised:{attempt.id_domain}:{attempt.call_id}:{number}:{part}"
     if not emergency_call:
@@ -442,7 +459,7 @@ def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | N
         routes=(), called=quote.called, renewable=attempt.renewable, is_final=False, valid_until=context.now,
     )  # fmt: skip
     call = _new_call(attempt, granted, number, report.part or part, context.now)
-    return replace(call, authorised=False, emergency=emergency_call, aliases=report.aliases)
+    return call.changed(authorised=False, emergency=emergency_call, aliases=report.aliases)
 
 
 def _forced_quote(context: _Context, report: CallReport) -> Quote | None:
@@ -481,22 +498,31 @@ def _on_alive(book: Book, report: CallReport, context: _Context) -> Outcome:
 def _seen(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
     seen = min(report.at, context.now)
     kept = seen - call.last_seen_at <= 2 * context.terms.interim_seconds * SECOND
-    call = replace(call, last_seen_at=max(seen, call.last_seen_at), interims=call.interims + 1 if kept else 0)
-    call = replace(call, due_at=settle.due_at(call, context.terms))
+    call = call.changed(last_seen_at=max(seen, call.last_seen_at), interims=call.interims + 1 if kept else 0)
+    call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
     return Outcome(call, True)
 
 
 def _on_renewal(book: Book, report: CallReport, context: _Context) -> Outcome:
+    return _renewed(book, report, context, paced=False)
+
+
+def _on_paced_renewal(book: Book, report: CallReport, context: _Context) -> Outcome:
+    return _renewed(book, report, context, paced=True)
+
+
+def _renewed(book: Book, report: CallReport, context: _Context, *, paced: bool) -> Outcome:
     outcome = _on_alive(book, report, context)
     call = outcome.call
     if call is None or call.state is not CallState.ANSWERED or call.cut or call.emergency:
         return outcome
-    if context.limits.slice_seconds is None:
+    if context.limits.slice_seconds is None or (paced and not call.renewable):
         return outcome
     before = call.granted_seconds
-    call = settle.extended(book, context.catalog, call, context.limits, context.now)
-    call = replace(call, due_at=settle.due_at(call, context.terms))
+    used = duration_seconds(_duration_us(call, report), Rounding.UP) if paced else None
+    call = settle.extended(book, context.catalog, call, context.limits, context.now, used)
+    call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
     return Outcome(call, outcome.changed or call.granted_seconds > before, call.granted_seconds - before)
 
@@ -504,12 +530,12 @@ def _on_renewal(book: Book, report: CallReport, context: _Context) -> Outcome:
 def _alive_again(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
     """A call that was settled by an estimate still runs: take the charge back and hold again what it used."""
     revision = settle.reversed_charge(book, call, context.now)
-    call = replace(call, posted=(), revision=revision, ended_at=None, settled_by=SettledBy.NOBODY)
+    call = call.changed(posted=(), revision=revision, ended_at=None, settled_by=SettledBy.NOBODY)
     levels = tuple(replace(level, reserved=held_for(level, call.granted_seconds)) for level in call.levels)
-    call = replace(call, levels=levels)
+    call = call.changed(levels=levels)
     settle.hold(book, call, context.now)
     call = call.moved(CallState.ANSWERED, last_seen_at=max(call.last_seen_at, min(report.at, context.now)), interims=0)
-    call = replace(call, due_at=max(settle.due_at(call, context.terms), context.now + 60 * SECOND))
+    call = call.changed(due_at=max(settle.due_at(call, context.terms), context.now + 60 * SECOND))
     book.save_call(call)
     return Outcome(call, True)
 
@@ -523,8 +549,22 @@ def _on_end(book: Book, report: CallReport, context: _Context) -> Outcome:
     if call.state is CallState.SETTLED and call.settled_by not in ESTIMATES:
         return _again(book, call, report, context)
     if call.answered_at is None and not _was_answered(report):
-        return _voided(book, call, context)
+        return _end_kept(book, call, report, context) if report.answered else _voided(book, call, context)
     return _settled(book, call, report, context)
+
+
+def _end_kept(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
+    """Void a call of which only an end without a duration was told, and keep its instant: the answer may come late."""
+    call = settle.let_go(book, _adopted(call, report), context.now)
+    call = call.moved(CallState.VOIDED, ended_at=min(report.at, context.now), settled_by=SettledBy.HANGUP)
+    book.save_call(call)
+    return Outcome(call, True)
+
+
+def _ended_before(call: Call, answered_at: Instant) -> bool:
+    """Tell whether the end of an answered call was told before its answer: the two came in the wrong order."""
+    kept = call.state is CallState.VOIDED and call.settled_by is SettledBy.HANGUP
+    return kept and call.ended_at is not None and answered_at <= call.ended_at
 
 
 def _was_answered(report: CallReport) -> bool:
@@ -549,7 +589,7 @@ def _unasked_end(book: Book, report: CallReport, context: _Context) -> Outcome:
     if call is None:
         return Outcome(None, False)
     settle.hold(book, call, context.now)
-    return _settled(book, replace(call, joined=True), report, context)
+    return _settled(book, call.changed(joined=True), report, context)
 
 
 def _settled(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
@@ -557,7 +597,7 @@ def _settled(book: Book, call: Call, report: CallReport, context: _Context) -> O
         answered_at = report.answered_at
         if answered_at is None:
             answered_at = report.at - (report.duration_us or 0)
-        call = settle.priced_at_answer(context.catalog, replace(call, answered_at=answered_at), answered_at)
+        call = settle.priced_at_answer(context.catalog, call.changed(answered_at=answered_at), answered_at)
     call = settle.moved_to_route(book, call, report.route, context.now) if call.is_open else call
     duration_us = _duration_us(call, report)
     by = SettledBy(report.settled_by) if report.settled_by else SettledBy.HANGUP
@@ -614,9 +654,17 @@ def _estimated(book: Book, call: Call, by: SettledBy, context: _Context) -> Outc
     return Outcome(call, True)
 
 
-def _on_recovery(book: Book, call: Call, context: _Context) -> Outcome:
+def _on_cut(book: Book, call: Call, _context: _Context) -> Outcome:
+    if not call.is_open or call.cut:
+        return Outcome(call, False)
+    call = call.changed(cut=True)
+    book.save_call(call)
+    return Outcome(call, True)
+
+
+def _on_recovery(book: Book, call: Call, by: SettledBy, context: _Context) -> Outcome:
     if not call.is_open:
         return Outcome(call, False)
     if call.state is CallState.GRANTED:
         return _voided(book, call, context)
-    return _estimated(book, call, SettledBy.RECOVERY, context)
+    return _estimated(book, call, by, context)

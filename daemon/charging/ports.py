@@ -29,14 +29,22 @@ class StoreUnavailable(StoreError):
     transient = True
 
 
+class StoreConflict(StoreError):
+    """The schema refused a row: what must be unique is there already. Nothing of the work was committed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An answered message: the digest of its body (16 octets) and the bytes that answered it."""
+    """An answered message: the digest of its body (16 octets) and the bytes that answered it.
+
+    ``grant_id`` is the call that it was about, empty where there is none.
+    """
 
     key: str
     body: bytes
     reply: bytes
     at: Instant
+    grant_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,7 @@ class Book(Protocol):
         """Return the answered message of a key."""
 
     def save_message(self, message: Message) -> None:
-        """Keep an answered message."""
+        """Keep an answered message, in the place of an earlier one of the same key."""
 
     def records(self, grant_id: str) -> Sequence[RatedCdr]:
         """Return the records of a call whose call or grant ``Reads`` named, in the order of their making."""
@@ -132,6 +140,13 @@ class Journal(Protocol):
 
     async def append(self, record: dict[str, str]) -> None:
         """Write one record durably."""
+
+
+class Counters(Protocol):
+    """Counts what an operator watches; an adapter names the counter and its labels, and knows no more of it."""
+
+    def count(self, name: str, **labels: str) -> None:
+        """Add one to a counter. Raises KeyError for a name or labels that were never declared."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def let_go(book: Book, call: Call, now: Instant, *, expired: bool = False) -> Ca
         standing = book.standing(level.account)
         book.post(posting.release(standing, call.grant_id, level.reserved, call.direction, now, expired=expired))
     release_carrier(book, call, now)
-    return replace(call, levels=tuple(replace(level, reserved=0) for level in call.levels))
+    return call.changed(levels=tuple(replace(level, reserved=0) for level in call.levels))
 
 
 def moved_to_route(book: Book, call: Call, route: int, now: Instant) -> Call:
@@ -74,7 +74,7 @@ def moved_to_route(book: Book, call: Call, route: int, now: Instant) -> Call:
     if route in (0, call.route) or all(known.number != route for known in call.routes):
         return call
     release_carrier(book, call, now)
-    moved = replace(call, route=route)
+    moved = call.changed(route=route)
     hold_carrier(book, moved, now)
     return moved
 
@@ -88,7 +88,7 @@ def priced_at_answer(catalog: Catalog, call: Call, answered_at: Instant) -> Call
         else route
         for route in call.routes
     )
-    return replace(call, levels=levels, routes=routes)
+    return call.changed(levels=levels, routes=routes)
 
 
 def _level_at(catalog: Catalog, call: Call, level: Level, at: Instant) -> Level:
@@ -110,14 +110,20 @@ def _carrier_tariffs(catalog: Catalog, call: Call, carrier: object, at: Instant)
     return ()
 
 
-def extended(book: Book, catalog: Catalog, call: Call, limits: Limits, now: Instant) -> Call:
-    """Return the call with one slice more reserved at every level, or unchanged where none can be paid."""
+def extended(
+    book: Book, catalog: Catalog, call: Call, limits: Limits, now: Instant, used_seconds: int | None = None
+) -> Call:
+    """Return the call with one slice more reserved at every level, or unchanged where none can be paid.
+
+    The slice begins where the grant ends, or at ``used_seconds``: then asking twice reserves it once.
+    """
+    begins = call.granted_seconds if used_seconds is None else used_seconds
     seconds = min(
         seconds_for(
             level,
             spendable(catalog.by_number[level.account], book.standing(level.account), now),
             level.reserved,
-            call.granted_seconds,
+            begins,
             catalog.by_number[level.account],
             limits,
         )
@@ -138,7 +144,7 @@ def regranted(book: Book, call: Call, seconds: int, now: Instant) -> Call:
         elif difference < 0:
             book.post(posting.reduce(standing, call.grant_id, -difference, now))
         levels.append(replace(level, reserved=held))
-    return replace(call, granted_seconds=seconds, levels=tuple(levels))
+    return call.changed(granted_seconds=seconds, levels=tuple(levels))
 
 
 def settled(
@@ -179,7 +185,7 @@ def settled(
 
 
 def _answered(call: Call, report: EndReport) -> Call:
-    return call if call.answered_at is not None else replace(call, answered_at=report.ended_at - report.duration_us)
+    return call if call.answered_at is not None else call.changed(answered_at=report.ended_at - report.duration_us)
 
 
 def _debited(
