@@ -1,0 +1,1 @@
+"""RADIUS: packets from switches become questions and reports; decisions become packets. Nothing is answered early."""
