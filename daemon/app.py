@@ -1,0 +1,238 @@
+"""The composition root: preflight, wiring, reload, expiry, ordered shutdown; the only place that wires.
+
+It starts only when it can work, and exits non-zero when a part of it dies: a supervisor then starts it anew.
+On SIGTERM listeners close first, what is in flight is committed and answered, and live calls stay up.
+What changes in the store is followed within a second; a bad settings file changes nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+import zoneinfo
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from daemon.authorize.catalog import Catalog, Emergency
+from daemon.charging.configuration import Configuration, TokenSpec
+from daemon.charging.ocf import ChargingSettings, OnlineCharging
+from daemon.charging.ports import Outside, StoreError
+from daemon.config_files.settings_file import read_settings
+from daemon.esl.adapter import EslAdapter
+from daemon.http_api.metrics import Metrics
+from daemon.http_api.server import HttpServer
+from daemon.journal import EmergencyJournal
+from daemon.kernel.instant import Instant
+from daemon.radius.server import RadiusServers
+from daemon.settings import Settings
+from daemon.store import SqliteStore, open_store
+
+EX_UNAVAILABLE = 69  # sysexits.h: a service that is needed is not there
+FOLLOW_SECONDS = 0.25  # how often the store is asked whether its configuration changed
+EXPIRE_SECONDS = 0.5  # how often lapsed grants and calls without an end are sought
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+_log = structlog.get_logger("tollway")
+
+
+def clock() -> Instant:
+    """Return microseconds since the epoch, by the machine's clock."""
+    return time.time_ns() // 1000
+
+
+def grant_id() -> str:
+    """Return 26 characters that sort by their millisecond and are otherwise random (the ULID layout)."""
+    number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
+    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+OUTSIDE = Outside(now=clock, new_id=grant_id)
+
+
+def charging_settings(settings: Settings) -> ChargingSettings:
+    """Return what charging needs of the settings file."""
+    section = settings.charging
+    return ChargingSettings(
+        section.slice_seconds, section.block_seconds_min, section.ring_seconds, section.max_grant_seconds,
+        section.cut_tolerance_seconds, section.interim_seconds,
+    )  # fmt: skip
+
+
+def emergency_of(settings: Settings) -> Emergency:
+    """Return the emergency numbers of the settings file."""
+    return Emergency(frozenset(settings.emergency.numbers), settings.emergency.dial)
+
+
+@dataclass
+class Following:
+    """The configuration in force: implements charging.ports.Directory and follows the store."""
+
+    store: SqliteStore
+    emergency: Emergency
+    configuration: Configuration = field(default_factory=lambda: Configuration(0))
+    _catalog: Catalog | None = None
+    _tokens: dict[str, TokenSpec] = field(default_factory=dict)
+
+    def catalog(self) -> Catalog:
+        """Return the catalog in force."""
+        assert self._catalog is not None, "load() comes first"
+        return self._catalog
+
+    def tokens(self) -> dict[str, TokenSpec]:
+        """Return the tokens that are not revoked, by the SHA-256 of their text."""
+        return self._tokens
+
+    async def load(self) -> None:
+        """Read the whole configuration."""
+        configuration = await self.store.load_configuration()
+        self._catalog = await self.store.load_catalog(self.emergency)
+        self.configuration = configuration
+        self._tokens = {token.sha256: token for token in configuration.tokens if not token.revoked}
+
+    async def follow(self) -> None:
+        """Load anew whenever another process changed the configuration, for ever."""
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            try:
+                if await self.store.changed(self.configuration.revision):
+                    await self.load()
+                    _log.info("configuration followed", revision=self.configuration.revision)
+            except StoreError as error:
+                _log.warning("configuration not followed", error=str(error))
+
+
+@dataclass
+class Daemon:
+    """The parts of one running daemon."""
+
+    settings: Settings
+    store: SqliteStore
+    directory: Following
+    ocf: OnlineCharging
+    radius: RadiusServers
+    http: HttpServer
+    esl: EslAdapter
+    metrics: Metrics
+
+    async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Listen until ``stop`` is set. A part that dies takes the daemon down with its exception."""
+        await self.radius.start(self.settings.radius_auth, self.settings.radius_acct)
+        await self.http.start(self.settings.http)  # last: its /readyz says that everything listens
+        ready()
+        parts = {
+            "configuration": self.directory.follow(),
+            "expiry": self._expire(),
+            "esl": self.esl.run(),
+        }
+        try:
+            await _until(stop, parts)
+        finally:
+            await self.radius.stop()
+            await self.http.stop()
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRE_SECONDS)
+            try:
+                for call in await self.ocf.expire_due():
+                    _log.info("call resolved", call_id=call.call_id, account=str(call.payer), state=call.state.value)
+            except StoreError as error:
+                _log.warning("expiry waits for the store", error=str(error))
+
+    async def reload(self) -> None:
+        """Read the settings file again and keep the old settings where it has faults."""
+        settings, problems = read_settings(Path(self.settings.path))
+        if settings is None or problems:
+            for problem in problems:
+                _log.error("settings not reloaded", problem=str(problem))
+            return
+        self.settings = settings
+        self.ocf.settings = charging_settings(settings)
+        self.directory.emergency = emergency_of(settings)
+        await self.directory.load()
+        _log.info("settings reloaded", file=settings.path)
+
+
+async def _until(stop: asyncio.Event, parts: dict[str, Coroutine[object, object, None]]) -> None:
+    tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopping}:
+            task.result()  # raises what the part died of
+            raise RuntimeError(f"part {task.get_name()} ended by itself")
+    finally:
+        for task in [stopping, *tasks]:
+            task.cancel()
+        await asyncio.gather(stopping, *tasks, return_exceptions=True)
+
+
+async def build(settings: Settings) -> Daemon:
+    """Open the store and wire everything; raises StoreError where the store cannot be used."""
+    store = await open_store(settings.store, clock, create=True)
+    directory = Following(store, emergency_of(settings))
+    await directory.load()
+    journal = EmergencyJournal(Path(settings.emergency.journal))
+    ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings))
+    metrics = Metrics(store)
+    esl = EslAdapter(ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics)
+    radius = RadiusServers(ocf, store, lambda: directory.configuration.nas, OUTSIDE, metrics)
+    http = HttpServer(ocf, store, directory.tokens, metrics, OUTSIDE, esl.links_up)
+    return Daemon(settings, store, directory, ocf, radius, http, esl, metrics)
+
+
+def configure_logging(level: str) -> None:
+    """Log to standard error, one line an event, key=value; journald adds the time's zone and the unit."""
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def run(settings: Settings, announce: Callable[[Settings], None] = lambda _settings: None) -> int:
+    """Serve until SIGTERM or SIGINT, and return the exit status. ``announce`` is called when all listeners answer."""
+    zoneinfo.reset_tzpath(to=[])  # zones come from the tzdata package alone, whatever the machine has
+    configure_logging(settings.log_level)
+    try:
+        return uvloop.run(_run(settings, announce))
+    except (StoreError, OSError) as error:
+        _log.error("cannot serve", error=str(error))
+        return EX_UNAVAILABLE
+
+
+async def _run(settings: Settings, announce: Callable[[Settings], None]) -> int:
+    daemon = await build(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def on_hangup() -> None:
+        task = asyncio.create_task(daemon.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    _log.info("serving", pid=os.getpid(), store=settings.store.url)
+    try:
+        await daemon.serve(stop, lambda: announce(settings))
+    finally:
+        with contextlib.suppress(StoreError):
+            await daemon.store.close()
+    _log.info("stopped")
+    return 0

@@ -1,0 +1,121 @@
+"""Accounts over HTTP: what one holds, and money that arrives, once for each idempotency key.
+
+An account is named by its id within the token's tenant, or by TENANT/ID within that tenant's descendants.
+The top-up, its key and the bytes that answer it are one transaction.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import msgspec
+
+from daemon.authorize.catalog import AccountTerms
+from daemon.charging.configuration import TokenSpec
+from daemon.charging.ocf import OnlineCharging
+from daemon.charging.ports import Book, Message, Outside, Reads, Store, StoreConflict
+from daemon.http_api.messages import AccountReply, TopUpReply, TopUpRequest
+from daemon.http_api.refusal import conflict, malformed, unknown
+from daemon.http_api.replies import account_reply, encode, money_left
+from daemon.kernel.ids import Direction, Key
+from daemon.kernel.money import MoneyError, format_nano, parse_nano
+from daemon.ledger import posting
+from daemon.ledger.account import EntryKind, Overflow, Standing
+
+KEY_LENGTH_MAX = 200  # characters of an Idempotency-Key; a UUID has 36
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDesk:
+    """Shows accounts and takes money for them. Raises RequestRefused and StoreError."""
+
+    ocf: OnlineCharging
+    store: Store
+    outside: Outside
+
+    def _terms(self, token: TokenSpec, tenant: str, name: str) -> AccountTerms:
+        catalog = self.ocf.catalog()
+        key = Key(tenant or token.tenant, name)
+        terms = catalog.accounts.get(key)
+        if terms is None or not catalog.descends(key.tenant, token.tenant):
+            raise unknown("account")
+        return terms
+
+    async def show(self, token: TokenSpec, tenant: str, name: str) -> AccountReply:
+        """Return an account's money and channels in use."""
+        terms = self._terms(token, tenant, name)
+        reads = Reads(accounts=(terms.number,))
+        standing = await self.store.transact(reads, lambda book: book.standing(terms.number))
+        plan = terms.plan_at(Direction.OUTBOUND, self.outside.now())
+        return account_reply(terms, standing, plan.id if plan is not None else "")
+
+    async def top_up(self, token: TokenSpec, tenant: str, name: str, key: str | None, request: TopUpRequest) -> bytes:
+        """Add money once for each key, and return the same bytes for each repeat."""
+        terms = self._terms(token, tenant, name)
+        if not key or len(key) > KEY_LENGTH_MAX or not (key.isascii() and key.isprintable()):
+            raise malformed(f"state a header Idempotency-Key of 1 to {KEY_LENGTH_MAX} printable ASCII characters")
+        work = _TopUp(terms, _amount(request, terms), key, request, token.id, self.outside.now())
+        reads = Reads(accounts=(terms.number,), messages=(work.message_key,))
+        try:
+            reply = await self.store.transact(reads, work)
+        except StoreConflict:
+            raise conflict("this Idempotency-Key was used before: by a command, or more than two days ago") from None
+        except Overflow:
+            raise malformed("the balance would be above what the ledger can hold") from None
+        if reply is None:
+            raise conflict("this Idempotency-Key was used for another top-up of the account")
+        return reply
+
+
+def _amount(request: TopUpRequest, terms: AccountTerms) -> int:
+    try:
+        nano = parse_nano(request.amount)
+    except MoneyError as error:
+        raise malformed(f"amount: {error}") from None
+    if nano <= 0:
+        raise malformed("amount: a top-up is more than 0")
+    if request.currency not in ("", terms.currency):
+        raise malformed(f"currency: the account is kept in {terms.currency}")
+    if not request.reason.isprintable():
+        raise malformed("reason holds control characters")
+    return nano
+
+
+@dataclass(frozen=True, slots=True)
+class _TopUp:
+    """The work of one top-up; it returns None where its key was used for another."""
+
+    terms: AccountTerms
+    amount: int
+    key: str
+    request: TopUpRequest
+    who: str
+    now: int
+
+    @property
+    def message_key(self) -> str:
+        return f"topup:{self.terms.key}:{self.key}"
+
+    def __call__(self, book: Book) -> bytes | None:
+        digest = hashlib.blake2b(msgspec.json.encode(self.request), digest_size=16).digest()
+        earlier = book.message(self.message_key)
+        if earlier is not None:
+            return earlier.reply if earlier.body == digest else None
+        standing = book.standing(self.terms.number)
+        for posted in posting.credit(
+            standing, EntryKind.TOP_UP, self.amount, self.now,
+            key=self.key, who=f"token {self.who}", reason=self.request.reason,
+        ):  # fmt: skip
+            book.post(posted)
+        reply = self._reply(book.standing(self.terms.number))
+        book.save_message(Message(self.message_key, digest, reply, self.now))
+        return reply
+
+    def _reply(self, standing: Standing) -> bytes:
+        return encode(
+            TopUpReply(
+                account=self.terms.key.id, tenant=self.terms.key.tenant, amount=format_nano(self.amount),
+                currency=self.terms.currency, balance=format_nano(standing.balance),
+                reserved=format_nano(standing.reserved), uncollected=format_nano(standing.uncollected),
+                available=money_left(self.terms, standing),
+            )
+        )  # fmt: skip

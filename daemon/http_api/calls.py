@@ -1,0 +1,294 @@
+"""Questions and reports of calls over HTTP, from decoded bytes to bytes; nothing here knows a socket.
+
+The message key is tenant, operation and call id: a repeat is answered with the same bytes for as long as it means the
+same call. What a tenant's own token says of times is held against our own clock.
+A grant that a report names must be one of this call id: a foreign one does not exist.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import NamedTuple
+
+import msgspec
+
+from daemon.authorize.attempt import CallAttempt, Identity, PlainPassword
+from daemon.authorize.decision import Decision, Denied
+from daemon.charging.call import Call
+from daemon.charging.configuration import TokenSpec
+from daemon.charging.event import CallReport, Conflict, Decided, MessageKey, Outcome, Reported
+from daemon.charging.ocf import OnlineCharging
+from daemon.charging.ports import Book, Counters, Outside, Reads, Store
+from daemon.http_api.messages import (
+    AnswerRequest,
+    AuthorizeRequest,
+    CutReply,
+    EndRequest,
+    LiveCall,
+    UpdateRequest,
+    checked,
+    decoded,
+    duration_us,
+    instant,
+)
+from daemon.http_api.refusal import RequestRefused, conflict, malformed, unknown
+from daemon.http_api.replies import (
+    EMPTY,
+    call_reply,
+    decision_reply,
+    encode,
+    end_reply,
+    explained,
+    level_of,
+    live_call,
+)
+from daemon.kernel.ids import Direction
+from daemon.kernel.instant import SECOND, Instant
+from daemon.ledger.account import Standing
+
+CLOCK_TOLERANCE_SECONDS = 60  # seconds; how far a client's clock and counts may be from ours (SPEC section 4)
+LISTED_MAX = 10_000  # calls in one list; newest last, and what is beyond is not shown
+DIGEST_OCTETS = 16  # octets of a body's digest
+
+_authorize = msgspec.json.Decoder(AuthorizeRequest)
+_answer = msgspec.json.Decoder(AnswerRequest)
+_update = msgspec.json.Decoder(UpdateRequest)
+_end = msgspec.json.Decoder(EndRequest)
+
+
+class Said(NamedTuple):
+    """What a report's body says, whatever its operation."""
+
+    at: Instant
+    grant_id: str
+    cause: str
+    route: int = 0
+    duration_us: int | None = None
+    answered: bool | None = None  # None: not stated
+
+
+@dataclass(frozen=True, slots=True)
+class CallDesk:
+    """Answers what switches ask and report. Raises RequestRefused and StoreError."""
+
+    ocf: OnlineCharging
+    store: Store
+    outside: Outside
+    counters: Counters
+
+    async def authorize(self, token: TokenSpec, body: bytes, *, explain: bool) -> bytes:
+        """Answer one question; with ``explain`` nothing happens but the answer."""
+        request = decoded(_authorize, body)
+        attempt = _attempt(token, request)
+        if request.at:
+            self._near(instant(request.at))
+        if explain:
+            return await self._explained(token, attempt)
+        message = _message(token, f"authorize:{attempt.direction.value}", attempt.call_id, "", body)
+        result = await self.ocf.authorize(attempt, message=message, encode=self._decision_bytes)
+        if isinstance(result, Conflict):
+            raise conflict("this question was answered before with another body")
+        if isinstance(result, Decided):
+            code = result.decision.denial.value if isinstance(result.decision, Denied) else "granted"
+            self.counters.count("tollway_decisions_total", road="http", code=code)
+        return result.reply
+
+    def _decision_bytes(self, decision: Decision) -> bytes:
+        return encode(decision_reply(decision, self.ocf.settings))
+
+    async def _explained(self, token: TokenSpec, attempt: CallAttempt) -> bytes:
+        accounts = self.ocf.quote_accounts(attempt)
+
+        def read(book: Book) -> dict[int, Standing]:
+            return {number: book.standing(number) for number in accounts}
+
+        standings = await self.store.transact(Reads(accounts=accounts), read) if accounts else {}
+        # A configuration that changed between the two looks may name an account that was not read: it holds nothing.
+        decision, trace = self.ocf.explain(attempt, lambda number: standings.get(number, Standing(number)))
+        reply = decision_reply(decision, self.ocf.settings)
+        return encode(explained(reply, trace, self.ocf.catalog(), token.tenant))
+
+    def _near(self, at: Instant) -> None:
+        if abs(at - self.outside.now()) > CLOCK_TOLERANCE_SECONDS * SECOND:
+            raise malformed(f"at is more than {CLOCK_TOLERANCE_SECONDS} seconds from this machine's clock")
+
+    async def answer(self, token: TokenSpec, call_id: str, body: bytes) -> bytes:
+        """Start charging a call."""
+        request = decoded(_answer, body)
+        said = Said(instant(request.at), request.grant_id, checked(request.cause, "cause"), request.route)
+        report = _report(token, call_id, said, "answer", body)
+        settings = self.ocf.settings
+        encoding = _encoding(lambda call: call_reply(call, 0, settings))
+        return self._told("answer", await self.ocf.answered(report, encode=encoding, check=self._check(report)))
+
+    async def update(self, token: TokenSpec, call_id: str, body: bytes) -> bytes:
+        """Take a sign of life, and renew the quota where the call was asked for with ``updates``."""
+        request = decoded(_update, body)
+        used = duration_us(request.duration_seconds)
+        said = Said(instant(request.at), request.grant_id, checked(request.cause, "cause"), duration_us=used)
+        report = _report(token, call_id, said, "update", body)
+        settings = self.ocf.settings
+        encoding = _encoding(lambda call: call_reply(call, _used_us(call, said), settings))
+        return self._told(
+            "update",
+            await self.ocf.alive(report, renew=True, paced=True, encode=encoding, check=self._check(report)),
+        )
+
+    async def end(self, token: TokenSpec, call_id: str, body: bytes) -> bytes:
+        """Charge a call, or let it go where it was never answered."""
+        request = decoded(_end, body)
+        measured = duration_us(request.duration_seconds)
+        answered = request.answered if isinstance(request.answered, bool) else None
+        if answered is False and measured:
+            raise malformed("a call that was never answered has no duration_seconds")
+        said = Said(
+            instant(request.at), request.grant_id, checked(request.cause, "cause"), request.route, measured, answered
+        )
+        report = _report(token, call_id, said, "end", body)
+        check = self._check(report, must_be_answered=answered is True)
+        return self._told("end", await self.ocf.ended(report, encode=_encoding(end_reply), check=check))
+
+    def _check(self, report: CallReport, *, must_be_answered: bool = False) -> Callable[[Call | None], None]:
+        """Return what looks at the call that a report means, before anything happens; repeats never come here."""
+
+        def check(call: Call | None) -> None:
+            self._near(report.at)
+            if call is None:
+                if report.grant_id:
+                    raise unknown("call")
+                return
+            if not _own(self.ocf, call, report):
+                raise unknown("call")
+            _plausible(call, report)
+            if must_be_answered and call.answered_at is None and report.duration_us is None:
+                raise malformed("an answered call whose answer was not reported needs duration_seconds")
+
+        return check
+
+    def _told(self, kind: str, reported: Reported) -> bytes:
+        if isinstance(reported, Conflict):
+            raise conflict(f"an {kind} of this call was reported before with another body")
+        if isinstance(reported, Outcome):
+            self.counters.count("tollway_reports_total", road="http", kind=kind)
+        if reported.reply == EMPTY:
+            raise unknown("call")
+        return reported.reply
+
+    async def live(self, token: TokenSpec) -> list[LiveCall]:
+        """Return the open calls in which the token's tenant sells, oldest first."""
+        now = self.outside.now()
+        seen = [(call, level_of(call, token.tenant)) for call in await self.store.open_calls()]
+        listed = [live_call(call, place, now) for call, place in seen if place is not None]
+        return listed[-LISTED_MAX:]
+
+    async def cut(self, token: TokenSpec, call_id: str, grant_id: str) -> bytes:
+        """Cut the open call of a call id, all its parts. Raises RequestRefused (404, or 409 where it is not one)."""
+        found = [
+            call
+            for call in await self.store.open_calls()
+            if call.call_id == call_id and level_of(call, token.tenant) is not None and grant_id in ("", call.grant_id)
+        ]
+        if not found:
+            raise unknown("open call")
+        if len({call.id_domain for call in found}) > 1:
+            raise conflict("several switches have a call of this id: name one as ?grant_id=")
+        outcomes = [await self.ocf.cut(call.grant_id) for call in found]
+        self.counters.count("tollway_reports_total", road="http", kind="cut")
+        changed = tuple(done.call.grant_id for done in outcomes if done.changed and done.call is not None)
+        return encode(CutReply(call_id, changed))
+
+
+Operation = Callable[[CallDesk, TokenSpec, str, bytes], Awaitable[bytes]]
+OPERATIONS: dict[str, Operation] = {"answer": CallDesk.answer, "update": CallDesk.update, "end": CallDesk.end}
+
+
+def domain_of(token: TokenSpec) -> str:
+    """Return the id domain of a token's calls: its own where configured, else one for all tokens of its tenant."""
+    return token.id_domain or f"http:{token.tenant}"
+
+
+def _attempt(token: TokenSpec, request: AuthorizeRequest) -> CallAttempt:
+    for name in ("call_id", "calling", "called", "account", "sip_user", "pin", "caller", "via", "override"):
+        checked(getattr(request, name), name)
+    return CallAttempt(
+        id_domain=domain_of(token), call_id=request.call_id, tenant=token.tenant, source="http", switch=token.id,
+        identity=_identity(token, request), called=request.called, calling=request.calling,
+        direction=request.direction, override=request.override, renewable=request.updates, reports_answer=True,
+        routed=token.routing,
+    )  # fmt: skip
+
+
+def _identity(token: TokenSpec, request: AuthorizeRequest) -> Identity:
+    if request.password is not None and not request.sip_user:
+        raise malformed("a password belongs to a sip_user")
+    if request.ip:
+        try:
+            ip_address(request.ip)
+        except ValueError:
+            raise malformed("ip is no IPv4 or IPv6 address") from None
+    return Identity(
+        account=request.account, pin=request.pin, sip_user=request.sip_user,
+        credential=PlainPassword(request.password) if request.password is not None else None,
+        trusted=token.trust_user_name, ip=request.ip, caller=request.caller, via=request.via or token.id,
+        did=request.called if request.direction is Direction.INBOUND else "",
+    )  # fmt: skip
+
+
+def _message(token: TokenSpec, operation: str, call_id: str, grant_id: str, body: bytes) -> MessageKey:
+    """Return the message key: no part but the last, the call id, may hold a colon."""
+    digest = hashlib.blake2b(body, digest_size=DIGEST_OCTETS)
+    # Updates of one call differ by nature: each body is a message of its own, and never a conflict.
+    part = f"{operation}.{digest.hexdigest()}" if operation == "update" else operation
+    return MessageKey(f"http:{token.tenant}:{part}:{grant_id}:{call_id}", digest.digest(), of_call=True)
+
+
+def _report(token: TokenSpec, call_id: str, said: Said, operation: str, body: bytes) -> CallReport:
+    checked(call_id, "call_id")
+    if said.grant_id and not said.grant_id.isalnum():
+        raise unknown("call")
+    attempt = CallAttempt(
+        id_domain=domain_of(token), call_id=call_id, tenant=token.tenant, source="http", switch=token.id,
+        identity=Identity(), called="", renewable=operation == "update", routed=token.routing,
+    )  # fmt: skip
+    answered_at = said.at - said.duration_us if said.duration_us is not None else None
+    return CallReport(
+        attempt=attempt, at=said.at, grant_id=said.grant_id, answered_at=answered_at,
+        answered=said.answered is not False, duration_us=said.duration_us, cause=said.cause, route=said.route,
+        message=_message(token, operation, call_id, said.grant_id, body), exact=True,
+    )  # fmt: skip
+
+
+def _own(ocf: OnlineCharging, call: Call, report: CallReport) -> bool:
+    """Tell whether a call is of the report's call id, and its payer within the token's tenant."""
+    attempt = report.attempt
+    same = (call.id_domain, call.call_id) == (attempt.id_domain, attempt.call_id)
+    return same and ocf.catalog().descends(call.payer.tenant, attempt.tenant)
+
+
+def _plausible(call: Call, report: CallReport) -> None:
+    """Hold a stated duration against our own clock. Raises RequestRefused (400)."""
+    if report.duration_us is None:
+        return
+    tolerance = CLOCK_TOLERANCE_SECONDS * SECOND
+    if call.answered_at is not None:
+        wrong = abs(report.duration_us - (report.at - call.answered_at)) > tolerance
+    else:
+        wrong = report.duration_us > report.at - call.requested_at + tolerance
+    if wrong:
+        raise malformed(
+            f"duration_seconds is more than {CLOCK_TOLERANCE_SECONDS} seconds from what this machine's clock says"
+        )
+
+
+def _used_us(call: Call, said: Said) -> int:
+    if said.duration_us is not None:
+        return said.duration_us
+    return max(0, said.at - call.answered_at) if call.answered_at is not None else 0
+
+
+def _encoding(of_call: Callable[[Call], bytes]) -> Callable[[Outcome], bytes]:
+    return lambda outcome: of_call(outcome.call) if outcome.call is not None else EMPTY
+
+
+__all__ = ["CLOCK_TOLERANCE_SECONDS", "OPERATIONS", "CallDesk", "RequestRefused", "domain_of"]

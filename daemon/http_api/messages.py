@@ -1,0 +1,271 @@
+"""What goes over the wire: strict types in, strict types out; an unknown field is an error, every text is bounded.
+
+Money is a decimal text. A time is RFC 3339. A duration is a decimal number or text, taken at its exact value: no float
+ever holds one. What JSON itself cannot say (octets, control characters) is checked by ``decoded``.
+"""
+
+from decimal import Decimal
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from daemon.http_api.refusal import malformed
+from daemon.kernel.ids import Direction
+from daemon.kernel.instant import Instant, InstantError, parse_rfc3339
+
+BODY_SIZE_MAX = 1 << 16  # octets of a request's body; the longest of ours has a tenth of it
+ID_OCTETS_MAX = 253  # octets of a call id or a number; what a RADIUS attribute can carry (RFC 2865 section 5)
+NAME_LENGTH_MAX = 129  # characters of TENANT/ID
+TIME_LENGTH_MAX = 40  # characters of an RFC 3339 time
+REASON_LENGTH_MAX = 500  # characters of a person's reason
+DURATION_SECONDS_MAX = 1_000_000  # seconds; eleven days, above every limit of a call
+DURATION_DIGITS_MAX = 28  # digits of a duration; a double written in full has 17, and 28 are still exact here
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=ID_OCTETS_MAX)]
+Optional = Annotated[str, Meta(max_length=ID_OCTETS_MAX)]
+Name = Annotated[str, Meta(max_length=NAME_LENGTH_MAX)]
+Time = Annotated[str, Meta(max_length=TIME_LENGTH_MAX, extra_json_schema={"format": "date-time"})]
+Duration = Annotated[
+    Decimal,
+    Meta(extra_json_schema={"type": ["number", "string"], "format": "decimal", "description": "seconds from answer"}),
+]
+Money = Annotated[str, Meta(max_length=24, extra_json_schema={"format": "decimal"})]
+Route = Annotated[int, Meta(ge=0, le=255)]
+Cause = Annotated[str, Meta(max_length=64)]
+Reason = Annotated[str, Meta(max_length=REASON_LENGTH_MAX)]
+
+
+class AuthorizeRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"calling": "from", "called": "to"}, kw_only=True
+):
+    """One question: may this call proceed, and for how long. ``updates``: the client will renew while the call runs."""
+
+    call_id: Identifier
+    calling: Optional
+    called: Identifier
+    direction: Direction
+    account: Name = ""
+    sip_user: Optional = ""
+    password: Annotated[str, Meta(max_length=ID_OCTETS_MAX)] | None = None
+    pin: Optional = ""
+    ip: Annotated[str, Meta(max_length=45)] = ""
+    caller: Optional = ""
+    via: Annotated[str, Meta(max_length=64)] = ""
+    override: Annotated[str, Meta(max_length=64)] = ""
+    updates: bool = False
+    at: Time = ""
+
+
+class RouteReply(msgspec.Struct, frozen=True):
+    """A carrier that may take the call, in the order in which to try them."""
+
+    carrier: str
+    dial: str
+    route: int
+
+
+class SellReply(msgspec.Struct, frozen=True):
+    """What the payer is charged by: ``rate`` a minute, lengths in seconds."""
+
+    prefix: str
+    destination: str
+    rate: str
+    connect_fee: str
+    first_seconds: int
+    next_seconds: int
+    rate_table: str
+
+
+class RuleReply(msgspec.Struct, frozen=True):
+    """One rule that took part in a decision, with the values compared."""
+
+    rule: str
+    passed: bool
+    detail: str
+
+
+class AuthorizeReply(msgspec.Struct, frozen=True, kw_only=True):
+    """``reason`` is empty where granted; ``q850`` and ``sip`` are its codes where denied, else 0."""
+
+    result: str
+    reason: str = ""
+    quota_seconds: int = 0
+    reserved: Money = "0.00"
+    currency: str = ""
+    routes: tuple[RouteReply, ...] = ()
+    renewable: bool = False
+    update_within_seconds: int = 0
+    grant_id: str = ""
+    sell: SellReply | None = None
+    q850: int = 0
+    sip: int = 0
+    emergency: bool = False
+    rules: tuple[RuleReply, ...] | UnsetType = UNSET
+
+
+class AnswerRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The called side answered at ``at``; ``route`` is the one that answered, 0 where unknown."""
+
+    at: Time
+    grant_id: Name = ""
+    route: Route = 0
+    cause: Cause = ""
+
+
+class UpdateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The call still runs at ``at``."""
+
+    at: Time
+    grant_id: Name = ""
+    duration_seconds: Duration | None = None
+    cause: Cause = ""
+
+
+class EndRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The call ended at ``at``; ``answered`` false says that it was never answered."""
+
+    at: Time
+    grant_id: Name = ""
+    duration_seconds: Duration | None = None
+    cause: Cause = ""
+    answered: bool | UnsetType = UNSET
+    route: Route = 0
+
+
+class CallReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A running call: ``quota_seconds`` from answer; ``final``: it ends there, or at once where that has passed."""
+
+    call_id: str
+    grant_id: str
+    state: str
+    quota_seconds: int
+    reserved: Money
+    charged: Money
+    currency: str
+    final: bool
+    cut: bool
+    update_within_seconds: int
+
+
+class EndReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that is over. ``uncollected`` is the part of ``charge`` that a prepaid account could not pay."""
+
+    call_id: str
+    grant_id: str
+    state: str
+    duration_seconds: str
+    charge: Money
+    uncollected: Money
+    currency: str
+    settled_by: str
+
+
+class LiveCall(msgspec.Struct, frozen=True, rename={"calling": "from", "called": "to"}, kw_only=True):
+    """One open call as its tenant sees it, with what its own customer pays."""
+
+    call_id: str
+    grant_id: str
+    account: str
+    direction: str
+    calling: str
+    called: str
+    state: str
+    started_at: str
+    answered_at: str | None
+    reserved: Money
+    charged: Money
+    currency: str
+    quota_seconds: int
+    switch: str
+    cut: bool
+
+
+class CutReply(msgspec.Struct, frozen=True):
+    """The grants that were cut by this request; none where all were cut before."""
+
+    call_id: str
+    cut: tuple[str, ...]
+
+
+class Channels(msgspec.Struct, frozen=True):
+    """Channels in use."""
+
+    inbound: int
+    outbound: int
+    total: int
+
+
+class AccountReply(msgspec.Struct, frozen=True, kw_only=True):
+    """One account. ``available`` and ``credit_limit`` are the word unlimited where there is no limit."""
+
+    id: str
+    tenant: str
+    kind: str
+    status: str
+    currency: str
+    balance: Money
+    reserved: Money
+    uncollected: Money
+    available: str
+    credit_limit: str
+    rate_plan: str
+    channels: Channels
+
+
+class TopUpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Money for an account; ``currency``, where stated, must be the account's."""
+
+    amount: Money
+    currency: Annotated[str, Meta(max_length=3)] = ""
+    reason: Reason = ""
+
+
+class TopUpReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A top-up and the account's money after it."""
+
+    account: str
+    tenant: str
+    amount: Money
+    currency: str
+    balance: Money
+    reserved: Money
+    uncollected: Money
+    available: str
+
+
+T = TypeVar("T")
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Return the value of a body. Raises RequestRefused (400) with what is wrong and where."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise malformed(f"the body is not as promised: {error}") from None
+
+
+def checked(text: str, name: str) -> str:
+    """Return a text of at most 253 octets without control characters. Raises RequestRefused (400)."""
+    if not text.isprintable() or len(text.encode()) > ID_OCTETS_MAX:
+        raise malformed(f"{name} holds control characters or more than {ID_OCTETS_MAX} octets")
+    return text
+
+
+def instant(text: str, name: str = "at") -> Instant:
+    """Return the instant of an RFC 3339 time. Raises RequestRefused (400)."""
+    try:
+        return parse_rfc3339(text)
+    except InstantError as error:
+        raise malformed(f"{name}: {error}") from None
+
+
+def duration_us(value: Decimal | None) -> int | None:
+    """Return whole microseconds, digits beyond them cut. Raises RequestRefused (400) for what is no duration."""
+    if value is None:
+        return None
+    if not value.is_finite() or len(value.as_tuple().digits) > DURATION_DIGITS_MAX:
+        raise malformed("duration_seconds is a plain decimal number")
+    if value.is_signed() or value > DURATION_SECONDS_MAX or value.adjusted() < -DURATION_DIGITS_MAX:
+        raise malformed(f"duration_seconds is 0 to {DURATION_SECONDS_MAX}")
+    return int(value.scaleb(6))  # a second has 10**6 microseconds

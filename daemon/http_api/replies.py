@@ -1,0 +1,163 @@
+"""Decisions and calls as bytes: what a client is told is made of the transaction's own values, before its commit.
+
+The same values give the same bytes. Money leaves as decimal text, a duration too.
+What a call has cost so far is the price of the seconds used, by the one price formula.
+"""
+
+import msgspec
+
+from daemon.authorize.catalog import AccountTerms, Catalog
+from daemon.authorize.decide import Trace
+from daemon.authorize.decision import Decision, Denied, Granted, Level
+from daemon.authorize.denial import Q850, SIP
+from daemon.charging.call import Call, CallState
+from daemon.charging.ocf import ChargingSettings
+from daemon.http_api.messages import (
+    AccountReply,
+    AuthorizeReply,
+    CallReply,
+    Channels,
+    EndReply,
+    LiveCall,
+    RouteReply,
+    RuleReply,
+    SellReply,
+)
+from daemon.kernel.instant import SECOND, Instant, format_rfc3339
+from daemon.kernel.money import Rounding, format_nano
+from daemon.ledger.account import Standing, available
+from daemon.rating.charge import charge, duration_seconds
+
+UNLIMITED = "unlimited"
+EMPTY = b""  # the stored answer to a report that found no call
+
+encode = msgspec.json.Encoder().encode
+
+
+def decision_reply(decision: Decision, settings: ChargingSettings) -> AuthorizeReply:
+    """Return what a switch is told about its question."""
+    if isinstance(decision, Denied):
+        denial = decision.denial
+        return AuthorizeReply(result="denied", reason=denial.value, q850=Q850[denial], sip=SIP[denial])
+    return _granted(decision, settings)
+
+
+def _granted(granted: Granted, settings: ChargingSettings) -> AuthorizeReply:
+    within = _update_within(granted.renewable, granted.seconds, settings)
+    return AuthorizeReply(
+        result="granted", quota_seconds=granted.seconds, reserved=format_nano(granted.reserved),
+        currency=granted.currency, renewable=granted.renewable, update_within_seconds=within,
+        routes=tuple(RouteReply(route.carrier.id, route.dial, route.number) for route in granted.routes),
+        grant_id=granted.grant_id, sell=_sell(granted.levels[0]) if granted.levels else None,
+        emergency=granted.emergency,
+    )  # fmt: skip
+
+
+def _update_within(renewable: bool, left_seconds: int, settings: ChargingSettings) -> int:
+    """Return the seconds within which a client should report: the interim interval, and while half is still left."""
+    if not renewable:
+        return settings.interim_seconds
+    return max(1, min(settings.interim_seconds, left_seconds // 2))
+
+
+def _sell(level: Level) -> SellReply:
+    tariff = level.tariffs[0]
+    return SellReply(
+        prefix=tariff.prefix, destination=tariff.destination, rate=format_nano(tariff.rate),
+        connect_fee=format_nano(tariff.connect_fee), first_seconds=tariff.first_seconds,
+        next_seconds=tariff.next_seconds, rate_table=tariff.table,
+    )  # fmt: skip
+
+
+def explained(reply: AuthorizeReply, trace: Trace, catalog: Catalog, tenant: str) -> AuthorizeReply:
+    """Return a reply with the rules that took part, less those of levels above the tenant.
+
+    The uppermost tenant owns the carriers and sees all; any other sees of the levels above only that they refused.
+    """
+    owner = tenant in catalog.tenants and not catalog.tenants[tenant].parent
+    seen = [rule for rule in trace if owner or not rule.private or rule.detail.startswith(f"{tenant}/")]
+    rules = tuple(RuleReply(rule.name, rule.passed, rule.detail) for rule in seen)
+    return msgspec.structs.replace(reply, rules=rules)
+
+
+def charged_so_far(call: Call, place: int, used_us: int) -> int:
+    """Return what one level of a call costs for the microseconds used, in nano-units."""
+    if call.posted:
+        return call.posted[place].charge
+    tariff = call.levels[place].tariffs[0]
+    return charge(tariff, duration_seconds(used_us, tariff.duration_rounding)).amount
+
+
+def call_reply(call: Call, used_us: int, settings: ChargingSettings) -> bytes:
+    """Return the answer to an answer or an update of a call that has used so many microseconds."""
+    left = call.granted_seconds - duration_seconds(used_us, Rounding.UP)
+    running = call.is_open
+    final = not running or call.cut or not call.renewable or left < settings.block_seconds_min
+    quota = call.granted_seconds
+    if call.cut and not call.emergency:
+        quota = min(quota, duration_seconds(used_us, Rounding.DOWN))
+    level = call.levels[0]
+    return encode(
+        CallReply(
+            call_id=call.call_id, grant_id=call.grant_id, state=call.state.value, quota_seconds=quota,
+            reserved=format_nano(level.reserved), charged=format_nano(charged_so_far(call, 0, used_us)),
+            currency=level.currency, final=final, cut=call.cut,
+            update_within_seconds=_update_within(call.renewable, left, settings) if running else 0,
+        )
+    )  # fmt: skip
+
+
+def end_reply(call: Call) -> bytes:
+    """Return the answer to an end: the final charge, nothing where the call was never answered."""
+    settled = call.state is CallState.SETTLED and bool(call.posted)
+    charge_nano = call.posted[0].charge if settled else 0
+    uncollected = call.posted[0].uncollected if settled else 0
+    return encode(
+        EndReply(
+            call_id=call.call_id, grant_id=call.grant_id, state=call.state.value,
+            duration_seconds=decimal_seconds(call.duration_us), charge=format_nano(charge_nano),
+            uncollected=format_nano(uncollected), currency=call.levels[0].currency, settled_by=call.settled_by.value,
+        )
+    )  # fmt: skip
+
+
+def decimal_seconds(duration_us: int) -> str:
+    """Return microseconds as a plain decimal of seconds, without trailing zeros."""
+    seconds, fraction = divmod(duration_us, SECOND)
+    return f"{seconds}.{fraction:06d}".rstrip("0").rstrip(".")
+
+
+def level_of(call: Call, tenant: str) -> int | None:
+    """Return the place of the level that a tenant sells at, or None where the call is none of its business."""
+    return next((place for place, level in enumerate(call.levels) if level.key.tenant == tenant), None)
+
+
+def live_call(call: Call, place: int, now: Instant) -> LiveCall:
+    """Return an open call as the tenant of one level sees it."""
+    level = call.levels[place]
+    used_us = max(0, now - call.answered_at) if call.answered_at is not None else 0
+    return LiveCall(
+        call_id=call.call_id, grant_id=call.grant_id, account=level.key.id, direction=call.direction.value,
+        calling=call.calling, called=call.called, state=call.state.value, started_at=format_rfc3339(call.requested_at),
+        answered_at=format_rfc3339(call.answered_at) if call.answered_at is not None else None,
+        reserved=format_nano(level.reserved), charged=format_nano(charged_so_far(call, place, used_us)),
+        currency=level.currency, quota_seconds=call.granted_seconds, switch=call.switch, cut=call.cut,
+    )  # fmt: skip
+
+
+def money_left(terms: AccountTerms, standing: Standing) -> str:
+    """Return what is available as text."""
+    left = available(standing, terms.credit_limit)
+    return UNLIMITED if left is None else format_nano(left)
+
+
+def account_reply(terms: AccountTerms, standing: Standing, plan: str) -> AccountReply:
+    """Return an account's terms and standing."""
+    channels = Channels(standing.channels_in, standing.channels_out, standing.channels)
+    return AccountReply(
+        id=terms.key.id, tenant=terms.key.tenant, kind=terms.kind.value, status=terms.status.value,
+        currency=terms.currency, balance=format_nano(standing.balance), reserved=format_nano(standing.reserved),
+        uncollected=format_nano(standing.uncollected), available=money_left(terms, standing),
+        credit_limit=UNLIMITED if terms.credit_limit is None else format_nano(terms.credit_limit),
+        rate_plan=plan, channels=channels,
+    )  # fmt: skip

@@ -1,0 +1,191 @@
+"""The listener: uvicorn inside our own loop, without its signals and its logs, with limits that it has not.
+
+A head is bounded in octets and, like a body, in seconds: who sends one byte a minute is closed.
+A stop closes the listener first, lets what is in flight be answered, and then closes the connections.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator
+from typing import Protocol
+
+import structlog
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from daemon.charging.ocf import OnlineCharging
+from daemon.charging.ports import Outside
+from daemon.http_api.access import Tokens
+from daemon.http_api.accounts import AccountDesk
+from daemon.http_api.administration import Links, StoreWithPing, application
+from daemon.http_api.calls import CallDesk
+from daemon.http_api.metrics import Metrics
+from daemon.http_api.routes import PerCall
+
+HEAD_SIZE_MAX = 1 << 14  # octets of a request line and headers; nginx and h11 allow as much
+REQUEST_SECONDS_MAX = 15  # seconds from a request's first byte (or a connection) to its last
+KEEP_ALIVE_SECONDS = 75  # seconds that an idle connection stays; a switch's pool keeps them
+CONNECTIONS_MAX = 2048  # connections at once; above it uvicorn answers 503
+BACKLOG = 512  # connections that wait for accept
+GRACE_SECONDS = 5  # seconds that a stop waits for what is in flight
+SWEEP_SECONDS = 1.0  # how often slow requests are looked for
+
+_log = structlog.get_logger("tollway.http")
+
+
+class ListensOn(Protocol):
+    """``host:port`` of a settings section."""
+
+    @property
+    def host(self) -> str:
+        """Address or name; empty: off."""
+
+    @property
+    def port(self) -> int:
+        """0: any that is free."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 protocol with a limit on the head, and the instant since which a request is incomplete."""
+
+    waiting_since: float | None = None
+    _head_octets = 0
+    _in_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin to wait for the first request."""
+        self.waiting_since = self.loop.time()
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, and refuse a head that does not end."""
+        if self.waiting_since is None:
+            self.waiting_since = self.loop.time()
+        if not self._in_body:
+            self._head_octets += len(data)
+        super().data_received(data)
+        if not self._in_body and self._head_octets > HEAD_SIZE_MAX and not self.transport.is_closing():
+            self.send_400_response("The request's head is too large.")
+
+    def send_400_response(self, msg: str) -> None:
+        """Count what is no HTTP, and close."""
+        if isinstance(self.app, PerCall):
+            self.app.discarded("no_http")
+        super().send_400_response(msg)
+
+    def on_headers_complete(self) -> None:
+        """Refuse a head above the limit even where it came in one piece."""
+        self._in_body = True
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_SIZE_MAX:
+            raise ValueError("the request's head is too large")
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Wait for nothing more."""
+        self.waiting_since = None
+        self._in_body = False
+        self._head_octets = 0
+        super().on_message_complete()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the daemon has its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpServer:
+    """Serves the HTTP interface on one listener."""
+
+    def __init__(
+        self,
+        ocf: OnlineCharging,
+        store: StoreWithPing,
+        tokens: Tokens,
+        metrics: Metrics,
+        outside: Outside,
+        links: Links,
+    ) -> None:
+        """Bind the parts; opens nothing. ``links`` tells of each switch whether its link is up."""
+        metrics.watch_links(links)
+        desk = CallDesk(ocf, store, outside, metrics)
+        accounts = AccountDesk(ocf, store, outside)
+        beyond = application(desk, accounts, tokens, metrics, store, links)
+        self.app = PerCall(desk, tokens, metrics, beyond)  # type: ignore[arg-type]  # Litestar narrows ASGI's types
+        self._server: _Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.port = 0
+
+    async def start(self, listener: ListensOn) -> None:
+        """Listen and serve; returns when connections are accepted. Raises OSError where the port is taken."""
+        if not listener.host:
+            return
+        listening = await _bound(listener)
+        self.port = listening.getsockname()[1]
+        self._server = _Server(_config(self.app))
+        serving = asyncio.create_task(self._server.serve(sockets=[listening]), name="http")
+        self._tasks = [serving, asyncio.create_task(self._sweep(self._server), name="http sweep")]
+        while not self._server.started:
+            if serving.done():
+                serving.result()
+                raise RuntimeError("the HTTP server ended before it served")
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Stop listening, answer what is in flight, close."""
+        if self._server is None:
+            return
+        self._server.should_exit = True
+        serving, sweeping = self._tasks
+        await serving
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+        self._server = None
+
+    async def _sweep(self, server: uvicorn.Server) -> None:
+        """Close connections whose request takes longer than REQUEST_SECONDS_MAX to arrive, for ever."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            latest = asyncio.get_running_loop().time() - REQUEST_SECONDS_MAX
+            for connection in list(server.server_state.connections):
+                since = getattr(connection, "waiting_since", None)
+                if since is not None and since < latest:
+                    connection.transport.close()
+
+
+async def _bound(listener: ListensOn) -> socket.socket:
+    found = await asyncio.get_running_loop().getaddrinfo(listener.host, listener.port, type=socket.SOCK_STREAM)
+    family, kind, protocol, _, address = found[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError:
+        listening.close()
+        raise
+    listening.setblocking(False)
+    return listening
+
+
+def _config(app: PerCall) -> uvicorn.Config:
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # what it warns of is counted as discarded
+    return uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="off",
+        loop="none",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS_MAX,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )

@@ -1,0 +1,78 @@
+"""Figures: declared names only, a bound of series, and NaN where a figure cannot be read."""
+
+from collections.abc import Sequence
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from daemon.charging.call import Call
+from daemon.charging.ports import StoreUnavailable
+from daemon.http_api.metrics import SERIES_MAX, Metrics
+from tests.unit.charging.desk import ALICE, Desk
+from tests.unit.charging.memory_store import MemoryStore
+
+
+async def _figures(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    families = text_string_to_metric_families((await metrics.render()).decode())
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+async def test_what_is_counted_is_shown() -> None:
+    metrics = Metrics(MemoryStore())
+    for _ in range(3):
+        metrics.count("tollway_decisions_total", road="http", code="granted")
+    metrics.count("tollway_discarded_total", listener="http", reason="malformed")
+    metrics.observe("tollway_store_batch_size", 64)
+    metrics.watch_links(lambda: {"fs1": True, "fs2": False})
+    figures = await _figures(metrics)
+    assert figures["tollway_decisions_total", "granted", "http"] == 3
+    assert figures["tollway_discarded_total", "http", "malformed"] == 1
+    assert figures["tollway_store_batch_size_count",] == 1
+    assert figures["tollway_store_queue_depth",] != figures["tollway_store_queue_depth",], "NaN: nobody told it"
+    assert (figures["tollway_esl_links_up", "fs1"], figures["tollway_esl_links_up", "fs2"]) == (1, 0)
+
+
+async def test_what_is_not_declared_is_refused() -> None:
+    metrics = Metrics(MemoryStore())
+    for name, labels in (
+        ("tollway_decisions", {"road": "http", "code": "x"}),
+        ("tollway_decisions_total", {"road": "http"}),
+        ("tollway_decisions_total", {"road": "http", "kind": "x"}),
+    ):
+        with pytest.raises(KeyError):
+            metrics.count(name, **labels)
+    with pytest.raises(KeyError):
+        metrics.observe("tollway_seconds", 1)
+
+
+async def test_series_are_bounded() -> None:
+    metrics = Metrics(MemoryStore())
+    for number in range(SERIES_MAX + 50):
+        metrics.count("tollway_reports_total", road="http", kind=f"k{number}")
+    figures = await _figures(metrics)
+    series = [key for key in figures if key[0] == "tollway_reports_total"]
+    assert len(series) == SERIES_MAX + 1
+    assert figures["tollway_reports_total", "other", "other"] == 50
+
+
+async def test_open_calls_and_what_they_hold_are_read_from_the_store() -> None:
+    desk = Desk()
+    desk.fund(ALICE, "1.00")
+    await desk.ask("c1")
+    figures = await _figures(Metrics(desk.store))
+    assert figures["tollway_open_calls",] == 1
+    assert figures["tollway_reserved_nano", "USD"] == desk.standing(ALICE).reserved > 0
+
+
+async def test_a_store_that_fails_is_not_taken_for_empty() -> None:
+    class Gone(MemoryStore):
+        async def open_calls(self) -> Sequence[Call]:
+            raise StoreUnavailable("gone")
+
+    figures = await _figures(Metrics(Gone()))
+    assert figures["tollway_open_calls",] != figures["tollway_open_calls",], "NaN"
+    assert not [key for key in figures if key[0] == "tollway_reserved_nano"]
