@@ -1,0 +1,233 @@
+"""``tollway call``: live calls, why one is granted or refused, and the end of one; all from the store.
+
+An ended call is renewed no more, and whoever has its switch ends it there within a second: over the event socket by a
+kill, over HTTP by its next update. A road without a way back lets it run to the end of what it was granted.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from daemon.app_commands import Call, CallAttempt, Opened, charged_so_far, clock
+from daemon.authorize.attempt import Identity, PlainPassword
+from daemon.authorize.decision import Decision, Denied, Rule
+from daemon.cli.command import Chosen, as_json, chosen
+from daemon.cli.failure import Refused
+from daemon.cli.output import print_json, print_pairs, print_table, printable
+from daemon.cli.parameters import ID, KEY, REASON
+from daemon.kernel.ids import Direction, split_key
+from daemon.kernel.instant import format_rfc3339
+from daemon.kernel.money import format_nano
+
+
+@click.group()
+def call() -> None:
+    """Look at live calls, explain decisions, end a call."""
+
+
+def call_value(found: Call) -> dict[str, Any]:
+    """Return a call as ``call list --json`` promises it, as its payer sees it."""
+    level, begun, ended = found.levels[0], found.answered_at, found.ended_at
+    used_us = max(0, (ended if ended is not None else clock()) - begun) if begun is not None else 0
+    charged = charged_so_far(found, 0, used_us) if found.posted or found.is_open else 0
+    return {
+        "call_id": found.call_id, "account": level.key.id, "tenant": level.key.tenant,
+        "direction": found.direction.value, "from": found.calling, "to": found.called, "state": found.state.value,
+        "started_at": format_rfc3339(found.requested_at),
+        "answered_at": format_rfc3339(begun) if begun is not None else None,
+        "reserved": format_nano(level.reserved), "charged": format_nano(charged), "currency": level.currency,
+        "quota_seconds": found.granted_seconds, "switch": found.switch, "source": found.source,
+        "grant_id": found.grant_id, "cut": found.cut,
+    }  # fmt: skip
+
+
+@call.command("list")
+@click.option("--account", "account_id", type=KEY, help="Only the calls that an account pays: ID or TENANT/ID.")
+@as_json
+@chosen
+def list_calls(selected: Chosen, account_id: str | None, as_json: bool) -> None:
+    """List the live calls, oldest first."""
+
+    async def read(store: Opened) -> Sequence[Call]:
+        payer = await store.key(account_id) if account_id is not None else None
+        return [found for found in await store.open_calls() if payer in (None, found.payer)]
+
+    values = [call_value(found) for found in selected.perform(read)]
+    if as_json:
+        print_json(values)
+        return
+    columns = ("call_id", "tenant", "account", "from", "to", "state", "answered_at", "reserved", "charged")
+    rows = [[_blank(value[name]) for name in columns] + [value["quota_seconds"], value["switch"]] for value in values]
+    print_table((*columns, "seconds", "switch"), rows, numbers=("reserved", "charged", "seconds"))
+
+
+def _blank(value: object) -> object:
+    return "" if value is None else value
+
+
+@call.command()
+@click.argument("call_id", metavar="CALL_ID")
+@as_json
+@chosen
+def show(selected: Chosen, call_id: str, as_json: bool) -> None:
+    """Show every part of a call, live or over, by its call id or grant id."""
+    values = [_whole(found) for found in selected.perform(lambda store: store.find_calls(call_id))]
+    if not values:
+        raise Refused(f"there is no call {printable(call_id)}")
+    if as_json:
+        print_json(values)
+        return
+    for value in values:
+        levels = value.pop("levels")
+        print_pairs((name, _blank(part)) for name, part in value.items())
+        for level in levels:
+            click.echo(f"  paid by {level['tenant']}/{level['account']}: {level['charged']}, held {level['reserved']}")
+
+
+def _whole(found: Call) -> dict[str, Any]:
+    return {
+        **call_value(found), "attempt": found.attempt, "part": found.part, "authorised": found.authorised,
+        "ended_at": format_rfc3339(found.ended_at) if found.ended_at is not None else None,
+        "settled_by": found.settled_by.value, "carrier": found.carrier.carrier.id if found.carrier else "",
+        "levels": [_level(found, place) for place in range(len(found.levels))],
+    }  # fmt: skip
+
+
+def _level(found: Call, place: int) -> dict[str, str]:
+    level = found.levels[place]
+    charged = found.posted[place].charge if found.posted else 0
+    return {
+        "tenant": level.key.tenant, "account": level.key.id, "currency": level.currency,
+        "prefix": _prefix(found, place), "reserved": format_nano(level.reserved), "charged": format_nano(charged),
+    }  # fmt: skip
+
+
+def _prefix(found: Call, place: int) -> str:
+    tariffs = found.levels[place].tariffs
+    return tariffs[0].prefix if tariffs else ""
+
+
+@call.command()
+@click.argument("call_id", metavar="CALL_ID")
+@REASON
+@as_json
+@chosen
+def end(selected: Chosen, call_id: str, reason: str, as_json: bool) -> None:
+    """End the live calls of a call id (or of one grant id)."""
+
+    async def work(store: Opened) -> list[Call]:
+        alive = [found for found in await store.find_calls(call_id) if found.is_open]
+        for found in alive:
+            await store.end_call(found, reason or "call end")
+        return alive
+
+    cut = selected.perform(work)
+    if not cut:
+        raise Refused(f"there is no live call {printable(call_id)}")
+    if as_json:
+        print_json({"call_id": call_id, "cut": [found.grant_id for found in cut]})
+        return
+    for found in cut:
+        click.echo(f"{printable(found.call_id)} ({found.payer}, {found.source} {found.switch}): {_follows(found)}")
+
+
+def _follows(found: Call) -> str:
+    if found.emergency:
+        return "an emergency call: it is never cut"
+    if found.source == "radius":
+        return f"nothing more is granted; its switch ends it after {found.granted_seconds} s from answer"
+    return "its switch is told to end it" if found.source == "esl" else "its next update says that it is over"
+
+
+@call.command()
+@click.option("--account", "account_id", type=KEY, help="The account, ID or TENANT/ID, as a switch may name it.")
+@click.option("--sip-user", help="A SIP user, believed unless --password is stated.")
+@click.option("--password", help="What the SIP user's packet would prove.")
+@click.option("--pin", help="A calling-card PIN; needs --via.")
+@click.option("--ip", help="The address that the call comes from.")
+@click.option("--caller", help="A caller number that --via vouches for.")
+@click.option("--via", type=ID, help="The nas, switch or token that vouches for --caller or --pin.")
+@click.option("--tenant", type=ID, help="The tenant of the switch that asks. Default: the owner.")
+@click.option("--from", "calling", default="", help="The calling number.")
+@click.option("--to", "called", required=True, help="The called number.")
+@click.option(
+    "--direction", type=click.Choice([direction.value for direction in Direction]), default="outbound",
+    show_default=True, help="Seen from the account that pays.",
+)  # fmt: skip
+@click.option("--override", default="", help="The usage record's override value, such as VOICE.")
+@click.option("--renewable", is_flag=True, help="Ask as a road whose limit can be moved while the call runs.")
+@click.option("--unrouted", is_flag=True, help="Ask as a switch that chooses the carriers by itself.")
+@as_json
+@chosen
+def explain(
+    selected: Chosen, account_id: str | None, sip_user: str | None, password: str | None, pin: str | None,
+    ip: str | None, caller: str | None, via: str | None, tenant: str | None, calling: str, called: str, direction: str,
+    override: str, renewable: bool, unrouted: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Ask whether a call may proceed, without effect, and print every rule that took part, in order, and the decision.
+
+    State who calls by one or more of --account, --sip-user, --pin, --ip, --caller; an inbound call may be found by its
+    called number alone. The status is 0 whether the decision is granted or denied.
+    """
+    identity = Identity(
+        account=account_id or "", pin=pin or "", sip_user=sip_user or "",
+        credential=PlainPassword(password) if password is not None else None, trusted=password is None, ip=ip or "",
+        caller=caller or "", via=via or "", did=called if direction == Direction.INBOUND.value else "",
+    )  # fmt: skip
+    _refuse_incomplete(identity)
+
+    async def work(store: Opened) -> tuple[Decision, list[Rule]]:
+        asker = tenant if tenant is not None else (await store.configuration()).owner
+        attempt = CallAttempt(
+            id_domain="explain", call_id="explain", tenant=asker, source="explain", switch=via or "",
+            identity=identity, called=called, calling=calling, direction=Direction(direction), override=override,
+            renewable=renewable, routed=not unrouted and await store.has_carriers(),
+        )  # fmt: skip
+        return await store.explain(attempt)
+
+    decision, rules = selected.perform(work)
+    value = explained_value(decision, rules)
+    if as_json:
+        print_json(value)
+        return
+    for rule in rules:
+        click.echo(f"{'pass' if rule.passed else 'FAIL'}  {rule.name}: {printable(rule.detail)}")
+    _print_decision(value)
+
+
+def _refuse_incomplete(identity: Identity) -> None:
+    if not (identity.account or identity.sip_user or identity.pin or identity.ip or identity.caller or identity.did):
+        raise click.UsageError("say who calls: --account, --sip-user, --pin, --ip or --caller")
+    if (identity.pin or identity.caller) and not identity.via:
+        raise click.UsageError("a PIN or a caller number counts only with --via, the peer that vouches for it")
+    if identity.account:
+        split_key(identity.account, "owner")
+
+
+def explained_value(decision: Decision, rules: Sequence[Rule]) -> dict[str, Any]:
+    """Return a decision and its rules for ``--json``."""
+    told = [{"rule": rule.name, "passed": rule.passed, "detail": rule.detail} for rule in rules]
+    if isinstance(decision, Denied):
+        account = str(decision.account) if decision.account is not None else ""
+        return {
+            "result": "denied", "reason": decision.denial.value, "detail": decision.reason, "account": account,
+            "quota_seconds": 0, "reserved": format_nano(0), "currency": "", "routes": [], "rules": told,
+        }  # fmt: skip
+    return {
+        "result": "granted", "reason": "", "detail": "an emergency number" if decision.emergency else "",
+        "account": str(decision.levels[0].key) if decision.levels else "", "quota_seconds": decision.seconds,
+        "reserved": format_nano(decision.reserved), "currency": decision.currency,
+        "routes": [{"carrier": r.carrier.id, "dial": r.dial, "route": r.number} for r in decision.routes],
+        "rules": told,
+    }  # fmt: skip
+
+
+def _print_decision(value: dict[str, Any]) -> None:
+    if value["result"] == "denied":
+        click.echo(f"denied: {value['reason']} ({printable(value['detail'])})")
+        return
+    paid = f"{value['reserved']} {value['currency']} would be reserved" if value["currency"] else value["detail"]
+    click.echo(f"granted: {value['quota_seconds']} seconds, {paid}")
+    for route in value["routes"]:
+        click.echo(f"  {route['route']}. {route['carrier']}: {printable(route['dial'])}")

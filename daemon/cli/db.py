@@ -1,0 +1,45 @@
+"""``tollway db``: the schema of the store, and every invariant of its ledger."""
+
+import click
+
+from daemon.app_commands import StoreUnavailable, checked, upgraded
+from daemon.cli.command import Chosen, as_json, chosen
+from daemon.cli.failure import Refused, Unavailable
+from daemon.cli.output import print_json
+
+
+@click.group()
+def db() -> None:
+    """Upgrade and check the store."""
+
+
+@db.command()
+@as_json
+@chosen
+def upgrade(selected: Chosen, as_json: bool) -> None:
+    """Bring the store to this release's schema; create it where there is none."""
+    try:
+        path = upgraded(selected.settings())
+    except StoreUnavailable as error:
+        raise Unavailable(str(error)) from error
+    if as_json:
+        print_json({"store": str(path), "upgraded": True})
+        return
+    click.echo(f"{path} has this release's schema")
+
+
+@db.command()
+@as_json
+@chosen
+def check(selected: Chosen, as_json: bool) -> None:
+    """Add every entry of the ledger up and name what does not hold; it may run beside the daemon."""
+    try:
+        findings = [str(finding) for finding in checked(selected.settings())]
+    except StoreUnavailable as error:
+        raise Unavailable(str(error)) from error
+    if as_json:
+        print_json({"holds": not findings, "findings": findings})
+    elif not findings:
+        click.echo("every invariant of the ledger holds")
+    if findings:
+        raise Refused(*findings)

@@ -1,0 +1,53 @@
+"""What commands print: one JSON document, or tables and sentences for a person; nothing of a caller's text is markup.
+
+Callers choose numbers and call ids: whatever is not printable in them is shown escaped, so that no terminal obeys it.
+Where standard output is no terminal nothing is cut to a width, and no colour or frame gets into a pipe.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+import click
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH = 400  # columns of a table that no terminal shows; wide enough that nothing is folded
+
+
+def print_json(value: object) -> None:
+    """Print one document, indented by two."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def printable(value: object) -> str:
+    """Return a value as text in which nothing controls a terminal."""
+    text = str(value)
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def console() -> Console:
+    """Return the console on standard output."""
+    terminal = sys.stdout.isatty()
+    return Console(width=None if terminal else PIPE_WIDTH, highlight=False, markup=False, soft_wrap=not terminal)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> None:
+    """Print rows under their columns; those named in ``numbers`` are set to the right."""
+    terminal = sys.stdout.isatty()
+    table = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=not terminal)
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console().print(table)
+
+
+def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, one a line, the values below each other."""
+    known = [(name, printable(value)) for name, value in pairs]
+    width = max(len(name) for name, _ in known)
+    for name, value in known:
+        click.echo(f"{name.ljust(width)}  {value}".rstrip())

@@ -1,0 +1,71 @@
+"""``tollway token``: bearer tokens of tenants. Its text is printed once, at creation; only its hash is kept."""
+
+import click
+
+from daemon.cli.command import Chosen, as_json, chosen
+from daemon.cli.output import print_json, print_table
+from daemon.cli.parameters import ID, KEY, REASON
+
+ROLES = ("switch", "billing", "read")
+
+
+@click.group()
+def token() -> None:
+    """Create, list and revoke the tokens by which switches and billing systems speak HTTP."""
+
+
+@token.command()
+@click.argument("tenant", type=ID)
+@click.option(
+    "--role", type=click.Choice(ROLES), required=True,
+    help="switch: authorise and report calls; billing: accounts, top-ups; read: look only.",
+)  # fmt: skip
+@click.option("--name", type=ID, default=None, help="Its id, usable as 'via'; made up where not stated.")
+@REASON
+@as_json
+@chosen
+def create(selected: Chosen, tenant: str, role: str, name: str | None, reason: str, as_json: bool) -> None:
+    """Create a token of TENANT and print it, this once."""
+    made, text = selected.perform(lambda store: store.create_token(tenant, role, name or "", reason))
+    if as_json:
+        print_json({"id": made, "tenant": tenant, "role": role, "token": text})
+        return
+    click.echo(text)
+    click.echo(f"token {tenant}/{made}, role {role}: keep it now, it is not shown again", err=True)
+
+
+@token.command("list")
+@click.option("--tenant", type=ID, help="Only the tokens of one tenant.")
+@as_json
+@chosen
+def list_tokens(selected: Chosen, tenant: str | None, as_json: bool) -> None:
+    """List the tokens, without their texts, which nobody keeps."""
+    found = [spec for spec in selected.perform(lambda store: store.tokens()) if tenant in (None, spec.tenant)]
+    values = [
+        {
+            "id": spec.id, "tenant": spec.tenant, "role": spec.role, "trust_user_name": spec.trust_user_name,
+            "revoked": spec.revoked,
+        }
+        for spec in found
+    ]  # fmt: skip
+    if as_json:
+        print_json(values)
+        return
+    print_table(
+        ("tenant", "id", "role", "status"),
+        [(spec.tenant, spec.id, spec.role, "revoked" if spec.revoked else "in force") for spec in found],
+    )
+
+
+@token.command()
+@click.argument("token_id", metavar="ID", type=KEY)
+@REASON
+@as_json
+@chosen
+def revoke(selected: Chosen, token_id: str, reason: str, as_json: bool) -> None:
+    """Make a token worthless; a running daemon refuses it within a second."""
+    selected.perform(lambda store: store.revoke_token(token_id, reason or "token revoke"))
+    if as_json:
+        print_json({"id": token_id.rpartition("/")[2], "revoked": True})
+        return
+    click.echo(f"token {token_id} is revoked")
