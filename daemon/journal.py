@@ -17,7 +17,7 @@ FIELD_LENGTH_MAX = 256  # characters of one field; what a caller chose is cut, n
 
 
 class EmergencyJournal:
-    """Implements charging.ports.Journal. Where the disk refuses, the line goes to the log: the call is granted anyway."""
+    """Implements charging.ports.Journal. Where the disk refuses, the line goes to the log."""
 
     def __init__(self, path: Path) -> None:
         """Name the file; it is created with its folder when the first line comes."""

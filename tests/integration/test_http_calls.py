@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -355,6 +356,12 @@ async def test_who_pays_may_be_told_in_every_promised_way(world: HttpWorld) -> N
 
 async def test_a_token_that_does_not_route_gets_no_routes(world: HttpWorld) -> None:
     assert good(await world.ask(token="unrouted", to="39061"))["routes"] == []
+
+
+async def test_without_any_carrier_the_switch_routes_by_itself(world: HttpWorld) -> None:
+    world.around.found = replace(world.around.catalog(), carriers={})
+    reply = good(await world.ask())
+    assert (reply["result"], reply["routes"]) == ("granted", [])
 
 
 async def test_concurrent_repeats_make_one_call(world: HttpWorld) -> None:

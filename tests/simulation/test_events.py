@@ -45,8 +45,8 @@ def _plan(desk: Desk, dice: random.Random, name: str) -> list[Planned]:
     events = [Planned(asked, "ask", base)] if dice.random() < 0.9 else []
     if dice.random() < 0.85:
         events.append(Planned(answered, "answer", replace(base, at=answered, answered_at=answered)))
-    for beat in range(answered + 60 * SECOND, ended, 60 * SECOND):
-        events.append(Planned(beat, "alive", replace(base, at=beat)))
+    beats = range(answered + 60 * SECOND, ended, 60 * SECOND)
+    events += [Planned(beat, "alive", replace(base, at=beat)) for beat in beats]
     if dice.random() < 0.85:
         events.append(Planned(ended, "end", end))
     return [_keyed(event, number) for number, event in enumerate(events) if dice.random() < 0.93]
@@ -120,7 +120,7 @@ def _records_are_the_balances(desk: Desk, seed: int) -> None:
         charged = sum(record.charge for record in records)
         opening = parse_nano(OPENING.get(account, "0"))
         assert opening - standing.balance + standing.uncollected == charged, (seed, account)
-        if account != BOB and account != TRUNK_ACCOUNT:
+        if account not in {BOB, TRUNK_ACCOUNT}:
             assert standing.balance >= 0, (seed, standing)
 
 

@@ -67,7 +67,11 @@ ALICE_TERMS: list[tuple[dict[str, object], dict[str, object], str]] = [
     ({}, {"uncollected": 2 * NANO}, "balance_insufficient"),
     ({"credit_limit": NANO}, {"balance": 0}, "granted"),
     ({"max_call_seconds": 0}, {}, "balance_insufficient"),
-    ({"calls_per_second": 1, "channels_total": 1}, {"second": START // SECOND, "second_calls": 1, "channels_in": 1}, "calls_per_second"),
+    (
+        {"calls_per_second": 1, "channels_total": 1},
+        {"second": START // SECOND, "second_calls": 1, "channels_in": 1},
+        "calls_per_second",
+    ),
 ]  # fmt: skip
 
 
