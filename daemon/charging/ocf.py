@@ -170,14 +170,23 @@ class OnlineCharging:
     async def _report(
         self, report: CallReport, act: "Act", encode: EncodeOutcome | None, check: Check | None
     ) -> Reported:
+        """Report on a call that is known; only for one that is not, find out who pays, and report again."""
         now = self._outside.now()
         catalog = self._directory.catalog()
         limits = self.settings.limits(report.attempt)
-        quote = prepare(catalog, report.attempt, min(report.answered_at or report.at, now), limits)
-        context = _Context(catalog, self.settings, limits, quote, self._outside.new_id(), now)
-        attempt, message = report.attempt, report.message
+        context = _Context(catalog, self.settings, limits, None, self._outside.new_id(), now)
+        try:
+            return await self._transacted(report, act, encode, check, context)
+        except _PayerWanted:
+            quote = prepare(catalog, report.attempt, min(report.answered_at or report.at, now), limits)
+            return await self._transacted(report, act, encode, check, replace(context, quote=quote))
+
+    async def _transacted(
+        self, report: CallReport, act: "Act", encode: EncodeOutcome | None, check: Check | None, context: "_Context"
+    ) -> Reported:
+        attempt, message, now = report.attempt, report.message, context.now
         reads = Reads(
-            accounts=quote.accounts if isinstance(quote, Quote) else _payer_accounts(catalog, quote),
+            accounts=_quoted_accounts(context),
             calls=((attempt.id_domain, attempt.call_id),),
             grants=(report.grant_id,) if report.grant_id else (),
             aliases=tuple((attempt.id_domain, alias) for alias in (*report.aliases, *report.weak_aliases)),
@@ -222,6 +231,10 @@ class OnlineCharging:
         return await self.resolve(grant_id, lambda book, call, context: _on_recovery(book, call, by, context))
 
 
+class _PayerWanted(Exception):
+    """A report is about a call that nobody asked about: the transaction has to be run again knowing who pays."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Context:
     catalog: Catalog
@@ -245,6 +258,13 @@ def _emergency_line(attempt: CallAttempt, now: Instant) -> dict[str, str]:
         "at": format_rfc3339(now), "call_id": attempt.call_id, "switch": attempt.switch, "source": attempt.source,
         "called": attempt.called, "calling": attempt.calling, "account": attempt.identity.account,
     }  # fmt: skip
+
+
+def _quoted_accounts(context: _Context) -> tuple[int, ...]:
+    quote = context.quote
+    if quote is None:
+        return ()
+    return quote.accounts if isinstance(quote, Quote) else _payer_accounts(context.catalog, quote)
 
 
 def _payer_accounts(catalog: Catalog, denied: Denied) -> tuple[int, ...]:
@@ -438,6 +458,8 @@ def _never_cut(book: Book, call: Call, context: _Context) -> Call:
 
 def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | None:
     quote, attempt = context.quote, report.attempt
+    if quote is None:
+        raise _PayerWanted
     if not isinstance(quote, Quote):
         quote = _forced_quote(context, report)
     emergency_call = emergency(context.catalog, attempt, context.now) is not None
@@ -589,7 +611,8 @@ def _unasked_end(book: Book, report: CallReport, context: _Context) -> Outcome:
     if call is None:
         return Outcome(None, False)
     settle.hold(book, call, context.now)
-    return _settled(book, call.changed(joined=True), report, context)
+    # No switch ever had a limit of ours for it, whatever the road could have carried: nothing of it is our own cut.
+    return _settled(book, call.changed(joined=True, renewable=False), report, context)
 
 
 def _settled(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
