@@ -284,8 +284,8 @@ def _reported_calls(book: Book, attempt: CallAttempt) -> list[Call]:
 def _replaced(book: Book, attempt: CallAttempt, terms: settle.Terms, now: Instant) -> Call | None:
     """Let go of an unanswered grant of the same call: a second question replaces it."""
     calls = same_side(book, attempt)
-    if not calls or calls[-1].state is not CallState.GRANTED:
-        return None
+    if not calls or calls[-1].state is not CallState.GRANTED or calls[-1].tenant != attempt.tenant:
+        return None  # tenants that share an id domain never touch each other's grants
     freed = settle.let_go(book, calls[-1], now)
     freed = freed.moved(CallState.VOIDED, ended_at=now)
     book.save_call(freed)

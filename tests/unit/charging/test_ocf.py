@@ -248,6 +248,13 @@ class TestReuseOfACallId:
         assert refusal_of(await desk.ask("c1", "19001234")) is Denial.DESTINATION_BLOCKED
         assert desk.standing(ALICE).reserved == 0
 
+    async def test_another_tenants_peer_does_not_replace_it(self, desk: Desk) -> None:
+        desk.fund(RAY, "6.00")
+        first = call_of(await desk.ask("c1"))
+        second = call_of(await desk.ask("c1", payer=RAY, tenant="ray"))
+        assert second.grant_id != first.grant_id
+        assert desk.standing(ALICE).reserved == first.levels[0].reserved
+
     async def test_a_question_during_the_call_begins_the_next_part(self) -> None:
         desk = Desk(settings=ChargingSettings(max_grant_seconds=60))
         desk.fund(ALICE, "5.00")
