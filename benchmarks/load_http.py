@@ -121,6 +121,7 @@ class Caller(asyncio.Protocol):
         if not head.startswith(b"HTTP/1.1 200 ") or EXPECTED[self._step] not in body:
             self._tally.failed += 1
             self._tally.first_failure = self._tally.first_failure or (head + b" " + body).decode(errors="replace")[:500]
+            self._requests = ()
             self._next_call()
             return
         self._step += 1
@@ -129,10 +130,11 @@ class Caller(asyncio.Protocol):
             return
         self._tally.done += 1
         self._tally.calls_us.append((now - self._call_began) // 1000)
+        self._requests = ()
         self._next_call()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        if self._step < len(self._requests) and self._tally.began <= self._tally.wanted and self._requests:
+        if self._requests:
             self._tally.first_failure = self._tally.first_failure or "the connection was closed within a call"
             self._tally.failed += 1
         if not self._finished.done():

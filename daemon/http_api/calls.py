@@ -32,7 +32,7 @@ from daemon.http_api.messages import (
     duration_us,
     instant,
 )
-from daemon.http_api.refusal import RequestRefused, conflict, malformed, unknown
+from daemon.http_api.refusal import conflict, malformed, unknown
 from daemon.http_api.replies import (
     EMPTY,
     call_reply,
@@ -80,7 +80,8 @@ class CallDesk:
     async def authorize(self, token: TokenSpec, body: bytes, *, explain: bool) -> bytes:
         """Answer one question; with ``explain`` nothing happens but the answer."""
         request = decoded(_authorize, body)
-        attempt = _attempt(token, request)
+        # Where no carrier is configured at all, every switch routes by itself.
+        attempt = _attempt(token, request, routed=token.routing and bool(self.ocf.catalog().carriers))
         if request.at:
             self._near(instant(request.at))
         if explain:
@@ -208,14 +209,14 @@ def domain_of(token: TokenSpec) -> str:
     return token.id_domain or f"http:{token.tenant}"
 
 
-def _attempt(token: TokenSpec, request: AuthorizeRequest) -> CallAttempt:
+def _attempt(token: TokenSpec, request: AuthorizeRequest, *, routed: bool) -> CallAttempt:
     for name in ("call_id", "calling", "called", "account", "sip_user", "pin", "caller", "via", "override"):
         checked(getattr(request, name), name)
     return CallAttempt(
         id_domain=domain_of(token), call_id=request.call_id, tenant=token.tenant, source="http", switch=token.id,
         identity=_identity(token, request), called=request.called, calling=request.calling,
         direction=request.direction, override=request.override, renewable=request.updates, reports_answer=True,
-        routed=token.routing,
+        routed=routed,
     )  # fmt: skip
 
 
@@ -289,6 +290,3 @@ def _used_us(call: Call, said: Said) -> int:
 
 def _encoding(of_call: Callable[[Call], bytes]) -> Callable[[Outcome], bytes]:
     return lambda outcome: of_call(outcome.call) if outcome.call is not None else EMPTY
-
-
-__all__ = ["CLOCK_TOLERANCE_SECONDS", "OPERATIONS", "CallDesk", "RequestRefused", "domain_of"]

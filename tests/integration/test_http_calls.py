@@ -370,3 +370,13 @@ async def test_concurrent_repeats_make_one_call(world: HttpWorld) -> None:
     assert len({reply.content for reply in replies}) == 1
     standing = await world.standing("rich")
     assert standing.channels == 1
+
+
+async def test_a_repeat_after_a_restart_gets_the_same_bytes(tmp_path: Path) -> None:
+    body = question("c1", account="rich")
+    async with http_world(tmp_path) as before:
+        first = await before.post("/v1/authorize", body)
+        good(first)
+    async with http_world(tmp_path) as after:
+        assert (await after.post("/v1/authorize", body)).content == first.content
+        assert (await after.standing("rich")).channels == 1
