@@ -1,27 +1,33 @@
 """TOML with positions: values by the standard library, the line of every key and element by the grammar of TOML.
 
 A problem says file, line, key, what is wrong and how to mend it; readers collect problems and go on.
-Files are bounded: what an operator writes by hand is never larger.
+Files are bounded, and so are the problems that are kept. Lines are sought only once there is a problem to report.
+No value is ever quoted here, since it may be a secret.
 """
 
+import stat
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Final, NamedTuple, TypeAlias
 
 import tree_sitter_toml
 from tree_sitter import Language, Node, Parser
 
-FILE_SIZE_MAX = 16 << 20  # octets; a hundred thousand accounts fit
-DEPTH_MAX = 32  # nested tables and arrays; the deepest scenario has four
+from daemon.kernel.ids import is_id
 
-Path_ = tuple[str | int, ...]
-_LANGUAGE = Language(tree_sitter_toml.language())
+FILE_SIZE_MAX: Final = 16 << 20  # octets; ours: a hundred thousand accounts fit, and what a hand writes is far smaller
+DEPTH_MAX: Final = 32  # nested tables and arrays whose lines are kept; the deepest scenario has five
+PROBLEMS_MAX: Final = 1_000  # problems kept word by word; the rest is counted
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+_LANGUAGE: Final = Language(tree_sitter_toml.language())
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
-    """One fault of a file. ``str()`` is the line that the operator reads."""
+class Problem(NamedTuple):
+    """One fault of a file; ``line`` counts from 1 and is 0 where no line can be told. ``key`` may be empty."""
 
     file: str
     line: int
@@ -29,125 +35,194 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        """Return ``file:line: key: what and how to mend``."""
+        """Return ``file:line: key: what is wrong and how to mend it``."""
         key = f"{self.key}: " if self.key else ""
         return f"{self.file}:{self.line}: {key}{self.message}"
 
 
 @dataclass
 class Document:
-    """A parsed file: its values, where each stands, and the problems found so far."""
+    """A file as values, with the line of each, and the problems found so far."""
 
     file: str
+    text: str = ""
     values: dict[str, object] = field(default_factory=dict)
-    lines: dict[Path_, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    readable: bool = True
+    _problems: list[Problem] = field(default_factory=list)
+    _count: int = 0
 
-    def line_of(self, path: Path_) -> int:
-        """Return the line of a path, or of the nearest thing around it."""
+    @cached_property
+    def lines(self) -> Mapping[KeyPath, int]:
+        """The line (from 1) of every table, key and array element."""
+        source = self.text.replace("\r\n", "\n").encode()
+        return dict(_Lines(Parser(_LANGUAGE).parse(source).root_node).found)
+
+    def line_of(self, path: KeyPath) -> int:
+        """Return the line of a path, or of the nearest thing around it: a missing key has the line of its table."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
-    def report(self, path: Path_, message: str) -> None:
+    def value(self, path: KeyPath) -> object:
+        """Return the value as it stands in the file, or None where there is none."""
+        value: object = self.values
+        for part in path:
+            value = _inner(value, part)
+        return value
+
+    def report(self, path: KeyPath, message: str) -> None:
         """Note a problem at a path."""
-        self.problems.append(Problem(self.file, self.line_of(path), shown(path), message))
+        self._count += 1
+        if self._count <= PROBLEMS_MAX:
+            self._problems.append(Problem(self.file, self.line_of(path), self.shown(path), message))
+
+    def refuse(self, line: int, message: str) -> None:
+        """Note that the file cannot be read as TOML at all."""
+        self.readable = False
+        self._count += 1
+        self._problems.append(Problem(self.file, line, "", message))
+
+    @property
+    def is_faultless(self) -> bool:
+        """Tell whether no problem was found."""
+        return self._count == 0
+
+    def problems(self) -> list[Problem]:
+        """Return the problems by line and, where some were not kept, one last that says how many."""
+        beyond = self._count - len(self._problems)
+        rest = [Problem(self.file, 0, "", f"{beyond} more problems; mend those above first")] if beyond else []
+        return sorted(self._problems) + rest
+
+    def shown(self, path: KeyPath) -> str:
+        """Return a path as people write it, an object by its id: ``account[acme].channels.total``."""
+        written = ""
+        value: object = self.values
+        for part in path:
+            value = _inner(value, part)
+            if isinstance(part, int):
+                written += f"[{_id_of(value) or part}]"
+            else:
+                written += f".{part}" if written else part
+        return written
 
 
-def shown(path: Path_) -> str:
-    """Return a path as people write it: ``account[2].credit_limit``."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
+def _inner(value: object, part: str | int) -> object:
+    if isinstance(value, dict):
+        return value.get(part)
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return None
+
+
+def _id_of(value: object) -> str:
+    name = value.get("id") if isinstance(value, dict) else None
+    return name if isinstance(name, str) and is_id(name) else ""
 
 
 def read_document(path: Path) -> Document:
-    """Read a file. What cannot be read at all is a document without values and with one problem."""
+    """Read a TOML file. One that cannot be read at all is a document without values and with one problem."""
     document = Document(str(path))
     try:
-        if path.stat().st_size > FILE_SIZE_MAX:
-            document.report((), f"the file is larger than {FILE_SIZE_MAX} octets")
-            return document
-        text = path.read_text(encoding="utf-8")
+        document.text = _text(path)
+        document.values = tomllib.loads(document.text)
     except (OSError, UnicodeDecodeError) as error:
-        document.report((), f"cannot be read: {error}")
-        return document
-    try:
-        document.values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        document.problems.append(Problem(str(path), _error_line(str(error), text), "", f"is not TOML: {error}"))
-        return document
-    document.lines.update(_lines(Parser(_LANGUAGE).parse(text.encode()).root_node))
+        document.refuse(0, f"the file cannot be read: {_cause(error)}")
+    except (ValueError, RecursionError) as error:
+        # Besides TOMLDecodeError: ValueError for a number of thousands of digits, RecursionError for deep nesting.
+        document.refuse(_error_line(str(error), document.text), f"the file is not TOML: {_cause(error)}")
     return document
 
 
+def _text(path: Path) -> str:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is no regular file")  # a pipe would be opened for ever
+    with path.open("rb") as file:
+        octets = file.read(FILE_SIZE_MAX + 1)
+    if len(octets) > FILE_SIZE_MAX:
+        raise OSError(f"it has more than {FILE_SIZE_MAX} octets; split it and apply the parts one after the other")
+    return octets.decode("utf-8-sig")  # editors of one system put a byte order mark in front
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"octet {error.start} is not UTF-8; save it as UTF-8"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, RecursionError):
+        return "tables or arrays are nested too deeply"
+    return str(error).partition(";")[0]
+
+
 def _error_line(message: str, text: str) -> int:
-    _, _, rest = message.partition("at line ")
-    digits = rest.split(",")[0]
-    return int(digits) if digits.isdigit() else text.count("\n") + 1
+    _, _, place = message.partition("(at line ")
+    number = place.partition(",")[0]
+    return int(number) if number.isdigit() else text.rstrip().count("\n") + 1
 
 
-def _lines(root: Node) -> dict[Path_, int]:
-    lines: dict[Path_, int] = {}
-    counts: dict[Path_, int] = {}
-    for node in root.named_children:
-        if node.type == "pair":
-            _pair(node, (), lines, 0)
-        elif node.type in ("table", "table_array_element"):
-            _table(node, lines, counts)
-    return lines
+class _Lines:
+    """Walks the syntax tree of one document, which the standard library has found to be good TOML."""
 
+    def __init__(self, root: Node) -> None:
+        self.found: dict[KeyPath, int] = {}
+        self._newest: dict[KeyPath, int] = {}  # arrays of tables: the index of the newest element
+        for node in root.named_children:
+            if node.type == "pair":
+                self._pair(node, (), 0)
+            elif node.type in ("table", "table_array_element"):
+                self._table(node)
 
-def _table(node: Node, lines: dict[Path_, int], counts: dict[Path_, int]) -> None:
-    header, *pairs = node.named_children
-    path = _resolved(_names(header), counts, appended=node.type == "table_array_element")
-    lines[path] = node.start_point[0] + 1
-    for pair in pairs:
-        if pair.type == "pair":
-            _pair(pair, path, lines, 0)
+    def _table(self, node: Node) -> None:
+        header, *rest = (child for child in node.named_children if child.type != "comment")
+        path = self._resolved(_names(header), appended=node.type == "table_array_element")
+        self._note(path, node)
+        for pair in rest:
+            self._pair(pair, path, 0)
 
+    def _resolved(self, names: tuple[str, ...], *, appended: bool) -> KeyPath:
+        """Return the path of a header; a name on it that is an array of tables means its newest element."""
+        path: KeyPath = ()
+        for place, name in enumerate(names, start=1):
+            path = (*path, name)
+            if appended and place == len(names):
+                self._newest[path] = self._newest.get(path, -1) + 1
+            if path in self._newest:
+                path = (*path, self._newest[path])
+        return path
 
-def _resolved(names: tuple[str, ...], counts: dict[Path_, int], *, appended: bool) -> Path_:
-    """Return the path of a header: a name that is an array of tables means its newest element."""
-    path: Path_ = ()
-    for place, name in enumerate(names):
-        path = (*path, name)
-        if appended and place == len(names) - 1:
-            counts[path] = counts.get(path, -1) + 1
-        if path in counts:
-            path = (*path, counts[path])
-    return path
+    def _pair(self, node: Node, around: KeyPath, depth: int) -> None:
+        key, value = [child for child in node.named_children if child.type != "comment"][:2]
+        path: KeyPath = (*around, *_names(key))
+        self._note(path, node)
+        self._value(value, path, depth + 1)
 
+    def _value(self, node: Node, path: KeyPath, depth: int) -> None:
+        if depth > DEPTH_MAX:
+            return
+        if node.type == "inline_table":
+            for child in node.named_children:
+                if child.type == "pair":
+                    self._pair(child, path, depth)
+        elif node.type == "array":
+            for place, child in enumerate(_elements(node)):
+                self._note((*path, place), child)
+                self._value(child, (*path, place), depth + 1)
 
-def _names(node: Node) -> tuple[str, ...]:
-    if node.type == "dotted_key":
-        return tuple(name for child in node.named_children for name in _names(child))
-    text = (node.text or b"").decode()
-    if node.type == "quoted_key":
-        return tuple(tomllib.loads(f"{text} = 0"))
-    return (text,)
-
-
-def _pair(node: Node, around: Path_, lines: dict[Path_, int], depth: int) -> None:
-    key, value = [child for child in node.named_children if child.type != "comment"][:2]
-    path: Path_ = (*around, *_names(key))
-    lines[path] = node.start_point[0] + 1
-    _value(value, path, lines, depth + 1)
-
-
-def _value(node: Node, path: Path_, lines: dict[Path_, int], depth: int) -> None:
-    if depth > DEPTH_MAX:
-        return
-    if node.type == "inline_table":
-        for child in node.named_children:
-            if child.type == "pair":
-                _pair(child, path, lines, depth)
-    elif node.type == "array":
-        for place, child in enumerate(_elements(node)):
-            lines[(*path, place)] = child.start_point[0] + 1
-            _value(child, (*path, place), lines, depth + 1)
+    def _note(self, path: KeyPath, node: Node) -> None:
+        """Keep the line of a path, and of the tables around it that have no line of their own."""
+        self.found[path] = node.start_point[0] + 1
+        for length in range(len(path) - 1, 0, -1):
+            if path[:length] in self.found:
+                break
+            self.found[path[:length]] = node.start_point[0] + 1
 
 
 def _elements(node: Node) -> Iterator[Node]:
     return (child for child in node.named_children if child.type != "comment")
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    """Return the names of a bare, quoted or dotted key."""
+    if node.type == "dotted_key":
+        return tuple(name for child in _elements(node) for name in _names(child))
+    written = (node.text or b"").decode()
+    return tuple(tomllib.loads(f"{written} = 0")) if node.type == "quoted_key" else (written,)

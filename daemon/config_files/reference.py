@@ -1,53 +1,85 @@
-"""The reference of every key, written from the declarations that the readers use: it cannot drift from them."""
+"""The reference of every key in Markdown, made of the declarations that the readers use: it cannot drift from them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Any
 
-from daemon.config_files.keys import REQUIRED, Key
-from daemon.config_files.scenario_file import IDENTITY, TABLES
+from daemon.config_files.kinds import REQUIRED, ConfigKey, Either, Kind, Many, Table
+from daemon.config_files.scenario_keys import OBJECTS, REFUSED_OBJECTS
 from daemon.config_files.settings_file import SECTIONS
+from daemon.kernel.money import format_nano
 from daemon.settings import Listener
 
 _HEAD = "| key | holds | default | meaning |\n| --- | --- | --- | --- |"
 
 
 def reference() -> str:
-    """Return the Markdown page of all settings and scenario keys."""
-    return "\n".join(_page()) + "\n"
+    """Return the whole reference."""
+    return settings_reference() + "\n" + scenario_reference()
 
 
-def _page() -> Iterator[str]:
-    yield "# Settings and scenario files\n"
-    yield "Written from the code by `make docs`. Money is always a text, times are RFC 3339, unknown keys are errors.\n"
-    yield "## `tollway.toml`\n"
-    for section, keys in SECTIONS.items():
-        yield f"### `[{section}]`\n"
-        yield from _table(keys)
-    yield "## A scenario file\n"
-    for name, keys in TABLES.items():
-        yield f"### `[[{name}]]`\n"
-        yield from _table(keys)
-    yield "### One of an account's `identities`\n"
-    yield from _table(IDENTITY)
+def settings_reference() -> str:
+    """Return the sections of ``tollway.toml``, each key with what it holds, its default and its meaning."""
+    parts = ["# Settings: `tollway.toml`\n", "An unknown key is an error. An absent key has its default.\n"]
+    parts += [f"## `[{name}]`\n\n{_rows(table.keys)}\n" for name, table in SECTIONS.items()]
+    return "\n".join(parts)
 
 
-def _table(keys: tuple[Key, ...]) -> Iterator[str]:
-    yield _HEAD
-    for key in keys:
-        yield f"| `{key.name}` | {key.kind} | {_default(key.default)} | {key.meaning} |"
-    yield ""
+def scenario_reference() -> str:
+    """Return the tables of a scenario file and the tables inside them."""
+    parts = [
+        "# Scenario file\n",
+        'Money is a text such as `"25.00"`, times are RFC 3339. An unknown key is an error, and so is, until a later\n'
+        "release, anything but a default in a key that holds *not in this release*.\n",
+    ]
+    for name, table in OBJECTS.items():
+        parts.append(f"## `[[{name}]]`\n\n{_rows(table.keys)}\n")
+        parts += [f"### `{key}` of `[[{name}]]`\n\n{_rows(inner.keys)}\n" for key, inner in _inner_tables(table)]
+    parts.append("## Not in this release\n")
+    parts.append("\n".join(f"- `[[{name}]]`: this release {why}" for name, why in REFUSED_OBJECTS.items()) + "\n")
+    return "\n".join(parts)
 
 
-def _default(value: Any) -> str:
-    if value is REQUIRED:
-        return "required"
+def _inner_tables(table: Table) -> Iterator[tuple[str, Table]]:
+    for key in table.keys:
+        for inner in _tables_of(key.kind):
+            yield key.name, inner
+
+
+def _tables_of(kind: Kind) -> Iterator[Table]:
+    if isinstance(kind, Table):
+        yield kind
+    elif isinstance(kind, Many):
+        yield from _tables_of(kind.element)
+    elif isinstance(kind, Either):
+        yield from _tables_of(kind.several)
+
+
+def _rows(keys: Iterable[ConfigKey]) -> str:
+    rows = [
+        f"| `{key.name}` | {_cell(key.kind.type)} | {_cell(default_text(key))} | {_cell(key.meaning)} |" for key in keys
+    ]
+    return "\n".join([_HEAD, *rows])
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def default_text(key: ConfigKey) -> str:
+    """Return the default of a key as the reference writes it: as TOML, or as a rule."""
+    if key.default_text:
+        return key.default_text
+    return "required" if key.default is REQUIRED else f"`{toml_text(key.default, money='money' in key.kind.type)}`"
+
+
+def toml_text(value: object, *, money: bool = False) -> str:
+    """Return a finished default as it would stand in the file."""
     if isinstance(value, Listener):
-        return f"`{value.host}:{value.port}`"
-    if isinstance(value, Enum):
-        return f"`{value.value}`"
-    if value in ("", None, (), [], {}):
-        return "none"
+        return f'"{value.host}:{value.port}"' if value else '""'
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, tuple):
-        return ", ".join(f"`{part}`" for part in value)
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+        return "[" + ", ".join(toml_text(each) for each in value) + "]"
+    if isinstance(value, int):
+        return f'"{format_nano(value)}"' if money else str(value)
+    return f'"{value.value if isinstance(value, Enum) else value}"'

@@ -1,95 +1,149 @@
-"""``tollway.toml`` to frozen settings: all faults at once; an unknown or obsolete key is an error, never ignored."""
+"""``tollway.toml`` to frozen settings: all faults at once; an unknown or obsolete key is an error, never ignored.
 
-from dataclasses import replace
+Every key is declared once, in SECTIONS, with its default from ``daemon.settings``: the reference is made of the same.
+"""
+
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from daemon.config_files.keys import Key, Unfit, listener, listing, number, read_table, refused, text, whole, word
-from daemon.config_files.positions import Document, Problem, read_document
-from daemon.settings import (
-    ChargingSection,
-    EmergencySection,
-    ExportSection,
-    Listener,
-    Settings,
-    StoreSettings,
+from daemon.config_files.kinds import (
+    FAULT,
+    LISTENER,
+    NON_EMPTY,
+    NUMBER,
+    OPTIONAL_DIAL,
+    ConfigKey,
+    Kind,
+    Many,
+    Scalar,
+    Site,
+    Table,
+    refused,
+    unknown_key,
+    whole,
+    words,
 )
+from daemon.config_files.positions import Document, Problem, read_document
+from daemon.settings import ChargingSection, EmergencySection, ExportSection, Listener, Settings, StoreSettings
 
-_DEFAULT = Settings()
-
-
-def store_url(value: Any) -> str:
-    """A URL of a store that this release can keep."""
-    if not text(value).startswith("sqlite:///") or len(value) <= len("sqlite:///"):
-        raise Unfit(f'{value!r} is not "sqlite:///FILE", the store of this release')
-    return str(value)
+_STORE_SCHEME: Final = "sqlite:///"
+_DEFAULT: Final = Settings()
 
 
-def _listen(default: Listener, meaning: str) -> tuple[Key, ...]:
-    return (Key("listen", listener, default, meaning + "; empty: off", "host:port"),)
+def _store_url(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not value.startswith(_STORE_SCHEME):
+        raise ValueError(
+            'this release keeps its store in SQLite; write "sqlite:///FILE", such as sqlite:///var/tollway.db'
+        )
+    file = value.removeprefix(_STORE_SCHEME)
+    if not file or file == ":memory:" or set("?#%") & set(file):
+        raise ValueError('names no file; write "sqlite:///FILE" without ?, # and %')
+    return value
 
 
-_LATER = (Key("listen", refused("serve this listener", ""), "", "not served by this release", "host:port"),)
-SECTIONS: dict[str, tuple[Key, ...]] = {
-    "store": (
-        Key("url", store_url, _DEFAULT.store.url, "where the ledger is kept, from the working directory", "URL"),
-        Key("batch_max", whole(1, 4096), _DEFAULT.store.batch_max, "transactions that share one commit", "1 to 4096"),
-        Key("queue_max", whole(64, 1 << 20), _DEFAULT.store.queue_max, "transactions that wait, at most", "64 up"),
+def _section(values: object, **keys: tuple[Kind, str]) -> Table:
+    """Return the table of a section; the defaults are the attributes of its settings object."""
+    return Table(tuple(ConfigKey(name, kind, getattr(values, name), text) for name, (kind, text) in keys.items()))
+
+
+def _listener(default: Listener, meaning: str) -> Table:
+    return Table((ConfigKey("listen", LISTENER, default, meaning),))
+
+
+def _not_served(name: str) -> Table:
+    return Table((ConfigKey("listen", refused(f"serves no {name}", ""), "", f"{name}, TCP"),))
+
+
+def _seconds(least: int, most: int) -> Scalar:
+    return whole(least, most, "seconds")
+
+
+SECTIONS: Final[dict[str, Table]] = {
+    "store": _section(
+        _DEFAULT.store,
+        url=(Scalar("sqlite:///FILE", _store_url), "where the ledger is kept; relative to the working directory"),
+        batch_max=(whole(1, 4_096, "transactions"), "share one commit at most"),
+        queue_max=(whole(64, 1_048_576, "transactions"), "wait for a commit at most; beyond, the store is overloaded"),
     ),
-    "radius_auth": _listen(_DEFAULT.radius_auth, "Access-Request, UDP"),
-    "radius_acct": _listen(_DEFAULT.radius_acct, "Accounting-Request, UDP"),
-    "http": _listen(_DEFAULT.http, "HTTP, TCP"),
-    "fastagi": _LATER,
-    "esl_outbound": _LATER,
-    "charging": (
-        Key("slice_seconds", whole(10, 86_400), 300, "reserved at a time where a limit can be moved", "seconds"),
-        Key("block_seconds_min", whole(1, 3_600), 10, "reserved at a time while money is short, at least", "seconds"),
-        Key("ring_seconds", whole(1, 600), 120, "a grant that nobody answers lapses after", "seconds"),
-        Key("max_grant_seconds", whole(1, 86_400), 7_200, "granted at once where a limit cannot be moved", "seconds"),
-        Key("cut_tolerance_seconds", whole(0, 10), 2, "how late a switch may carry out our cut, unbilled", "seconds"),
-        Key("interim_seconds", whole(10, 3_600), 60, "interval of interim records that grants ask for", "seconds"),
+    "radius_auth": _listener(_DEFAULT.radius_auth, "RADIUS authentication, UDP"),
+    "radius_acct": _listener(_DEFAULT.radius_acct, "RADIUS accounting, UDP"),
+    "http": _listener(_DEFAULT.http, "HTTP, TCP"),
+    "fastagi": _not_served("FastAGI"),
+    "esl_outbound": _not_served("outbound event socket"),
+    "charging": _section(
+        _DEFAULT.charging,
+        slice_seconds=(_seconds(10, 86_400), "reserved at a time where the switch's limit can be moved"),
+        block_seconds_min=(_seconds(1, 3_600), "reserved at a time, at least, while money for four slices is short"),
+        ring_seconds=(_seconds(1, 600), "after which a grant that nobody answered lapses"),
+        max_grant_seconds=(_seconds(1, 86_400), "granted at once, at most, where the switch's limit cannot be moved"),
+        cut_tolerance_seconds=(_seconds(0, 10), "by which a switch may be late with our cut, unbilled"),
+        interim_seconds=(_seconds(10, 3_600), "interval of the interim records that a grant asks for"),
     ),
-    "emergency": (
-        Key("numbers", listing(number), ("112", "911", "999"), "whole numbers that are always let through", "list"),
-        Key("dial", text, "", "dial string that routes them; {number} becomes the number", "text"),
-        Key("journal", text, _DEFAULT.emergency.journal, "file that records them", "file"),
+    "emergency": _section(
+        _DEFAULT.emergency,
+        numbers=(Many(NUMBER), "whole numbers that are granted before the account is sought"),
+        dial=(OPTIONAL_DIAL, "where they are routed; {number} becomes the number; empty: the switch routes them"),
+        journal=(NON_EMPTY, "file that records them; relative to the working directory"),
     ),
-    "export": (Key("directory", text, _DEFAULT.export.directory, "where batches are written", "folder"),),
-    "log": (Key("level", word("debug", "info", "warning", "error"), "info", "least severe line logged", "word"),),
+    "export": _section(
+        _DEFAULT.export,
+        directory=(NON_EMPTY, "where the batches for invoicing are written; relative to the working directory"),
+    ),
+    "log": Table((
+        ConfigKey("level", words("debug", "info", "warning", "error"), _DEFAULT.log_level, "least severe line logged"),
+    )),
 }  # fmt: skip
 
 
 def read_settings(path: Path) -> tuple[Settings | None, list[Problem]]:
-    """Return the settings of a file, or None with every fault of it. A file that is not there is a fault."""
+    """Return the settings of a file, or None with every problem of it, by line; an absent file is a problem."""
     document = read_document(path)
-    sections: dict[str, dict[str, Any]] = {}
+    if not document.readable:
+        return None, document.problems()
     for name in document.values:
         if name not in SECTIONS:
-            document.report((name,), f"unknown section; there are {', '.join(SECTIONS)}")
-    if not document.problems or document.values:
-        for name, keys in SECTIONS.items():
-            sections[name] = read_table(document, (name,), document.values.get(name, {}), keys)
-        _distinct(document, sections)
-    if document.problems:
-        return None, sorted(document.problems)
+            document.report((name,), unknown_key(name, SECTIONS).replace("unknown key", "unknown section"))
+    sections = {name: _read_section(document, name, table) for name, table in SECTIONS.items()}
+    _check_listeners(document, sections)
+    if not document.is_faultless:
+        return None, document.problems()
     return _settings(path, sections), []
 
 
-def _distinct(document: Document, sections: dict[str, dict[str, Any]]) -> None:
-    seen: dict[tuple[str, str, int], str] = {}
+def _read_section(document: Document, name: str, table: Table) -> dict[str, Any]:
+    values = table.read(Site(document, (name,)), document.values.get(name, {}))
+    return {} if values is FAULT else values
+
+
+def _check_listeners(document: Document, sections: dict[str, dict[str, Any]]) -> None:
+    seen: list[tuple[str, str, Listener]] = []
     for name, protocol in (("radius_auth", "udp"), ("radius_acct", "udp"), ("http", "tcp")):
-        found = sections[name].get("listen")
-        if not found:
+        listener = sections[name].get("listen")
+        if not listener:
             continue
-        place = (protocol, found.host, found.port)
-        if place in seen:
-            document.report((name, "listen"), f"is the address of [{seen[place]}] too; give each its own port")
-        seen[place] = name
+        for other, other_protocol, taken in seen:
+            if protocol == other_protocol and _collide(listener, taken):
+                message = f"takes the address of [{other}], {taken.host}:{taken.port}; give each its own port"
+                document.report((name, "listen"), message)
+        seen.append((name, protocol, listener))
+
+
+def _collide(one: Listener, other: Listener) -> bool:
+    """Tell whether two listeners cannot both be bound: a wildcard takes a port on every address."""
+    hosts = {"127.0.0.1" if host == "localhost" else host for host in (one.host, other.host)}
+    return one.port == other.port and (len(hosts) == 1 or any(map(_is_wildcard, hosts)))
+
+
+def _is_wildcard(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 def _settings(path: Path, sections: dict[str, dict[str, Any]]) -> Settings:
-    return replace(
-        _DEFAULT,
+    return Settings(
         path=str(path),
         store=StoreSettings(**sections["store"]),
         radius_auth=sections["radius_auth"]["listen"],

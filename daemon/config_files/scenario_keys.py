@@ -1,0 +1,376 @@
+"""Every key of a scenario file, declared once: the reader and the reference are made of these tables.
+
+INTERFACES "Scenario file" is the contract for the names. Keys that this release knows and cannot honour stand here too,
+so that a file written for a later one is refused by name, never half obeyed.
+"""
+
+from typing import Any, Final
+
+from daemon.authorize.catalog import MAX_CALL_SECONDS, AccountKind, Status
+from daemon.config_files.kinds import (
+    COUNTRY,
+    CREDIT,
+    CURRENCY,
+    DIAL,
+    FLAG,
+    HOST,
+    IDENTIFIER,
+    INSTANT,
+    MONEY,
+    MONEY_FROM_ZERO,
+    NETWORK,
+    NON_EMPTY,
+    NUMBER,
+    OPTIONAL_IDENTIFIER,
+    PERCENT,
+    REQUIRED,
+    SECRET,
+    TEXT,
+    UNSTATED,
+    ZONE,
+    ConfigKey,
+    Either,
+    Many,
+    Site,
+    Table,
+    choice,
+    matching,
+    refused,
+    refused_unless_zero,
+    whole,
+    words,
+)
+from daemon.kernel.money import DECIMALS_MAX, Rounding
+
+CHANNELS_MAX: Final = 1_000_000  # channels; more than any switch has
+CALL_SECONDS_MAX: Final = 86_400  # seconds; no call is longer than a day
+PROFILES: Final = ("generic", "cisco", "kamailio", "opensips", "freeswitch", "asterisk", "sippy", "audiocodes")
+IDENTITY_KINDS: Final = ("sip_user", "ip", "caller", "pin", "did")
+
+_ID = ConfigKey("id", IDENTIFIER, REQUIRED, "unique within its tenant")
+_TENANT = ConfigKey("tenant", IDENTIFIER, REQUIRED, "the tenant it belongs to")
+_PEER_TENANT = ConfigKey(
+    "tenant",
+    IDENTIFIER,
+    UNSTATED,
+    "the tenant whose calls it carries: it may name that one and those below",
+    "the owner",
+)
+_CHANNELS = whole(0, CHANNELS_MAX, "channels")
+_ID_DOMAIN = ConfigKey("id_domain", OPTIONAL_IDENTIFIER, "", "sources that see the same call ids share one", "the id")
+_ROUTING = ConfigKey(
+    "routing",
+    FLAG,
+    UNSTATED,
+    "the daemon chooses the carrier, by cost; else the switch routes by itself",
+    "true where the owner has a carrier",
+)
+
+TENANT: Final = Table(
+    (
+        ConfigKey("id", IDENTIFIER, REQUIRED, "unique in the file"),
+        ConfigKey("parent", OPTIONAL_IDENTIFIER, "", "the tenant above; exactly one tenant, the owner, has none"),
+        ConfigKey(
+            "account", OPTIONAL_IDENTIFIER, "", "its own account with its parent, charged for its customers' calls"
+        ),
+        ConfigKey("currency", CURRENCY, REQUIRED, "what it keeps its accounts in"),
+        ConfigKey("timezone", ZONE, "UTC", "where its days begin"),
+    )
+)
+
+RATE_TABLE: Final = Table(
+    (
+        _ID,
+        _TENANT,
+        ConfigKey("currency", CURRENCY, REQUIRED, "of every price in the deck"),
+        ConfigKey("timezone", ZONE, "UTC", "whose clock time bands follow"),
+        ConfigKey(
+            "deck", TEXT, "", "CSV file with the prices, relative to the scenario file; empty: `rate import` brings it"
+        ),
+        ConfigKey("decimals", whole(0, DECIMALS_MAX, "places"), 4, "to which a charge is rounded, once, at the end"),
+        ConfigKey("rounding", choice(Rounding), Rounding.UP, "where the fraction of a charge goes"),
+        ConfigKey(
+            "duration_rounding",
+            choice(Rounding, Rounding.HALF_EVEN),
+            Rounding.UP,
+            "where the fraction of a second goes",
+        ),
+        ConfigKey(
+            "split_bands",
+            refused("has no time bands to split a call by", False),
+            False,
+            "price each block by its own time band",
+        ),
+        ConfigKey(
+            "name",
+            TEXT,
+            "",
+            "tables of one name are told apart by `override`; of one name, a plan holds one table",
+            "the id",
+        ),
+        ConfigKey(
+            "override", refused("has no override patterns", ""), "", "regular expression on a record's override value"
+        ),
+        ConfigKey(
+            "closed_limit_percent",
+            whole(0, 100, "percent"),
+            20,
+            "rows closed or changed by an import before it asks for `--yes`",
+        ),
+    )
+)
+
+RATE_PLAN: Final = Table(
+    (
+        _ID,
+        _TENANT,
+        ConfigKey(
+            "tables", Many(IDENTIFIER, least=1), REQUIRED, "rate tables of its tenant, in order: the order breaks ties"
+        ),
+        ConfigKey("inherits", refused("has no plans that inherit", ""), "", "another plan's id, marked up"),
+        ConfigKey("markup_percent", refused_unless_zero("has no mark-ups"), 0, "added to inherited prices", '"0"'),
+        ConfigKey("markup_per_minute", refused_unless_zero("has no mark-ups"), 0, "added to inherited prices", '"0"'),
+    )
+)
+
+CARRIER: Final = Table(
+    (
+        _ID,
+        _TENANT,
+        ConfigKey("rate_table", IDENTIFIER, REQUIRED, "its buy prices, a rate table of its tenant"),
+        ConfigKey("dial", DIAL, REQUIRED, "where a switch sends the call; {number} becomes the dialled digits"),
+        ConfigKey("channels", _CHANNELS, None, "calls at the same time", "no limit"),
+        ConfigKey("status", choice(Status), Status.ACTIVE, "only an active one is offered"),
+        ConfigKey(
+            "tech_prefix",
+            matching(
+                "up to 16 of 0-9 * # +",
+                r"[0-9*#+]{1,16}",
+                "is no tech prefix; write up to 16 of 0-9 * # +",
+                optional=True,
+            ),
+            "",
+            "put before the dialled digits",
+        ),
+    )
+)
+
+CHANNEL_LIMITS: Final = Table(
+    (
+        ConfigKey("total", _CHANNELS, None, "calls at the same time", "no limit"),
+        ConfigKey("inbound", _CHANNELS, None, "calls to it at the same time", "no limit"),
+        ConfigKey("outbound", _CHANNELS, None, "calls by it at the same time", "no limit"),
+    ),
+    type="table of total, inbound, outbound",
+)
+
+DATED_PLAN: Final = Table(
+    (
+        ConfigKey("plan", IDENTIFIER, REQUIRED, "a rate plan of the account's tenant"),
+        ConfigKey("from", INSTANT, 0, "since when", "always"),
+    ),
+    type="table of plan, from",
+)
+
+
+def _check_identity(site: Site, found: dict[str, Any]) -> None:
+    """Report an identity that is not exactly one kind, or has a part that belongs to another kind."""
+    stated = [kind for kind in IDENTITY_KINDS if site.states(kind)]
+    if len(stated) != 1:
+        told = f"states {' and '.join(stated)}" if stated else "states none"
+        site.report(f"{told}; an identity is exactly one of {', '.join(IDENTITY_KINDS)}")
+        return
+    kind = stated[0]
+    for part, kinds in (
+        ("password", ("sip_user",)),
+        ("ha1", ("sip_user",)),
+        ("tech_prefix", ("ip",)),
+        ("via", ("caller", "pin")),
+    ):
+        if site.states(part) and kind not in kinds:
+            (site / part).report(f"belongs to {' or '.join(kinds)}, not to {kind}; take it out")
+    if kind in ("caller", "pin") and not site.states("via"):
+        site.report(f'a {kind} counts only with the peer that vouches for it; add via = "…"')
+    if found.get("password") and found.get("ha1"):
+        (site / "ha1").report("stands beside a password; keep one of the two")
+
+
+IDENTITY: Final = Table(
+    (
+        ConfigKey(
+            "sip_user",
+            matching(
+                "text of 1 to 128 characters without blanks",
+                r"[!-~]{1,128}",
+                "is no SIP user; write 1 to 128 characters without blanks",
+                optional=True,
+            ),
+            "",
+            "user part of the SIP address that a switch has authenticated",
+        ),
+        ConfigKey("password", SECRET, "", "of the SIP user: a packet that carries a credential must match it", "none"),
+        ConfigKey(
+            "ha1",
+            matching(
+                "32 or 64 hexadecimal digits, secret",
+                r"(?:[0-9a-f]{32}|[0-9a-f]{64})",
+                "is not 32 (MD5) or 64 (SHA-256) hexadecimal digits in lower case",
+                secret=True,
+            ),
+            "",
+            "hash of user, realm and password, in place of the password",
+            "none",
+        ),
+        ConfigKey("ip", NETWORK, "", "address or network that the calls come from; the longest wins"),
+        ConfigKey(
+            "tech_prefix",
+            matching("up to 15 digits", r"[0-9]{1,15}", "is no tech prefix; write 1 to 15 digits", optional=True),
+            "",
+            "digits that lead the called number of calls from `ip`, taken off before rating",
+        ),
+        ConfigKey("caller", NUMBER, "", "calling number, with `via`"),
+        ConfigKey(
+            "pin",
+            matching("4 to 18 digits, secret", r"[0-9]{4,18}", "is not a PIN of 4 to 18 digits", secret=True),
+            "",
+            "calling-card PIN, with `via`",
+        ),
+        ConfigKey("did", NUMBER, "", "called number of inbound calls"),
+        ConfigKey("via", TEXT, "", "nas or switch that vouches for a caller number or a PIN, or `token:ID`"),
+    ),
+    check=_check_identity,
+    type="table of one of sip_user, ip, caller, pin, did",
+)
+
+ACCOUNT: Final = Table(
+    (
+        _ID,
+        _TENANT,
+        ConfigKey("kind", choice(AccountKind), REQUIRED, "pays before or after"),
+        ConfigKey("currency", CURRENCY, REQUIRED, "of its balance, its limits and its plans"),
+        ConfigKey("balance", MONEY, 0, "opening balance, given once: a later apply never changes it"),
+        ConfigKey(
+            "credit_limit",
+            CREDIT,
+            UNSTATED,
+            "how far below 0 the balance may go",
+            '"0" for prepaid; postpaid must state it',
+        ),
+        ConfigKey(
+            "rate_plan",
+            Either(OPTIONAL_IDENTIFIER, Many(DATED_PLAN)),
+            "",
+            "prices of its outbound calls, from a date where a list",
+            "none: outbound calls are unrated",
+        ),
+        ConfigKey(
+            "inbound_rate_plan",
+            Either(OPTIONAL_IDENTIFIER, Many(DATED_PLAN)),
+            "",
+            "prices of its inbound calls",
+            "none: inbound calls are unrated",
+        ),
+        ConfigKey("country", COUNTRY, "", "where it is; kept and shown, numbers are dialled as E.164", "none"),
+        ConfigKey("status", choice(Status), Status.ACTIVE, "only an active one may call"),
+        ConfigKey("timezone", ZONE, "UTC", "where its day of `daily_spend` begins"),
+        ConfigKey("channels", CHANNEL_LIMITS, None, "calls at the same time", "no limit"),
+        ConfigKey(
+            "over_channels",
+            refused('has no surcharge over the channel limit, only "refuse"', "refuse"),
+            "refuse",
+            "what happens over the limit",
+        ),
+        ConfigKey(
+            "channel_surcharge",
+            refused_unless_zero("has no surcharge over the channel limit"),
+            0,
+            "price of a call over the limit",
+            '"0"',
+        ),
+        ConfigKey(
+            "calls_per_second",
+            whole(1, 100_000, "calls a second"),
+            None,
+            "questions that are granted in one second",
+            "no limit",
+        ),
+        ConfigKey("max_call_seconds", whole(1, CALL_SECONDS_MAX, "seconds"), MAX_CALL_SECONDS, "longest call"),
+        ConfigKey("max_call_charge", MONEY_FROM_ZERO, None, "dearest call", "no limit"),
+        ConfigKey(
+            "daily_spend", MONEY_FROM_ZERO, None, "spent in one day of its own, reservations counted", "no limit"
+        ),
+        ConfigKey(
+            "margin_floor_percent",
+            PERCENT,
+            None,
+            "least margin in percent of the sell price",
+            '"0" where no floor is stated at all',
+        ),
+        ConfigKey("margin_floor_per_minute", MONEY, None, "least margin a minute", "none"),
+        ConfigKey(
+            "class_of_service", refused("has no classes of service", ""), "", "id of a class with allow and block lists"
+        ),
+        ConfigKey("identities", Many(IDENTITY), (), "how a call finds the account", "none: by its id alone"),
+        ConfigKey("overrides", refused("has no prices of a single account", []), (), "prices of this account alone"),
+    )
+)
+
+NAS: Final = Table(
+    (
+        _ID,
+        _PEER_TENANT,
+        ConfigKey("address", NETWORK, REQUIRED, "where its packets come from; two entries never overlap"),
+        ConfigKey("secret", SECRET, REQUIRED, "shared secret; a well-known one is taken on loopback only"),
+        ConfigKey("profile", words(*PROFILES), "generic", "which attributes it sends and understands"),
+        _ID_DOMAIN,
+        ConfigKey("trust_user_name", FLAG, False, "believe a User-Name that comes without a credential"),
+        ConfigKey(
+            "disconnect",
+            refused("sends no Disconnect-Request", ""),
+            "",
+            "address:3799 where it obeys Disconnect-Request",
+        ),
+        ConfigKey("coa", refused("sends no CoA-Request", ""), "", "address:3799 where a CoA moves its Session-Timeout"),
+        ConfigKey("require_message_authenticator", FLAG, False, "drop an Access-Request without Message-Authenticator"),
+        _ROUTING,
+    )
+)
+
+FREESWITCH: Final = Table(
+    (
+        _ID,
+        _PEER_TENANT,
+        ConfigKey("host", HOST, "127.0.0.1", "where its event socket listens"),
+        ConfigKey("port", whole(1, 65_535, "TCP port"), 8021, "where its event socket listens"),
+        ConfigKey("password", SECRET, "ClueCon", "of its event socket; a well-known one is taken on loopback only"),
+        _ID_DOMAIN,
+        ConfigKey(
+            "strip_digits",
+            whole(0, 32, "digits"),
+            0,
+            "leading digits of the dialled number that are the dialplan's own",
+        ),
+        ConfigKey(
+            "charged_contexts",
+            Many(NON_EMPTY),
+            (),
+            "an answered caller's leg in one of these without an account is an exception",
+            "none",
+        ),
+        ConfigKey(
+            "cgr_aliases", FLAG, False, "read and write cgr_*, nibble_account and accountcode as old dialplans use them"
+        ),
+        _ROUTING,
+    )
+)
+
+OBJECTS: Final[dict[str, Table]] = {
+    "tenant": TENANT, "rate_table": RATE_TABLE, "rate_plan": RATE_PLAN, "carrier": CARRIER, "account": ACCOUNT,
+    "nas": NAS, "freeswitch": FREESWITCH,
+}  # fmt: skip
+REFUSED_OBJECTS: Final[dict[str, str]] = {
+    "time_band": "prices all times alike and has no time bands",
+    "bundle": "has no bundles",
+    "class_of_service": "has no classes of service",
+    "asterisk": "serves no Asterisk; use its RADIUS or HTTP",
+}

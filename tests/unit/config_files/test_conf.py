@@ -1,0 +1,244 @@
+"""What conf/ ships: settings that are the manual of their defaults, a sample that sells, dialplans that fail closed."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from daemon.authorize.attempt import CallAttempt, Identity, PlainPassword
+from daemon.authorize.catalog import Catalog, Emergency
+from daemon.authorize.decide import Limits, Quote, decide, prepare
+from daemon.authorize.decision import Decision, Denied, Granted
+from daemon.authorize.denial import Denial
+from daemon.charging.configuration import Configuration, build_catalog
+from daemon.config_files.kinds import ConfigKey
+from daemon.config_files.positions import read_document
+from daemon.config_files.reference import toml_text
+from daemon.config_files.scenario_file import Scenario, read_scenario
+from daemon.config_files.settings_file import SECTIONS, read_settings
+from daemon.kernel.ids import Key
+from daemon.kernel.instant import SECOND
+from daemon.ledger.account import Standing
+from daemon.rating.rate_table import RateTable
+from daemon.settings import Settings
+
+CONF = Path(__file__).resolve().parents[3] / "conf"
+NOW = 1_790_000_000 * SECOND
+PREFIXES_MIN = 60  # in a deck of the sample: enough to try what one dials
+
+
+# -- tollway.toml
+
+
+def test_the_settings_file_states_the_defaults() -> None:
+    settings, problems = read_settings(CONF / "tollway.toml")
+    assert problems == []
+    assert settings == replace(Settings(), path=str(CONF / "tollway.toml"))
+
+
+def keys() -> Iterator[tuple[str, ConfigKey]]:
+    return ((name, key) for name, table in SECTIONS.items() for key in table.keys)
+
+
+@pytest.mark.parametrize(("section", "key"), list(keys()), ids=[f"{name}.{key.name}" for name, key in keys()])
+def test_the_settings_file_explains_every_key(section: str, key: ConfigKey) -> None:
+    document = read_document(CONF / "tollway.toml")
+    assert (section, key.name) in document.lines, "a key that the manual does not show"
+    above = document.text.splitlines()[: document.line_of((section, key.name)) - 1]
+    comment = above_it(above)
+    assert f"Default: {toml_text(key.default)}." in comment
+    bounds = re.search(r"([0-9]+) to ([0-9]+)$", key.kind.type)
+    if bounds is not None:
+        assert bounds[0] in comment
+        assert key.kind.type.split(",")[0] in comment.lower()
+
+
+def above_it(lines: list[str]) -> str:
+    """Return the comment that stands above a line, which may be above the header of its section."""
+    found: list[str] = []
+    for line in reversed(lines):
+        if line.startswith("#"):
+            found.insert(0, line.removeprefix("#").strip())
+        elif not line.startswith("["):
+            break
+    return " ".join(found)
+
+
+# -- the sample
+
+
+@pytest.fixture(scope="module")
+def sample() -> Scenario:
+    scenario, problems = read_scenario(CONF / "sample" / "scenario.toml")
+    assert problems == []
+    assert scenario is not None
+    return scenario
+
+
+@pytest.fixture(scope="module")
+def catalog(sample: Scenario) -> Catalog:
+    tables = {}
+    for spec in sample.rate_tables:
+        key = Key(spec.tenant, spec.id)
+        table, errors = RateTable.from_rows(
+            sample.decks[key], table=spec.id, version=1, currency=spec.currency, decimals=spec.decimals,
+            rounding=spec.rounding, duration_rounding=spec.duration_rounding,
+        )  # fmt: skip
+        assert errors == []
+        assert table is not None
+        tables[key] = table
+    configuration = Configuration(
+        1, sample.tenants, sample.rate_tables, sample.rate_plans, sample.carriers, sample.accounts, sample.nas
+    )
+    numbers = {("customer", spec.tenant, spec.id): place for place, spec in enumerate(sample.accounts)}
+    numbers |= {("carrier", spec.tenant, spec.id): 1000 + place for place, spec in enumerate(sample.carriers)}
+    return build_catalog(configuration, tables, numbers, Emergency())
+
+
+def call(sample: Scenario, catalog: Catalog, user: str, called: str, password: str = "") -> Decision:
+    """Decide a call of a SIP user over a road like RADIUS, every account as it is at its opening."""
+    identity = Identity(sip_user=user, credential=PlainPassword(password or f"{user}-password"))
+    attempt = CallAttempt("gw1", "1", "main", "radius", "gw1", identity, called)
+    quote = prepare(catalog, attempt, NOW, Limits())
+    if not isinstance(quote, Quote):
+        return quote
+    opening = {catalog.accounts[Key(spec.tenant, spec.id)].number: spec.balance for spec in sample.accounts}
+    return decide(quote, lambda number: Standing(number, balance=opening.get(number, 0)), Limits(), NOW, "g")
+
+
+def test_the_sample_holds_who_is_promised(sample: Scenario) -> None:
+    assert [tenant.id for tenant in sample.tenants if not tenant.parent] == ["main"]
+    assert [(tenant.id, tenant.account) for tenant in sample.tenants if tenant.parent] == [
+        ("reseller1", "reseller1-trunk")
+    ]
+    assert [carrier.id for carrier in sample.carriers] == ["carrier-a"]
+    assert sample.freeswitch == ()
+    assert [(nas.address, nas.secret) for nas in sample.nas] == [("127.0.0.1", "testing123")]
+    assert any(identity.did for account in sample.accounts for identity in account.identities)
+
+
+def test_the_decks_are_of_a_size_to_try_things(sample: Scenario) -> None:
+    for key, rows in sample.decks.items():
+        assert len({row.prefix for row in rows}) >= PREFIXES_MIN, key
+    retail = {row.prefix: row for row in sample.decks[Key("main", "retail-voice")]}
+    increments = {(row.terms.first_seconds, row.terms.next_seconds) for row in retail.values()}
+    assert {(1, 1), (6, 6), (30, 6), (60, 60), (60, 1)} <= increments
+    assert retail["1900"].terms.blocked
+    assert retail["1800"].rate == 0
+    assert {"1", "1212", "44", "4420", "447", "33", "336", "49", "4915", "91", "52", "521", "34", "39", "61", "81",
+            "86", "7", "971"} <= retail.keys()  # fmt: skip
+
+
+def test_every_price_of_the_sample_keeps_the_floor_at_every_level(sample: Scenario, catalog: Catalog) -> None:
+    """Every number that is sold finds its carrier, for the owner's customers and for the reseller's."""
+    for user, tenant in (("alice", "main"), ("bob", "main"), ("erin", "reseller1")):
+        for row in sample.decks[Key(tenant, "retail-voice")]:
+            if not row.terms.blocked:
+                decision = call(sample, catalog, user, row.prefix.ljust(11, "5"))
+                assert isinstance(decision, Granted), (user, row.prefix, decision)
+                assert len(decision.routes) == 1
+                assert len(decision.levels) == (2 if tenant == "reseller1" else 1)
+
+
+def test_the_accounts_of_the_sample_are_as_their_comments_say(sample: Scenario, catalog: Catalog) -> None:
+    carol = call(sample, catalog, "carol", "442071231234")
+    assert isinstance(carol, Granted)
+    assert 3 <= carol.seconds <= 15, "a few seconds of talk"
+    denials = {
+        "dave": Denial.ACCOUNT_SUSPENDED,
+        "nobody": Denial.ACCOUNT_UNKNOWN,
+    }
+    for user, denial in denials.items():
+        decision = call(sample, catalog, user, "442071231234")
+        assert isinstance(decision, Denied)
+        assert decision.denial is denial
+    wrong = call(sample, catalog, "alice", "442071231234", "not-hers")
+    assert isinstance(wrong, Denied)
+    assert wrong.denial is Denial.CREDENTIAL_WRONG
+    blocked = call(sample, catalog, "alice", "19005551234")
+    assert isinstance(blocked, Denied)
+    assert blocked.denial is Denial.DESTINATION_BLOCKED
+
+
+# -- dialplans
+
+
+def dialplan() -> ElementTree.Element:
+    return ElementTree.parse(CONF / "freeswitch" / "dialplan" / "tollway.xml").getroot()
+
+
+def actions(extension: ElementTree.Element) -> list[tuple[str, str]]:
+    found = extension.iter("action")
+    return [(action.get("application", ""), action.get("data", "")) for action in found]
+
+
+def conditions(extension: ElementTree.Element) -> dict[str, str]:
+    return {each.get("field", ""): each.get("expression", "") for each in extension.iter("condition")}
+
+
+def test_the_dialplan_clears_what_an_earlier_answer_left_before_it_asks() -> None:
+    asking = [each for each in dialplan().iter("extension") if ("park", "") in actions(each)]
+    assert len(asking) == 1
+    done = actions(asking[0])
+    asked = done.index(("set", "tollway_request=true"))
+    assert done[asked + 1] == ("park", "")
+    for name in ("tollway_result", "tollway_quota_seconds", "tollway_routes"):
+        assert done.index(("unset", name)) < asked
+    timeouts = [data for application, data in done[:asked] if application == "set" and data.startswith("park_timeout=")]
+    assert len(timeouts) == 1
+    assert re.fullmatch(r"park_timeout=[1-9]:[A-Z_]+", timeouts[0])
+    assert [application for application, _ in done[asked + 2 :]] == ["hangup"]
+
+
+def test_the_dialplan_bridges_only_what_was_granted_with_a_limit() -> None:
+    bridging = [each for each in dialplan().iter("extension") if any(name == "bridge" for name, _ in actions(each))]
+    assert len(bridging) == 2
+    for extension in bridging:
+        stated = conditions(extension)
+        if extension.get("name") == "tollway-emergency":
+            assert stated == {"destination_number": f"^({'|'.join(Settings().emergency.numbers)})$"}
+            continue
+        assert stated["${tollway_result}"] == "^GRANTED$"
+        assert stated["${tollway_quota_seconds}"] == "^[1-9][0-9]*$"
+        # No condition lets the extension go on when it does not hold.
+        assert all(each.get("break") is None for each in extension.iter("condition"))
+
+
+def test_a_granted_call_goes_to_a_context_that_callers_do_not_reach() -> None:
+    root = dialplan()
+    [next_] = [data for _, data in actions(root) if data.startswith("tollway_next=")]
+    assert next_ == "tollway_next=GRANTED XML tollway-granted"
+    context = next(each for each in root.iter("context") if each.get("name") == "tollway-granted")
+    last = list(context.iter("extension"))[-1]
+    assert conditions(last) == {"": ""}
+    assert actions(last) == [("hangup", "CALL_REJECTED")]
+
+
+def test_the_event_socket_of_the_sample_is_for_this_machine_alone() -> None:
+    root = ElementTree.parse(CONF / "freeswitch" / "autoload_configs" / "event_socket.conf.xml").getroot()
+    stated = {each.get("name"): each.get("value") for each in root.iter("param")}
+    assert stated["listen-ip"] == "127.0.0.1"
+    assert stated["apply-inbound-acl"] == "loopback.auto"
+
+
+def test_the_kamailio_script_grants_only_with_a_limit() -> None:
+    script = (CONF / "kamailio" / "tollway.cfg").read_text()
+    route = script[script.index("route[TOLLWAY_AUTHORIZE]") : script.index("route[TOLLWAY_WITHINDLG]")]
+    order = [
+        "$avp(tollway_quota_seconds) = $null;",
+        "radius_proxy_authorize(",
+        "$avp(tollway_quota_seconds) == $null",
+        "$dlg_ctx(timeout) =",
+        "dlg_manage()",
+        "setflag(FLT_TOLLWAY);",
+    ]
+    places = [route.index(each) for each in order]
+    assert places == sorted(places)
+    # Every refusal that is sent is the end of the script.
+    assert all(re.match(r"[^;]*;\s*(}\s*else|}\s*exit;|exit;)", part) for part in route.split("sl_send_reply(")[1:])
+    assert script.count("{") == script.count("}")
+    # The end of a call that the proxy cuts is reported by the proxy: nobody else does.
+    assert "acc_rad_request(" in script[script.index("event_route[tm:local-request]") :]

@@ -1,0 +1,595 @@
+"""The scenario file: good ones become finished values, and every kind of fault is told once, at its line and key."""
+
+from pathlib import Path
+
+import pytest
+
+from daemon.authorize.catalog import AccountKind, Emergency, Status
+from daemon.charging.configuration import (
+    AccountSpec,
+    CarrierSpec,
+    Configuration,
+    EndpointSpec,
+    FreeswitchSpec,
+    NasSpec,
+    PlanFrom,
+    RatePlanSpec,
+    RateTableSpec,
+    TenantSpec,
+    build_catalog,
+)
+from daemon.config_files import deck_files, objects
+from daemon.config_files.positions import Problem
+from daemon.config_files.scenario_file import Scenario, read_scenario
+from daemon.kernel.ids import Key
+from daemon.kernel.instant import parse_rfc3339
+from daemon.kernel.money import NANO, Rounding
+from daemon.rating.rate_table import RateTable
+
+# Line numbers of the faults below count in this text.
+BASE = """\
+[[tenant]]
+id = "main"
+currency = "USD"
+
+[[tenant]]
+id = "reseller1"
+parent = "main"
+account = "trunk"
+currency = "USD"
+
+[[rate_table]]
+id = "voice"
+tenant = "main"
+currency = "USD"
+deck = "voice.csv"
+
+[[rate_plan]]
+id = "retail"
+tenant = "main"
+tables = ["voice"]
+
+[[carrier]]
+id = "carrier-a"
+tenant = "main"
+rate_table = "voice"
+dial = "sofia/gateway/a/{number}"
+
+[[account]]
+id = "trunk"
+tenant = "main"
+kind = "prepaid"
+currency = "USD"
+rate_plan = "retail"
+
+[[account]]
+id = "alice"
+tenant = "main"
+kind = "prepaid"
+currency = "USD"
+rate_plan = "retail"
+identities = [{ sip_user = "alice" }]
+
+[[account]]
+id = "erin"
+tenant = "reseller1"
+kind = "postpaid"
+credit_limit = "5.00"
+currency = "USD"
+identities = [{ ip = "192.0.2.10" }]
+
+[[nas]]
+id = "gw1"
+address = "127.0.0.1"
+secret = "testing123"
+
+[[freeswitch]]
+id = "fs1"
+tenant = "main"
+"""
+DECK = "prefix,rate\n44,0.0120\n"
+
+
+def read(tmp_path: Path, text: str, deck: str = DECK) -> tuple[Scenario | None, list[Problem]]:
+    (tmp_path / "scenario.toml").write_text(text)
+    (tmp_path / "voice.csv").write_text(deck)
+    return read_scenario(tmp_path / "scenario.toml")
+
+
+def good(tmp_path: Path, text: str) -> Scenario:
+    scenario, problems = read(tmp_path, text)
+    assert problems == []
+    assert scenario is not None
+    return scenario
+
+
+def changed(old: str, new: str, base: str = BASE) -> str:
+    assert base.count(old) == 1, old
+    return base.replace(old, new)
+
+
+def test_the_base_is_good(tmp_path: Path) -> None:
+    scenario = good(tmp_path, BASE)
+    assert scenario.tenants == (TenantSpec("main", "USD"), TenantSpec("reseller1", "USD", "UTC", "main", "trunk"))
+    assert scenario.rate_tables == (RateTableSpec("main", "voice", "USD"),)
+    assert scenario.rate_plans == (RatePlanSpec("main", "retail", ("voice",)),)
+    assert scenario.carriers == (CarrierSpec("main", "carrier-a", "voice", "sofia/gateway/a/{number}"),)
+    alice = AccountSpec(
+        "main",
+        "alice",
+        AccountKind.PREPAID,
+        "USD",
+        rate_plan=(PlanFrom("retail"),),
+        identities=(EndpointSpec("alice"),),
+    )
+    assert scenario.accounts[1] == alice
+    assert scenario.nas == (NasSpec("gw1", "main", "127.0.0.1", "testing123"),)
+    assert scenario.freeswitch == (FreeswitchSpec("fs1", "main"),)
+    assert [row.prefix for row in scenario.decks[Key("main", "voice")]] == ["44"]
+
+
+def test_objects_come_before_what_refers_to_them(tmp_path: Path) -> None:
+    kinds = [type(each).__name__ for each in good(tmp_path, BASE).objects]
+    order = ["TenantSpec", "RateTableSpec", "RatePlanSpec", "CarrierSpec", "AccountSpec", "NasSpec", "FreeswitchSpec"]
+    assert sorted(kinds, key=order.index) == kinds
+    assert set(kinds) == set(order)
+
+
+FULL = """
+[[tenant]]
+id = "main"
+parent = ""
+account = ""
+currency = "EUR"
+timezone = "Europe/Paris"
+
+[[rate_table]]
+id = "voice"
+tenant = "main"
+currency = "EUR"
+timezone = "America/New_York"
+deck = ""
+decimals = 6
+rounding = "half-even"
+duration_rounding = "down"
+split_bands = false
+name = "voice"
+override = ""
+closed_limit_percent = 5
+
+[[rate_plan]]
+id = "retail"
+tenant = "main"
+tables = ["voice"]
+inherits = ""
+markup_percent = "0"
+markup_per_minute = "0.00"
+
+[[rate_plan]]
+id = "retail-2027"
+tenant = "main"
+tables = ["voice"]
+
+[[carrier]]
+id = "carrier-a"
+tenant = "main"
+rate_table = "voice"
+dial = "sofia/external/{number}@192.0.2.1:5060;transport=tcp"
+channels = 0
+status = "suspended"
+tech_prefix = "*7#+"
+
+[[account]]
+id = "acme"
+tenant = "main"
+kind = "postpaid"
+currency = "EUR"
+balance = "-3.5"
+credit_limit = "unlimited"
+rate_plan = [{ plan = "retail" }, { plan = "retail-2027", from = "2027-01-01T00:00:00+01:00" }]
+inbound_rate_plan = [{ plan = "retail", from = 2026-06-01T12:00:00.25Z }]
+country = "FR"
+status = "closed"
+timezone = "Europe/Paris"
+channels = { total = 3, inbound = 2, outbound = 1 }
+over_channels = "refuse"
+channel_surcharge = "0.00"
+calls_per_second = 10
+max_call_seconds = 3600
+max_call_charge = "50.00"
+daily_spend = "100.00"
+margin_floor_percent = "-2.5"
+margin_floor_per_minute = "0.000000001"
+class_of_service = ""
+overrides = []
+identities = [
+    { sip_user = "acme", ha1 = "0123456789abcdef0123456789abcdef" },
+    { ip = "2001:db8::/32", tech_prefix = "77" },
+    { caller = "+33155512300", via = "gw1" },
+    { pin = "48213377", via = "token:ivr" },
+    { did = "33155512399" },
+]
+
+[[nas]]
+id = "gw1"
+tenant = "main"
+address = "198.51.100.0/24"
+trust_user_name = true
+disconnect = ""
+coa = ""
+id_domain = "switch-1"
+secret = "of its own, in ünicode"
+profile = "cisco"
+require_message_authenticator = true
+routing = false
+
+[[freeswitch]]
+id = "fs1"
+id_domain = "switch-1"
+strip_digits = 1
+charged_contexts = ["default", "public"]
+cgr_aliases = true
+host = "fs1.example"
+port = 8022
+password = "of its own"
+routing = true
+"""
+
+
+def test_every_key_becomes_its_value(tmp_path: Path) -> None:
+    scenario = good(tmp_path, FULL)
+    assert scenario.rate_tables == (
+        RateTableSpec("main", "voice", "EUR", "America/New_York", 6, Rounding.HALF_EVEN, Rounding.DOWN, 5),
+    )
+    dial = "sofia/external/{number}@192.0.2.1:5060;transport=tcp"
+    assert scenario.carriers == (CarrierSpec("main", "carrier-a", "voice", dial, 0, Status.SUSPENDED, "*7#+"),)
+    [acme] = scenario.accounts
+    assert acme == AccountSpec(
+        tenant="main", id="acme", kind=AccountKind.POSTPAID, currency="EUR", balance=-3_500_000_000, credit_limit=None,
+        rate_plan=(PlanFrom("retail"), PlanFrom("retail-2027", parse_rfc3339("2026-12-31T23:00:00Z"))),
+        inbound_rate_plan=(PlanFrom("retail", parse_rfc3339("2026-06-01T12:00:00.25Z")),), country="FR",
+        status=Status.CLOSED, timezone="Europe/Paris", channels_total=3, channels_in=2, channels_out=1,
+        calls_per_second=10, daily_spend=100 * NANO, max_call_seconds=3600, max_call_charge=50 * NANO,
+        margin_floor_percent=-2_500_000_000, margin_floor_per_minute=1,
+        identities=(
+            EndpointSpec(sip_user="acme", ha1="0123456789abcdef0123456789abcdef"),
+            EndpointSpec(ip="2001:db8::/32", tech_prefix="77"), EndpointSpec(caller="33155512300", via="gw1"),
+            EndpointSpec(pin="48213377", via="ivr"), EndpointSpec(did="33155512399"),
+        ),
+    )  # fmt: skip
+    assert scenario.nas == (
+        NasSpec(
+            "gw1", "main", "198.51.100.0/24", "of its own, in ünicode", "cisco", "switch-1", True, "", "", True, False
+        ),
+    )
+    assert scenario.freeswitch == (
+        FreeswitchSpec(
+            "fs1", "main", "fs1.example", 8022, "of its own", "switch-1", 1, ("default", "public"), True, True
+        ),
+    )
+    assert scenario.decks == {}
+
+
+def test_a_scenario_makes_a_catalog(tmp_path: Path) -> None:
+    scenario = good(tmp_path, BASE)
+    table, errors = RateTable.from_rows(scenario.decks[Key("main", "voice")], table="voice", version=1, currency="USD")
+    assert errors == []
+    assert table is not None
+    configuration = Configuration(
+        1, scenario.tenants, scenario.rate_tables, scenario.rate_plans, scenario.carriers, scenario.accounts,
+        scenario.nas, scenario.freeswitch, scenario.asterisk,
+    )  # fmt: skip
+    numbers = {("customer", spec.tenant, spec.id): place for place, spec in enumerate(scenario.accounts)}
+    numbers["carrier", "main", "carrier-a"] = 99
+    catalog = build_catalog(configuration, {Key("main", "voice"): table}, numbers, Emergency())
+    erin = catalog.accounts[Key("reseller1", "erin")]
+    assert [level.key.id for level in catalog.chain(erin)] == ["erin", "trunk"]
+    assert catalog.endpoints.sip_users["alice"][0].account == Key("main", "alice")
+
+
+@pytest.mark.parametrize(
+    ("carrier", "stated", "routing"),
+    [(True, "", True), (False, "", False), (True, "routing = false", False), (False, "routing = true", True)],
+)
+def test_the_daemon_routes_where_the_owner_has_a_carrier_or_as_stated(
+    tmp_path: Path, carrier: bool, stated: str, routing: bool
+) -> None:
+    text = changed('address = "127.0.0.1"', f'address = "127.0.0.1"\n{stated}')
+    if not carrier:
+        start = text.index("[[carrier]]")
+        text = text[:start] + text[text.index("[[account]]") :]
+    assert good(tmp_path, text).nas[0].routing is routing
+
+
+ALICE = 'identities = [{ sip_user = "alice" }]'  # line 41 of BASE
+WHO = "account[alice].identities[0]"
+TABLES, TABLE, PEER = 'tables = ["voice"]', 'deck = "voice.csv"', 'secret = "testing123"'
+SWITCH = 'id = "fs1"\ntenant = "main"\n'
+DIALLED = 'rate_table = "voice"\ndial = "sofia/gateway/a/{number}"'
+DIAL = "carrier[carrier-a].dial"
+CARRIER = 'id = "carrier-a"\ntenant = "main"'
+TRUNK = 'kind = "prepaid"\ncurrency = "USD"\nrate_plan = "retail"\n\n'
+
+# what replaces what in BASE, line, key, a piece of the message
+FAULTS = [
+    # money and times
+    (ALICE, "balance = 25", 41, "account[alice].balance", 'write money as a text: "25"'),
+    (ALICE, "balance = 25.5", 41, "account[alice].balance", 'write money as a text: "25.5"'),
+    (ALICE, "balance = inf", 41, "account[alice].balance", 'write money as a text: "25.00"'),
+    (ALICE, 'balance = "1,000.00"', 41, "account[alice].balance", "plain decimal"),
+    (ALICE, 'balance = "0.0000000001"', 41, "account[alice].balance", "at most 9 places"),
+    (ALICE, 'balance = "1000000001"', 41, "account[alice].balance", "above the limit"),
+    (ALICE, "balance = true", 41, "account[alice].balance", "write a text"),
+    (ALICE, 'daily_spend = "-1"', 41, "account[alice].daily_spend", "is negative"),
+    (ALICE, 'margin_floor_percent = "100.1"', 41, "account[alice].margin_floor_percent", 'from "-100" to "100"'),
+    (ALICE, "margin_floor_percent = 5", 41, "account[alice].margin_floor_percent", 'write money as a text: "5"'),
+    (ALICE, 'credit_limit = "unlimited"', 41, "account[alice].credit_limit", "for a prepaid account"),
+    ('credit_limit = "5.00"\n', "", 43, "account[erin].credit_limit", "a postpaid account states how far it may owe"),
+    (ALICE, 'inbound_rate_plan = [{ plan = "retail", from = "2026-01-01 00:00" }]', 41,
+     "account[alice].inbound_rate_plan[0].from", "RFC 3339"),
+    (ALICE, 'inbound_rate_plan = [{ plan = "retail", from = 2026-01-01 }]', 41,
+     "account[alice].inbound_rate_plan[0].from", "is a date or a time"),
+    (ALICE, 'inbound_rate_plan = [{ plan = "retail" }, { plan = "retail" }]', 41,
+     "account[alice].inbound_rate_plan[1].from", "start of an earlier plan"),
+    (ALICE, 'inbound_rate_plan = [{ from = "2026-01-01T00:00:00Z" }]', 41,
+     "account[alice].inbound_rate_plan[0].plan", "is missing"),
+    (ALICE, 'timezone = "../../etc/passwd"', 41, "account[alice].timezone", "tz database"),
+    (ALICE, 'country = "USA"', 41, "account[alice].country", "ISO 3166"),
+    # ids and references
+    ('id = "alice"', 'id = "-alice"', 36, "account[1].id", "is no id"),
+    ('id = "alice"', 'id = "trunk"', 36, "account[trunk].id", "is the id of the account in line 28 too"),
+    ('id = "alice"\n', "", 35, "account[1].id", "is missing"),
+    (f'tenant = "main"\n{TRUNK}', f'tenant = "mine"\n{TRUNK}', 30, "account[trunk].tenant", "there is no tenant mine"),
+    (TABLES, 'tables = ["vioce"]', 20, "rate_plan[retail].tables[0]", "did you mean voice?"),
+    ('tables = ["voice"]', "tables = []", 20, "rate_plan[retail].tables", "write 1 to"),
+    (TABLES, 'tables = ["voice", "voice"]', 20, "rate_plan[retail].tables[1]", "in the plan twice"),
+    ('rate_table = "voice"', 'rate_table = "buy"', 25, "carrier[carrier-a].rate_table", "no rate_table buy"),
+    (ALICE, 'inbound_rate_plan = "inbound"', 41, "account[alice].inbound_rate_plan", "there is no rate_plan inbound"),
+    # tenants
+    ('parent = "main"', 'parent = "mine"', 7, "tenant[reseller1].parent", "there is no tenant mine"),
+    ('parent = "main"', 'parent = "reseller1"', 7, "tenant[reseller1].parent", "reseller1 -> reseller1"),
+    ('parent = "main"\naccount = "trunk"\n', "", 5, "tenant[reseller1].parent", "one is the owner"),
+    ('account = "trunk"\n', "", 5, "tenant[reseller1].account", "name the tenant's own account with main"),
+    ('account = "trunk"', 'account = "erin"', 8, "tenant[reseller1].account", "no account erin of tenant main"),
+    ('id = "main"\n', 'id = "main"\naccount = "alice"\n', 3, "tenant[main].account", "take it out or state the parent"),
+    ('parent = "main"\naccount = "trunk"\ncurrency = "USD"', 'parent = "main"\naccount = "trunk"\ncurrency = "EUR"', 9,
+     "tenant[reseller1].currency", "no conversion rates"),
+    # currencies: a customer's and its tenant's, a plan's and the account's, a carrier's and the owner's
+    ('credit_limit = "5.00"\ncurrency = "USD"', 'credit_limit = "5.00"\ncurrency = "EUR"', 48, "account[erin].currency",
+     "tenant reseller1 is charged in USD"),
+    (DIALLED, 'rate_table = "buy"\ndial = "{number}"\n[[rate_table]]\nid = "buy"\ntenant = "main"\ncurrency = "EUR"',
+     25, "carrier[carrier-a].rate_table", "is priced in EUR"),
+    ('currency = "USD"\nrate_plan = "retail"\nidentities', 'currency = "EUR"\nidentities', 39,
+     "account[alice].currency", "carriers are paid in USD"),
+    # who pays
+    (ALICE, "identities = [{}]", 41, WHO, "states none"),
+    (ALICE, 'identities = [{ sip_user = "a", did = "44" }]', 41, WHO, "states sip_user and did"),
+    (ALICE, 'identities = [{ sip_user = "a b" }]', 41, WHO + ".sip_user", "without blanks"),
+    (ALICE, 'identities = [{ sip_user = "a", password = "" }]', 41, WHO + ".password", "octets"),
+    (ALICE, 'identities = [{ sip_user = "a", ha1 = "abc" }]', 41, WHO + ".ha1", "hexadecimal"),
+    (ALICE, f'identities = [{{ sip_user = "a", password = "p", ha1 = "{"0" * 32}" }}]', 41,
+     WHO + ".ha1", "keep one of the two"),
+    (ALICE, 'identities = [{ ip = "192.0.2.11", password = "p" }]', 41, WHO + ".password",
+     "belongs to sip_user"),
+    (ALICE, 'identities = [{ did = "44", via = "gw1" }]', 41, WHO + ".via", "caller or pin"),
+    (ALICE, 'identities = [{ ip = "0.0.0.0/0" }]', 41, WHO + ".ip", "every address"),
+    (ALICE, 'identities = [{ ip = "192.0.2.300" }]', 41, WHO + ".ip", "nor a network"),
+    (ALICE, 'identities = [{ caller = "44" }]', 41, WHO, "vouches"),
+    (ALICE, 'identities = [{ caller = "44x", via = "gw1" }]', 41, WHO + ".caller", "18 digits"),
+    (ALICE, 'identities = [{ pin = "123", via = "gw1" }]', 41, WHO + ".pin", "4 to 18 digits"),
+    (ALICE, 'identities = [{ pin = "1234", via = "gw2" }]', 41, WHO + ".via", "token:gw2"),
+    (ALICE, 'identities = [{ pin = "1234", via = "192.0.2.0/24" }]', 41, WHO + ".via", "no network"),
+    (ALICE, 'identities = [{ pin = "1234", via = "token:" }]', 41, WHO + ".via", "is no id"),
+    (ALICE, 'identities = [{ did = "441-449" }]', 41, WHO + ".did", "ranges come with a later"),
+    (ALICE, 'identities = [{ sip_user = "a" },\n{ sip_user = "a" }]', 42,
+     "account[alice].identities[1].sip_user", "twice"),
+    (ALICE, 'identities = [{ ip = "192.0.2.10" }]', 49, "account[erin].identities[0].ip", "of account main/alice"),
+    (ALICE, 'identities = { sip_user = "a" }', 41, "account[alice].identities", "list in square brackets"),
+    # peers
+    ('address = "127.0.0.1"', 'address = "192.0.2.1"', 54, "nas[gw1].secret", "is well known"),
+    (PEER, 'secret = ""', 54, "nas[gw1].secret", "1 to 128 octets"),
+    ('address = "127.0.0.1"', 'address = "127.0.0.1/8"', 53, "nas[gw1].address", "write 127.0.0.0/8"),
+    ('id = "fs1"', 'id = "fs1"\nhost = "192.0.2.1"', 56, "freeswitch[fs1].password", "is well known"),
+    ('id = "fs1"', 'id = "fs1"\nhost = "fs 1"', 58, "freeswitch[fs1].host", "is no host"),
+    ('id = "fs1"', 'id = "fs1"\nport = 0', 58, "freeswitch[fs1].port", "from 1 to 65535"),
+    ('id = "fs1"', 'id = "fs1"\nstrip_digits = true', 58, "freeswitch[fs1].strip_digits", "whole number"),
+    ('id = "fs1"', 'id = "fs1"\ncharged_contexts = [""]', 58, "freeswitch[fs1].charged_contexts[0]", "is empty"),
+    (SWITCH, 'id = "fs1"\ntenant = "main"\n[[freeswitch]]\nid = "fs2"\n', 59, "freeswitch[fs2]",
+     "one link serves one switch"),
+    (SWITCH, 'id = "gw1"\nid_domain = ""\ntenant = "reseller1"\n', 58, "freeswitch[gw1].id_domain",
+     "of another tenant"),
+    # what cannot be dialled
+    ('"sofia/gateway/a/{number}"', '"sofia/gateway/a"', 26, DIAL, "lacks {number}"),
+    ('"sofia/gateway/a/{number}"', '"a/{number},b/{number}"', 26, DIAL, "a dial string is"),
+    ('"sofia/gateway/a/{number}"', '"[x=1]a/{number}"', 26, DIAL, "a dial string is"),
+    ('"sofia/gateway/a/{number}"', '"a/${number}"', 26, DIAL, "a dial string is"),
+    (CARRIER, 'id = "carrier-a"\ntenant = "reseller1"', 24, "carrier[carrier-a].tenant", "the owner's carriers alone"),
+    # known, and not honoured by this release
+    (ALICE, 'class_of_service = "gold"', 41, "account[alice].class_of_service", "has no classes of service"),
+    (ALICE, 'over_channels = "surcharge"', 41, "account[alice].over_channels", "this release"),
+    (ALICE, 'channel_surcharge = "0.01"', 41, "account[alice].channel_surcharge", "this release"),
+    (ALICE, 'overrides = [{ prefix = "44", rate = "1" }]', 41, "account[alice].overrides", "this release"),
+    (TABLES, 'tables = ["voice"]\ninherits = "retail"', 21, "rate_plan[retail].inherits", "this release"),
+    (TABLES, 'tables = ["voice"]\nmarkup_percent = "1"', 21, "rate_plan[retail].markup_percent", "this release"),
+    (TABLES, 'tables = ["voice"]\nmarkup_per_minute = 0', 21, "rate_plan[retail].markup_per_minute",
+     "write money as a text"),
+    (TABLE, 'deck = "voice.csv"\noverride = "^VOICE$"', 16, "rate_table[voice].override", "this release"),
+    (TABLE, 'deck = "voice.csv"\nsplit_bands = true', 16, "rate_table[voice].split_bands", "this release"),
+    (TABLE, 'deck = "voice.csv"\nsplit_bands = 0', 16, "rate_table[voice].split_bands", "this release"),
+    (PEER, 'secret = "testing123"\ncoa = "127.0.0.1:3799"', 55, "nas[gw1].coa", "this release"),
+    (PEER, 'secret = "testing123"\ndisconnect = "127.0.0.1:3799"', 55, "nas[gw1].disconnect", "this release"),
+    ("[[nas]]\n", '[[asterisk]]\nid = "ast1"\n[[nas]]\n', 51, "asterisk[ast1]", "this release serves no Asterisk"),
+    ("[[nas]]\n", '[[bundle]]\nid = "uk"\n[[nas]]\n', 51, "bundle[uk]", "this release has no bundles"),
+    ("[[nas]]\n", '[[time_band]]\nid = "peak"\n[[nas]]\n', 51, "time_band[peak]", "this release"),
+    ("[[nas]]\n", '[[class_of_service]]\nid = "gold"\n[[nas]]\n', 51, "class_of_service[gold]", "this release"),
+    # shape
+    ("[[carrier]]", "[carrier]", 22, "carrier", "with two brackets"),
+    ("[[nas]]\n", "[[nsa]]\n[[nas]]\n", 51, "nsa", "did you mean [[nas]]?"),
+    (ALICE, 'colour = "blue"', 41, "account[alice].colour", "is an unknown key"),
+    (ALICE, "channels = 2", 41, "account[alice].channels", "write a table"),
+    (ALICE, "channels = { total = 1.5 }", 41, "account[alice].channels.total", "whole number"),
+    (ALICE, "channels = {\ttotal = 1, in = 1 }", 41, "account[alice].channels.in", "unknown key"),
+    # decks
+    (TABLE, 'deck = "vioce.csv"', 15, "rate_table[voice].deck", "cannot be read: No such file"),
+    (TABLE, 'deck = "."', 15, "rate_table[voice].deck", "no regular file"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "line", "key", "message"), FAULTS)
+def test_one_fault(tmp_path: Path, old: str, new: str, line: int, key: str, message: str) -> None:
+    scenario, problems = read(tmp_path, changed(old, new))
+    assert scenario is None
+    assert [(problem.line, problem.key) for problem in problems] == [(line, key)], problems
+    assert message in problems[0].message
+
+
+def test_no_tenant_at_all(tmp_path: Path) -> None:
+    [problem] = read(tmp_path, "")[1]
+    assert (problem.line, problem.key) == (1, "tenant")
+    assert "there is no tenant" in problem.message
+
+
+def test_two_reseller_tenants_may_not_share_an_account(tmp_path: Path) -> None:
+    more = '\n[[tenant]]\nid = "reseller2"\nparent = "main"\naccount = "trunk"\ncurrency = "USD"\n'
+    [problem] = read(tmp_path, BASE + more)[1]
+    assert problem.key == "tenant[reseller2].account"
+    assert "tenant reseller1 too" in problem.message
+
+
+def test_an_owner_without_carriers_may_keep_accounts_in_several_currencies(tmp_path: Path) -> None:
+    text = changed('currency = "USD"\nrate_plan = "retail"\nidentities', 'currency = "EUR"\nidentities')
+    start = text.index("[[carrier]]")
+    assert read(tmp_path, text[:start] + text[text.index("[[account]]") :])[1] == []
+
+
+def test_siblings_may_use_one_sip_user_unless_one_peer_carries_both(tmp_path: Path) -> None:
+    second = """
+[[account]]
+id = "trunk2"
+tenant = "main"
+kind = "prepaid"
+currency = "USD"
+
+[[tenant]]
+id = "reseller2"
+parent = "main"
+account = "trunk2"
+currency = "USD"
+
+[[account]]
+id = "erin"
+tenant = "reseller2"
+kind = "prepaid"
+currency = "USD"
+identities = [{ ip = "192.0.2.10" }]
+"""
+    [problem] = read(tmp_path, BASE + second)[1]
+    assert problem.key == "account[erin].identities[0].ip"
+    assert "account reseller1/erin" in problem.message
+    own = changed('id = "gw1"\n', 'id = "gw1"\ntenant = "reseller1"\n')
+    own = changed(SWITCH, 'id = "fs1"\ntenant = "reseller2"\n', own)
+    assert read(tmp_path, own + second)[1] == []
+
+
+def test_a_peer_must_see_the_account_that_it_vouches_for(tmp_path: Path) -> None:
+    text = changed('id = "gw1"\n', 'id = "gw1"\ntenant = "reseller1"\n')
+    [problem] = read(tmp_path, changed(ALICE, 'identities = [{ caller = "44", via = "gw1" }]', text))[1]
+    assert problem.key == "account[alice].identities[0].via"
+    assert "does not carry calls of tenant main" in problem.message
+
+
+def test_a_token_that_exists_may_vouch(tmp_path: Path) -> None:
+    (tmp_path / "voice.csv").write_text(DECK)
+    file = tmp_path / "scenario.toml"
+    file.write_text(changed(ALICE, 'identities = [{ pin = "1234", via = "ivr" }]'))
+    assert [problem.key for problem in read_scenario(file)[1]] == ["account[alice].identities[0].via"]
+    scenario, problems = read_scenario(file, token_ids={"ivr"})
+    assert problems == []
+    assert scenario is not None
+    assert scenario.accounts[1].identities[0].via == "ivr"
+
+
+@pytest.mark.parametrize(
+    ("address", "overlaps"),
+    [("127.0.0.1", True), ("127.0.0.0/30", True), ("127.0.0.2", False), ("::1", False), ("127.0.0.0/8", True)],
+)
+def test_networks_of_clients_never_overlap(tmp_path: Path, address: str, overlaps: bool) -> None:
+    more = f'\n[[nas]]\nid = "gw0"\naddress = "{address}"\nsecret = "x"\n'
+    problems = read(tmp_path, BASE + more)[1]
+    assert [(problem.line, problem.key) for problem in problems] == ([(62, "nas[gw0].address")] if overlaps else [])
+
+
+def test_tables_of_one_name_in_a_plan_need_overrides_which_this_release_has_not(tmp_path: Path) -> None:
+    table = '\n[[rate_table]]\nid = "sms"\nname = "voice"\ntenant = "main"\ncurrency = "USD"\n'
+    text = changed(TABLES, 'tables = ["voice", "sms"]') + table
+    [problem] = read(tmp_path, text)[1]
+    assert problem.key == "rate_plan[retail].tables[1]"
+    assert "has the name of voice" in problem.message
+    assert read(tmp_path, text.replace('name = "voice"', 'name = "sms"'))[1] == []
+
+
+def test_a_tree_of_tenants_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "TENANT_DEPTH_MAX", 1)
+    monkeypatch.setattr("daemon.config_files.scenario_checks.TENANT_DEPTH_MAX", 1)
+    [problem] = read(tmp_path, BASE)[1]
+    assert problem.key == "tenant[reseller1].parent"
+    assert "deeper than 1" in problem.message
+
+
+def test_a_faulty_object_is_no_dangling_reference(tmp_path: Path) -> None:
+    problems = read(tmp_path, changed('tenant = "main"\ntables', "tenant = 5\ntables"))[1]
+    assert [problem.key for problem in problems] == ["rate_plan[retail].tenant"]
+    problems = read(tmp_path, changed('id = "retail"', "id = 5"))[1]
+    assert [problem.key for problem in problems] == ["rate_plan[0].id"]
+
+
+def test_a_circle_of_tenants_is_told_once_at_the_first_of_them(tmp_path: Path) -> None:
+    text = changed('id = "main"\n', 'id = "main"\nparent = "reseller1"\naccount = "erin"\n')
+    problems = read(tmp_path, text)[1]
+    assert [(problem.line, problem.key) for problem in problems] == [(3, "tenant[main].parent")]
+    assert "main -> reseller1 -> main" in problems[0].message
+
+
+DECK_FAULTS = [
+    ("prefix,rate\n44,0.01\n44,0.02\n", 3, ""),
+    ("prefix,rate,rate_type\n44,0.01,per_message\n", 2, "rate_type"),
+    ("prefix,rate\n44,0.01\n45\n", 3, ""),
+    ("prefix\n44\n", 1, "rate"),
+    ("", 1, "prefix"),
+]
+
+
+@pytest.mark.parametrize(("deck", "line", "column"), DECK_FAULTS)
+def test_faults_of_a_deck_have_its_name_and_lines(tmp_path: Path, deck: str, line: int, column: str) -> None:
+    scenario, problems = read(tmp_path, BASE, deck)
+    assert scenario is None
+    assert (problems[0].file, problems[0].line, problems[0].key) == (str(tmp_path / "voice.csv"), line, column)
+
+
+def test_a_deck_that_two_tables_name_is_told_of_once(tmp_path: Path) -> None:
+    more = '\n[[rate_table]]\nid = "other"\ntenant = "main"\ncurrency = "USD"\ndeck = "voice.csv"\n'
+    assert len(read(tmp_path, BASE + more, "prefix,rate\n44,x\n")[1]) == 1
+    assert set(good(tmp_path, BASE + more).decks) == {Key("main", "voice"), Key("main", "other")}
+
+
+def test_a_deck_is_utf8_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deck = tmp_path / "deck.csv"
+    deck.write_bytes(b"prefix,rate\n44,0.01\n45,\xff\n")
+    rows, [problem] = deck_files.read_deck_file(deck)
+    assert (rows, problem.line) == ([], 3)
+    assert "UTF-8" in problem.message
+    deck.write_text("prefix,rate,destination\n44,0.01," + "x" * 100_000 + "\n")
+    assert "characters" in deck_files.read_deck_file(deck)[1][0].message
+    monkeypatch.setattr(deck_files, "DECK_SIZE_MAX", 10)
+    with pytest.raises(deck_files.Unreadable, match="more than 10 octets"):
+        deck_files.read_deck_file(deck)
+
+
+def test_twenty_thousand_accounts_are_read(tmp_path: Path) -> None:
+    """A file of some megabytes is read in seconds: no check looks at every pair."""
+    account = '[[account]]\nid = "a{0}"\ntenant = "main"\nkind = "prepaid"\ncurrency = "USD"\nrate_plan = "retail"\n'
+    many = "".join(account.format(number) for number in range(20_000))
+    scenario, problems = read(tmp_path, BASE + many)
+    assert problems == []
+    assert scenario is not None
+    assert len(scenario.accounts) == 20_003
