@@ -8,57 +8,38 @@ import hashlib
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import msgspec
 
 from daemon.authorize.catalog import Catalog, Emergency, Status
-from daemon.charging.configuration import (
-    AccountSpec,
-    AsteriskSpec,
-    CarrierSpec,
-    Configuration,
-    FreeswitchSpec,
-    NasSpec,
-    RatePlanSpec,
-    RateTableSpec,
-    TenantSpec,
-    TokenSpec,
-    build_catalog,
-)
-from daemon.charging.ports import StoreError
+from daemon.charging.configuration import AccountSpec, Configuration, TokenSpec, build_catalog
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import format_nano
 from daemon.ledger import posting
-from daemon.ledger.account import Entry, EntryKind, Standing
+from daemon.ledger.account import EntryKind, Overflow, Standing
 from daemon.rating.deck import RateRow
-from daemon.store.decks import DeckChange, DeckDifference, Decks, import_rows
+from daemon.store import objects
+from daemon.store.deck_import import DeckChange, DeckDifference
+from daemon.store.decks import Decks, Staged, deck_digest
 from daemon.store.handoff import Handoff
+from daemon.store.objects import KINDS, ObjectChange, Refused, Spec, kind_of, write_posting
+
+__all__ = [
+    "KINDS", "AccountView", "Administration", "Credited", "Difference", "KeyConflict", "ObjectChange", "Refused",
+    "Spec", "kind_of", "write_posting",
+]  # fmt: skip
 
 T = TypeVar("T")
-Spec = (
-    TenantSpec
-    | RateTableSpec
-    | RatePlanSpec
-    | CarrierSpec
-    | AccountSpec
-    | NasSpec
-    | FreeswitchSpec
-    | AsteriskSpec
-    | TokenSpec
-)
-KINDS: dict[str, type[Spec]] = {
-    "tenant": TenantSpec, "rate_table": RateTableSpec, "rate_plan": RatePlanSpec, "carrier": CarrierSpec,
-    "account": AccountSpec, "nas": NasSpec, "freeswitch": FreeswitchSpec, "asterisk": AsteriskSpec, "token": TokenSpec,
-}  # fmt: skip
-_SECRET = frozenset({"password", "ha1", "secret", "pin", "sha256"})
+KEY_LENGTH_MAX = 200  # characters of an idempotency key; a UUID has 36
+SCENARIO = "scenario"  # the source of a deck that a scenario file names
 _STANDING = ", ".join(Standing._fields).replace("account", "number", 1)
-
-
-class Refused(StoreError):
-    """What was asked cannot be done as asked; the message says why. Nothing was changed."""
+_ACCOUNTS = (
+    f"SELECT body, {_STANDING} FROM config_object JOIN account USING (tenant, id)"
+    " WHERE kind = 'account' AND role = 'customer'"
+)
 
 
 class KeyConflict(Refused):
@@ -66,22 +47,13 @@ class KeyConflict(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectChange:
-    """One object that differs: ``act`` is create or change; ``detail`` names the fields, secrets without values."""
-
-    act: str
-    kind: str
-    key: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Difference:
-    """What an apply changed, or would change."""
+    """What an apply changed, or would change. ``kept``: what a person changed since, and the file states as before."""
 
     objects: tuple[ObjectChange, ...]
     decks: tuple[DeckDifference, ...]
     unchanged: int
+    kept: tuple[ObjectChange, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -113,29 +85,6 @@ class Credited:
     repeated: bool
 
 
-def kind_of(spec: Spec) -> str:
-    """Return the kind of an object."""
-    return next(kind for kind, made in KINDS.items() if isinstance(spec, made))
-
-
-def _place(spec: Spec) -> tuple[str, str, str]:
-    tenant = "" if isinstance(spec, TenantSpec) else spec.tenant
-    return kind_of(spec), tenant, spec.id
-
-
-def _shown(place: tuple[str, str, str]) -> str:
-    return f"{place[1]}/{place[2]}" if place[1] else place[2]
-
-
-def _changed_fields(old: Spec, new: Spec) -> str:
-    names = [f.name for f in fields(new) if getattr(old, f.name) != getattr(new, f.name) and f.name != "balance"]
-    parts = []
-    for name in names:
-        quiet = name in _SECRET or name == "identities"
-        parts.append(name if quiet else f"{name}: {getattr(old, name)} -> {getattr(new, name)}")
-    return ", ".join(parts)
-
-
 class Administration(Decks, Handoff):
     """The administrative half of the store; the other half gives ``administer`` and ``rows``."""
 
@@ -147,33 +96,24 @@ class Administration(Decks, Handoff):
 
     async def load_configuration(self) -> Configuration:
         """Return every object that is configured, with the revision."""
-        rows = await self.rows("SELECT kind, tenant, id, body FROM config_object ORDER BY kind, tenant, id")
-        revision = await self.revision()
-        found: dict[str, list[Spec]] = {kind: [] for kind in KINDS}
-        for kind, _tenant, _id, body in rows:
-            found[str(kind)].append(msgspec.json.decode(body, type=KINDS[str(kind)]))
-        groups = {
-            name: tuple(found[kind])
-            for kind, name in (
-                ("tenant", "tenants"), ("rate_table", "rate_tables"), ("rate_plan", "rate_plans"),
-                ("carrier", "carriers"), ("account", "accounts"), ("nas", "nas"), ("freeswitch", "freeswitch"),
-                ("asterisk", "asterisk"), ("token", "tokens"),
-            )
-        }  # fmt: skip
-        return Configuration(revision, **groups)  # type: ignore[arg-type]
+        revision = await self.revision()  # read first: a change between the two is then seen as one, never missed
+        rows = await self.rows("SELECT kind, body FROM config_object ORDER BY kind, tenant, id")
+        return objects.configuration_of(revision, rows)
 
     async def load_catalog(self, emergency: Emergency) -> Catalog:
         """Return the catalog of what is configured now, decks included."""
         configuration = await self.load_configuration()
         tables = {Key(spec.tenant, spec.id): await self.rate_table(spec) for spec in configuration.rate_tables}
+        for key in self._tables.keys() - tables.keys():
+            del self._tables[key]
         rows = await self.rows("SELECT role, tenant, id, number FROM account")
-        numbers = {(str(role), str(tenant), str(name)): int(str(number)) for role, tenant, name, number in rows}
+        numbers = {(role, tenant, name): number for role, tenant, name, number in rows}
         return build_catalog(configuration, tables, numbers, emergency)
 
     async def revision(self) -> int:
         """Return the revision of the configuration."""
         rows = await self.rows("SELECT value FROM meta WHERE name = 'revision'")
-        return int(str(rows[0][0])) if rows else 0
+        return rows[0][0] if rows else 0
 
     async def changed(self, revision: int) -> bool:
         """Tell whether the configuration is another than at a revision."""
@@ -181,94 +121,108 @@ class Administration(Decks, Handoff):
 
     async def apply(
         self,
-        objects: Iterable[Spec],
+        wanted: Iterable[Spec],
         decks: Mapping[Key, Sequence[RateRow]],
         *,
         who: str,
         reason: str = "apply",
         dry_run: bool = False,
     ) -> Difference:
-        """Make the objects of a scenario so; ``dry_run`` only tells what would differ. Raises Refused."""
-        wanted = list(objects)
-        now = self._now()
+        """Make the objects of a scenario so, and its decks; ``dry_run`` only tells what would differ.
+
+        All or nothing. Raises Refused, DeckRefused.
+        """
+        specs, now = list(wanted), self._now()
+        change = DeckChange("replace", None, who, SCENARIO)
+        told, staged = await self._stated_decks(decks, change, now, dry_run)
 
         def work(connection: sqlite3.Connection) -> Difference:
-            changes, unchanged = [], 0
-            for spec in wanted:
-                change = _apply_object(connection, spec, who, reason, now)
-                changes += [change] if change is not None else []
-                unchanged += change is None
-            change_of = {
-                key: import_rows(connection, key, rows, DeckChange("replace", None, who, "scenario"), now)
-                for key, rows in decks.items()
-            }
-            difference = Difference(tuple(changes), tuple(change_of.values()), unchanged)
+            made = [objects.make_as_stated(connection, spec, who, reason, now) for spec in specs]
+            difference = Difference(
+                tuple(change for change, _kept in made if change is not None), told,
+                sum(change is None for change, _kept in made),
+                tuple(
+                    ObjectChange("keep", kind_of(spec), objects.shown(objects.place_of(spec)), kept)
+                    for spec, (_change, kept) in zip(specs, made, strict=True)
+                    if kept
+                ),
+            )  # fmt: skip
+            objects.refuse_dangling(connection)
+            for deck in staged:
+                deck.publish(connection)
+            if not difference.is_empty:
+                objects.bump(connection)
             if dry_run:
                 raise _DryRun(difference)
-            if not difference.is_empty:
-                _bump(connection)
             return difference
 
         try:
             return await self.administer(work)
-        except _DryRun as told:
-            return told.difference  # type: ignore[return-value]
+        except _DryRun as outcome:
+            return outcome.difference
+
+    async def _stated_decks(
+        self, decks: Mapping[Key, Sequence[RateRow]], change: DeckChange, now: Instant, dry_run: bool
+    ) -> tuple[tuple[DeckDifference, ...], list[Staged]]:
+        """Return what the decks of a scenario change, and those written aside. One stated before changes nothing."""
+        told: list[DeckDifference] = []
+        staged: list[Staged] = []
+        for key, rows in decks.items():
+            if await self.stated_digest(key, SCENARIO) == deck_digest(rows):
+                told.append(DeckDifference(str(key), unchanged=len(rows)))
+                continue
+            version, plan = await self.deck_plan(key, rows, change, now)
+            told.append(plan.difference)
+            if plan.is_change and not dry_run:
+                staged.append(await self.staged(key, rows, change, version, plan, now))
+        return tuple(told), staged
 
     async def import_deck(
-        self,
-        table: Key,
-        rows: Sequence[RateRow],
-        change: DeckChange,
-        *,
-        dry_run: bool = False,
+        self, table: Key, rows: Sequence[RateRow], change: DeckChange, *, dry_run: bool = False
     ) -> DeckDifference:
-        """Import a deck into a configured table, whole or not at all. Raises Refused."""
+        """Import a deck into a configured table, whole or not at all. Raises Refused, DeckRefused."""
         now = self._now()
+        query = "SELECT 1 FROM config_object WHERE kind = 'rate_table' AND tenant = ? AND id = ?"
+        if not await self.rows(query, table):
+            raise Refused(f"there is no rate table {table}")
+        version, plan = await self.deck_plan(table, rows, change, now)
+        if dry_run or not plan.is_change:
+            return plan.difference
+        staged = await self.staged(table, rows, change, version, plan, now)
 
-        def work(connection: sqlite3.Connection) -> DeckDifference:
-            if _object(connection, "rate_table", table.tenant, table.id) is None:
-                raise Refused(f"there is no rate table {table}")
-            difference = import_rows(connection, table, rows, change, now)
-            if dry_run:
-                raise _DryRun(difference)
-            if difference.is_change:
-                _bump(connection)
-            return difference
+        def work(connection: sqlite3.Connection) -> None:
+            staged.publish(connection)
+            detail = f"version {staged.version}: {len(plan.fresh)} rows, {len(plan.endings)} ends"
+            place = ("rate_table", table.tenant, table.id)
+            objects.note(connection, place, "import", detail, change.who, change.source, now)
+            objects.bump(connection)
 
-        try:
-            return await self.administer(work)
-        except _DryRun as told:
-            return told.difference  # type: ignore[return-value]
+        await self.administer(work)
+        return plan.difference
 
     # -- accounts
 
     async def account_view(self, key: Key) -> AccountView | None:
         """Return an account with its standing, None where there is none."""
-        query = (
-            f"SELECT body, {_STANDING} FROM config_object JOIN account USING (tenant, id)"
-            " WHERE kind = 'account' AND role = 'customer' AND tenant = ? AND id = ?"
-        )
-        rows = await self.rows(query, key)
+        rows = await self.rows(f"{_ACCOUNTS} AND tenant = ? AND id = ?", key)
         return _view(rows[0]) if rows else None
 
     async def account_views(self, tenants: Sequence[str] = ()) -> list[AccountView]:
         """Return all accounts of some tenants, or of all."""
-        query = (
-            f"SELECT body, {_STANDING} FROM config_object JOIN account USING (tenant, id)"
-            " WHERE kind = 'account' AND role = 'customer' ORDER BY tenant, id"
-        )
-        views = [_view(row) for row in await self.rows(query)]
+        views = [_view(row) for row in await self.rows(f"{_ACCOUNTS} ORDER BY tenant, id")]
         return [view for view in views if not tenants or view.spec.tenant in tenants]
 
     async def create_object(self, spec: Spec, *, who: str, reason: str) -> None:
-        """Configure one new object. Raises Refused where it exists."""
+        """Configure one new object. Raises Refused where it exists, or names what does not."""
         now = self._now()
 
         def work(connection: sqlite3.Connection) -> None:
-            if _object(connection, *_place(spec)) is not None:
-                raise Refused(f"{kind_of(spec)} {_shown(_place(spec))} exists")
-            _apply_object(connection, spec, who, reason, now)
-            _bump(connection)
+            place = objects.place_of(spec)
+            if objects.found(connection, place) is not None:
+                raise Refused(f"{kind_of(spec)} {objects.shown(place)} exists")
+            objects.make_so(connection, spec, who, reason, now)
+            objects.refuse_dangling(connection)
+            objects.bump(connection)
 
         await self.administer(work)
 
@@ -277,11 +231,11 @@ class Administration(Decks, Handoff):
         now = self._now()
 
         def work(connection: sqlite3.Connection) -> None:
-            spec = _object(connection, "account", key.tenant, key.id)
+            spec = objects.found(connection, ("account", *key))
             if not isinstance(spec, AccountSpec):
                 raise Refused(f"there is no account {key}")
-            if _apply_object(connection, replace(spec, status=status), who, reason, now) is not None:
-                _bump(connection)
+            if objects.make_so(connection, replace(spec, status=status), who, reason, now) is not None:
+                objects.bump(connection)
 
         await self.administer(work)
         view = await self.account_view(key)
@@ -291,17 +245,22 @@ class Administration(Decks, Handoff):
     async def credit(self, account: Key, kind: EntryKind, amount: int, *, key: str, who: str, reason: str) -> Credited:
         """Top up or adjust; the same key and amount again changes nothing. Raises Refused, KeyConflict."""
         now = self._now()
+        if len(key) > KEY_LENGTH_MAX or amount == 0 or (kind is EntryKind.TOP_UP and amount < 0):
+            raise Refused(f"a top-up is more than 0, an adjustment not 0, a key at most {KEY_LENGTH_MAX} characters")
 
         def work(connection: sqlite3.Connection) -> bool:
-            standing = _standing(connection, account)
-            earlier = connection.execute(
-                "SELECT kind, amount FROM entry WHERE account = ? AND key = ?", (standing.account, key or None)
-            ).fetchone()
+            standing = objects.standing_of(connection, *account)
+            query = "SELECT kind, amount FROM entry WHERE account = ? AND key = ?"
+            earlier = connection.execute(query, (standing.account, key or None)).fetchone()
             if earlier is not None:
-                if tuple(earlier) != (kind.value, amount):
-                    raise KeyConflict(f"key {key!r} was used for {format_nano(earlier[1])} before")
+                if earlier != (kind.value, amount):
+                    raise KeyConflict(f"key {key!r} was used before, for a {earlier[0]} of {format_nano(earlier[1])}")
                 return True
-            for after, entry in posting.credit(standing, kind, amount, now, key=key, who=who, reason=reason):
+            try:
+                postings = posting.credit(standing, kind, amount, now, key=key, who=who, reason=reason)
+            except Overflow as error:
+                raise Refused(str(error)) from error
+            for after, entry in postings:
                 write_posting(connection, after, entry)
             return False
 
@@ -341,10 +300,9 @@ class Administration(Decks, Handoff):
         now = self._now()
 
         def work(connection: sqlite3.Connection) -> None:
-            if _object(connection, "tenant", "", tenant) is None:
-                raise Refused(f"there is no tenant {tenant}")
-            _apply_object(connection, spec, who, reason or "token create", now)
-            _bump(connection)
+            objects.make_so(connection, spec, who, reason or "token create", now)
+            objects.refuse_dangling(connection)
+            objects.bump(connection)
 
         await self.administer(work)
         return spec.id, text
@@ -354,11 +312,11 @@ class Administration(Decks, Handoff):
         now = self._now()
 
         def work(connection: sqlite3.Connection) -> None:
-            spec = _object(connection, "token", tenant, name)
+            spec = objects.found(connection, ("token", tenant, name))
             if not isinstance(spec, TokenSpec):
                 raise Refused(f"there is no token {tenant}/{name}")
-            _apply_object(connection, replace(spec, revoked=True), who, reason, now)
-            _bump(connection)
+            if objects.make_so(connection, replace(spec, revoked=True), who, reason, now) is not None:
+                objects.bump(connection)
 
         await self.administer(work)
 
@@ -372,96 +330,10 @@ class Administration(Decks, Handoff):
 class _DryRun(Exception):
     """Carries a difference out of a transaction that is rolled back."""
 
-    def __init__(self, difference: object) -> None:
+    def __init__(self, difference: Difference) -> None:
         super().__init__("dry run")
         self.difference = difference
 
 
 def _view(row: tuple[Any, ...]) -> AccountView:
-    spec = msgspec.json.decode(row[0], type=AccountSpec)
-    return AccountView(spec, Standing._make(row[1:]))
-
-
-def _object(connection: sqlite3.Connection, kind: str, tenant: str, name: str) -> Spec | None:
-    row = connection.execute(
-        "SELECT body FROM config_object WHERE kind = ? AND tenant = ? AND id = ?", (kind, tenant, name)
-    ).fetchone()
-    return msgspec.json.decode(row[0], type=KINDS[kind]) if row is not None else None
-
-
-def _bump(connection: sqlite3.Connection) -> None:
-    connection.execute(
-        "INSERT INTO meta (name, value) VALUES ('revision', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
-    )
-
-
-def _apply_object(
-    connection: sqlite3.Connection, spec: Spec, who: str, reason: str, now: Instant
-) -> ObjectChange | None:
-    place = _place(spec)
-    earlier = _object(connection, *place)
-    if earlier is not None and isinstance(spec, AccountSpec) and isinstance(earlier, AccountSpec):
-        spec = replace(spec, balance=earlier.balance)  # the opening balance is given once
-    if earlier == spec:
-        return None
-    _forbid(earlier, spec)
-    connection.execute(
-        "INSERT OR REPLACE INTO config_object (kind, tenant, id, body) VALUES (?, ?, ?, ?)",
-        (*place, msgspec.json.encode(spec)),
-    )
-    act = "create" if earlier is None else "change"
-    detail = _changed_fields(earlier, spec) if earlier is not None else ""
-    connection.execute(
-        "INSERT INTO audit (at, kind, tenant, id, act, detail, who, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (now, *place, act, detail, who, reason),
-    )
-    if earlier is None:
-        _open_account(connection, spec, who, now)
-    return ObjectChange(act, place[0], _shown(place), detail)
-
-
-def _forbid(earlier: Spec | None, spec: Spec) -> None:
-    """Refuse a change that would make figures of the past mean something else."""
-    if earlier is None or isinstance(
-        spec, NasSpec | FreeswitchSpec | AsteriskSpec | TokenSpec | RatePlanSpec | CarrierSpec
-    ):
-        return
-    for name in ("currency", "parent", "kind"):
-        if getattr(earlier, name, None) != getattr(spec, name, None):
-            raise Refused(f"{kind_of(spec)} {_shown(_place(spec))}: {name} cannot be changed once it is in use")
-
-
-def _open_account(connection: sqlite3.Connection, spec: Spec, who: str, now: Instant) -> None:
-    if not isinstance(spec, AccountSpec | CarrierSpec):
-        return
-    role = "customer" if isinstance(spec, AccountSpec) else "carrier"
-    connection.execute("INSERT INTO account (role, tenant, id) VALUES (?, ?, ?)", (role, spec.tenant, spec.id))
-    if isinstance(spec, AccountSpec) and spec.balance:
-        standing = _standing(connection, Key(spec.tenant, spec.id))
-        kind = EntryKind.TOP_UP if spec.balance > 0 else EntryKind.ADJUST
-        for after, entry in posting.credit(
-            standing, kind, spec.balance, now, key="opening", who=who, reason="opening balance"
-        ):
-            write_posting(connection, after, entry)
-
-
-def _standing(connection: sqlite3.Connection, key: Key) -> Standing:
-    row = connection.execute(
-        f"SELECT {_STANDING} FROM account WHERE role = 'customer' AND tenant = ? AND id = ?", key
-    ).fetchone()
-    if row is None:
-        raise Refused(f"there is no account {key}")
-    return Standing._make(row)
-
-
-def write_posting(connection: sqlite3.Connection, standing: Standing, entry: Entry) -> None:
-    """Write one entry and the standing after it, outside a batch."""
-    connection.execute(
-        "UPDATE account SET " + ", ".join(f"{name} = ?" for name in Standing._fields[1:]) + " WHERE number = ?",
-        (*standing[1:], standing[0]),
-    )
-    names = Entry._fields
-    values = [getattr(entry, name) for name in names]
-    values[names.index("kind")] = entry.kind.value
-    values[names.index("key")] = entry.key or None
-    connection.execute(f"INSERT INTO entry ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
+    return AccountView(msgspec.json.decode(row[0], type=AccountSpec), Standing._make(row[1:]))

@@ -2,77 +2,74 @@
 
 Undated rows take the instant of their commit; a table's first deck is valid always. A row that says what is in force
 anyway is unchanged and makes no version. ``replace`` closes what the file does not name, ``merge`` leaves it.
+A large deck is written aside in short transactions, so that no call waits for it, and comes into force by one row:
+what a version says counts only once the version is there.
 """
 
 import asyncio
+import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from daemon.charging.configuration import RateTableSpec
-from daemon.charging.ports import StoreError
+from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
-from daemon.rating.deck import EFFECTIVE_ALWAYS, EFFECTIVE_FOREVER, RateRow, Terms
+from daemon.rating.deck import RateRow
 from daemon.rating.rate_table import RateTable
+from daemon.store.deck_import import (
+    DeckChange,
+    DeckDifference,
+    DeckPlan,
+    DeckRefused,
+    StoredRow,
+    planned,
+    stored_row,
+    values_of,
+)
+
+__all__ = ["DeckChange", "DeckDifference", "DeckRefused", "Decks", "Staged"]
 
 T = TypeVar("T")
-NAMES_SHOWN = 200  # prefixes of each kind that a difference lists by name; the rest is counted
+STALE = 3_600_000_000  # microseconds after which an import that has not come into force is taken for dead
+STAGE_ROWS = 5_000  # rows written in one transaction: some 30 ms in which no call can commit
 _COLUMNS = (
     "prefix", "destination", "rate", "connect_fee", "first_seconds", "next_seconds", "free_seconds",
     "included_seconds", "minimum_charge", "effective_from", "effective_to", "rate_type", "blocked",
 )  # fmt: skip
-_SELECT = (
-    f"SELECT {', '.join(_COLUMNS)} FROM deck_row WHERE tenant = ? AND rate_table = ? AND effective_to > effective_from"
+_WHERE = "WHERE tenant = ? AND rate_table = ?"
+_PUBLISHED = f"SELECT version FROM deck_version {_WHERE} AND is_published = 1"
+_ROWS = f"SELECT number, {', '.join(_COLUMNS)} FROM deck_row {_WHERE} AND version IN ({_PUBLISHED})"
+_ENDS = f"SELECT row, min(at) FROM deck_end {_WHERE} AND version IN ({_PUBLISHED}) GROUP BY row"
+_NEWEST = f"SELECT coalesce(max(version), 0) FROM deck_version {_WHERE}"
+_INSERT = (
+    f"INSERT INTO deck_row (tenant, rate_table, version, {', '.join(_COLUMNS)})"
+    f" VALUES ({', '.join('?' * (len(_COLUMNS) + 3))})"
+)
+_CLAIM = (
+    "INSERT INTO deck_version (tenant, rate_table, version, at, mode, who, source, digest, is_published)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)"
 )
 
 
-class DeckRefused(StoreError):
-    """A deck that cannot be taken; the message says which row and why. Nothing was changed."""
-
-
 @dataclass(frozen=True, slots=True)
-class DeckChange:
-    """How to import: ``mode`` replace or merge; ``effective_from`` dates undated rows; ``backdate`` allows the past."""
+class Staged:
+    """A deck written aside as ``version``, on the ground of ``base``; ``publish`` brings it into force."""
 
-    mode: str
-    effective_from: Instant | None
-    who: str
-    source: str
-    backdate: bool = False
+    key: Key
+    base: int
+    version: int
 
-
-@dataclass(frozen=True, slots=True)
-class DeckDifference:
-    """Prefixes of each kind; ``falls`` pairs a closed prefix with the shorter one that its calls would fall to."""
-
-    table: str
-    new: tuple[str, ...] = ()
-    increased: tuple[str, ...] = ()
-    decreased: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    closed: tuple[str, ...] = ()
-    falls: tuple[tuple[str, str], ...] = ()
-    unchanged: int = 0
-    in_force: int = 0
-
-    @property
-    def is_change(self) -> bool:
-        """Tell whether the table differs."""
-        return bool(self.new or self.increased or self.decreased or self.changed or self.closed)
-
-    @property
-    def closed_or_changed_percent(self) -> int:
-        """How much of what was in force is closed or changed, rounded up."""
-        touched = len(self.increased) + len(self.decreased) + len(self.changed) + len(self.closed)
-        return -(-100 * touched // self.in_force) if self.in_force else 0
-
-
-def row_of(values: Sequence[object]) -> RateRow:
-    """Return the rate row of a stored row."""
-    prefix, destination, rate, *terms, blocked = values
-    return RateRow(str(prefix), rate, str(destination), Terms(*terms, bool(blocked)))  # type: ignore[arg-type, call-arg]
+    def publish(self, connection: sqlite3.Connection) -> None:
+        """Make the version count, within a transaction. Raises StoreUnavailable where another import came between."""
+        newest = connection.execute(f"{_NEWEST} AND is_published = 1", self.key).fetchone()[0]
+        where = f"{_WHERE} AND version = ?"
+        made = connection.execute(f"UPDATE deck_version SET is_published = 1 {where}", (*self.key, self.version))
+        if newest != self.base or made.rowcount != 1:
+            raise StoreUnavailable(f"another import of rate table {self.key} came between; import again")
 
 
 class Decks:
@@ -98,171 +95,111 @@ class Decks:
         cached = self._tables.get(key)
         if cached is not None and cached[:2] == (spec, version):
             return cached[2]
-        rows = await self.rows(_SELECT, key)
-        table = await asyncio.to_thread(_built, spec, version, rows)
+        table = await asyncio.to_thread(_built, spec, version, *await self._stored(key))
         self._tables[key] = (spec, version, table)
         return table
 
     async def _version(self, key: Key) -> int:
-        query = "SELECT coalesce(max(version), 0) FROM deck_version WHERE tenant = ? AND rate_table = ?"
-        return int(str((await self.rows(query, key))[0][0]))
+        version: int = (await self.rows(f"{_NEWEST} AND is_published = 1", key))[0][0]
+        return version
+
+    async def _stored(self, key: Key) -> tuple[list[tuple[Any, ...]], dict[int, Instant]]:
+        """Return a table's rows, and the ends that were set to them."""
+        ends = await self.rows(_ENDS, (*key, *key))
+        return await self.rows(_ROWS, (*key, *key)), dict(ends)
 
     async def deck_versions(self, key: Key) -> list[dict[str, object]]:
         """Return the versions of a table's deck, oldest first."""
         names = ("version", "at", "mode", "who", "source")
-        query = f"SELECT {', '.join(names)} FROM deck_version WHERE tenant = ? AND rate_table = ? ORDER BY version"
+        query = f"SELECT {', '.join(names)} FROM deck_version {_WHERE} AND is_published = 1 ORDER BY version"
         return [dict(zip(names, row, strict=True)) for row in await self.rows(query, key)]
 
+    async def stated_digest(self, key: Key, source: str) -> str:
+        """Return the digest of the newest deck that a source gave, empty where it gave none."""
+        where = f"{_WHERE} AND source = ? AND is_published = 1"
+        query = f"SELECT digest FROM deck_version {where} ORDER BY version DESC LIMIT 1"
+        found = await self.rows(query, (*key, source))
+        return str(found[0][0]) if found else ""
 
-def _built(spec: RateTableSpec, version: int, rows: Iterable[Sequence[object]]) -> RateTable:
+    async def deck_plan(
+        self, key: Key, rows: Sequence[RateRow], change: DeckChange, now: Instant
+    ) -> tuple[int, DeckPlan]:
+        """Return the newest version and what an import would do to it. Raises DeckRefused."""
+        version = await self._version(key)
+        rows_there, ends = await self._stored(key)
+        return version, await asyncio.to_thread(_planned, key, rows_there, ends, rows, change, now)
+
+    async def staged(
+        self, key: Key, rows: Sequence[RateRow], change: DeckChange, base: int, plan: DeckPlan, now: Instant
+    ) -> Staged:
+        """Write a plan aside, in short transactions; what imports that died left aside is taken out first."""
+        while await self.administer(partial(_clear, key, now - STALE)):
+            pass
+        digest = await asyncio.to_thread(deck_digest, rows)
+        version = await self.administer(partial(_claim, key, change, digest, now))
+        for begins in range(0, max(len(plan.fresh), len(plan.endings)), STAGE_ROWS):
+            part = slice(begins, begins + STAGE_ROWS)
+            await self.administer(partial(_stage, key, version, plan, part))
+        return Staged(key, base, version)
+
+
+def deck_digest(rows: Sequence[RateRow]) -> str:
+    """Return the SHA-256 of a deck as it is stated, whatever the order of its rows and the name of its file."""
+    lines = sorted(repr((row.prefix, row.rate, row.destination, tuple(row.terms))) for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _rows(stored: Sequence[tuple[Any, ...]], ends: Mapping[int, Instant]) -> list[StoredRow]:
+    """Return the rows that are or will be in force or were, with the ends that count."""
+    found = (stored_row((*values, ends.get(values[0]))) for values in stored)
+    return [row for row in found if not row.is_withdrawn]
+
+
+def _built(
+    spec: RateTableSpec, version: int, stored: Sequence[tuple[Any, ...]], ends: Mapping[int, Instant]
+) -> RateTable:
     table, errors = RateTable.from_rows(
-        (row_of(row) for row in rows), table=spec.id, version=version, currency=spec.currency,
-        decimals=spec.decimals, rounding=spec.rounding, duration_rounding=spec.duration_rounding,
+        (row.in_force_until_its_end for row in _rows(stored, ends)), table=spec.id, version=version,
+        currency=spec.currency, decimals=spec.decimals, rounding=spec.rounding,
+        duration_rounding=spec.duration_rounding,
     )  # fmt: skip
     if table is None:
         raise StoreError(f"rate table {spec.tenant}/{spec.id}: {errors[0]}")
     return table
 
 
-def _policyless(key: Key, rows: Iterable[RateRow]) -> None:
-    """Refuse rows that contradict each other, before anything is written."""
-    table, errors = RateTable.from_rows(rows, table=key.id, version=0, currency="XXX")
-    if table is None:
-        raise DeckRefused("; ".join(str(error) for error in errors[:20]))
+def _planned(
+    key: Key, stored: Sequence[tuple[Any, ...]], ends: Mapping[int, Instant], rows: Sequence[RateRow],
+    change: DeckChange, now: Instant,
+) -> DeckPlan:  # fmt: skip
+    return planned(key, _rows(stored, ends), rows, change, now, is_first=not stored)
 
 
-def _price(row: RateRow) -> tuple[object, ...]:
-    """What a row costs and blocks, its dates left out."""
-    terms = row.terms
-    return (
-        row.destination, row.rate, terms.connect_fee, terms.first_seconds, terms.next_seconds, terms.free_seconds,
-        terms.included_seconds, terms.minimum_charge, terms.rate_type, terms.blocked,
-    )  # fmt: skip
+def _clear(key: Key, before: Instant, connection: sqlite3.Connection) -> int:
+    """Take out a part of what was left aside before an instant; return how many rows that were."""
+    stale = f"SELECT version FROM deck_version {_WHERE} AND is_published = 0 AND at < ?"
+    rows = 0
+    for table in ("deck_row", "deck_end"):
+        rows += connection.execute(
+            f"DELETE FROM {table} WHERE rowid IN"
+            f" (SELECT rowid FROM {table} {_WHERE} AND version IN ({stale}) LIMIT {STAGE_ROWS})",
+            (*key, *key, before),
+        ).rowcount
+    if rows == 0:
+        connection.execute(f"DELETE FROM deck_version {_WHERE} AND is_published = 0 AND at < ?", (*key, before))
+    return rows
 
 
-def _dated(row: RateRow, begins: Instant) -> RateRow:
-    if row.terms.effective_from != EFFECTIVE_ALWAYS:
-        return row
-    return row._replace(terms=row.terms._replace(effective_from=begins))
+def _claim(key: Key, change: DeckChange, digest: str, now: Instant, connection: sqlite3.Connection) -> int:
+    """Take the next version of a table for an import of its own."""
+    version: int = connection.execute(_NEWEST, key).fetchone()[0] + 1
+    connection.execute(_CLAIM, (*key, version, now, change.mode, change.who, change.source, digest))
+    return version
 
 
-def _in_force(rows: Iterable[RateRow], at: Instant) -> dict[str, RateRow]:
-    found: dict[str, RateRow] = {}
-    for row in rows:
-        if not row.terms.effective_from <= at < row.terms.effective_to:
-            continue
-        best = found.get(row.prefix)
-        if best is None or row.terms.effective_from >= best.terms.effective_from:
-            found[row.prefix] = row
-    return found
-
-
-def import_rows(
-    connection: sqlite3.Connection, key: Key, rows: Sequence[RateRow], change: DeckChange, now: Instant
-) -> DeckDifference:
-    """Write a deck's difference as a new version, and return it. Raises DeckRefused; the caller rolls back."""
-    stored = [row_of(row) for row in connection.execute(_SELECT, key)]
-    first = not stored
-    begins = change.effective_from if change.effective_from is not None else (EFFECTIVE_ALWAYS if first else now)
-    wanted = [_dated(row, begins) for row in rows]
-    force = _in_force(stored, max(now, begins))
-    known = {(row.prefix, row.terms.effective_from): row for row in stored}
-    fresh = [row for row in wanted if _is_fresh(row, known, force, begins)]
-    _refuse_the_past(fresh, first, change, now)
-    closed = _closed(stored, wanted, now) if change.mode == "replace" else []
-    closed_set = {(row.prefix, row.terms.effective_from) for row in closed}
-    superseded = {(row.prefix, row.terms.effective_from) for row in fresh}
-    kept = [row for row in stored if (row.prefix, row.terms.effective_from) not in closed_set | superseded]
-    _policyless(key, [*kept, *fresh])
-    difference = _difference(key, force, fresh, closed, len(wanted) - len(fresh), kept)
-    if not difference.is_change:
-        return difference
-    _write(connection, key, fresh, closed, change, now)
-    return difference
-
-
-def _is_fresh(
-    row: RateRow, known: dict[tuple[str, Instant], RateRow], force: dict[str, RateRow], begins: Instant
-) -> bool:
-    same = known.get((row.prefix, row.terms.effective_from))
-    if same is not None:
-        return _price(same) != _price(row) or same.terms.effective_to != row.terms.effective_to
-    current = force.get(row.prefix)
-    undated = row.terms.effective_from == begins and row.terms.effective_to == EFFECTIVE_FOREVER
-    return not (
-        undated
-        and current is not None
-        and current.terms.effective_to == EFFECTIVE_FOREVER
-        and _price(current) == _price(row)
-    )
-
-
-def _refuse_the_past(fresh: Sequence[RateRow], first: bool, change: DeckChange, now: Instant) -> None:
-    for row in fresh:
-        if not first and row.terms.effective_from < now and not change.backdate:
-            raise DeckRefused(
-                f"{row.source or change.source}:{row.line}: prefix {row.prefix} would be in force from a date in the"
-                " past: say --backdate, or give a later effective_from"
-            )
-
-
-def _closed(stored: Sequence[RateRow], wanted: Sequence[RateRow], now: Instant) -> list[RateRow]:
-    names = {row.prefix for row in wanted}
-    return [row for row in stored if row.prefix not in names and row.terms.effective_to > now]
-
-
-def _difference(
-    key: Key, force: dict[str, RateRow], fresh: Sequence[RateRow], closed: Sequence[RateRow], same: int,
-    kept: Sequence[RateRow],
-) -> DeckDifference:  # fmt: skip
-    groups: dict[str, list[str]] = {"new": [], "increased": [], "decreased": [], "changed": []}
-    for row in fresh:
-        earlier = force.get(row.prefix)
-        if earlier is None:
-            groups["new"].append(row.prefix)
-        elif row.rate != earlier.rate:
-            groups["increased" if row.rate > earlier.rate else "decreased"].append(row.prefix)
-        else:
-            groups["changed"].append(row.prefix)
-    gone = sorted({row.prefix for row in closed})
-    left = {row.prefix for row in kept} | {row.prefix for row in fresh}
-    falls = tuple((prefix, _shorter(prefix, left)) for prefix in gone[:NAMES_SHOWN])
-    return DeckDifference(
-        str(key), tuple(sorted(groups["new"])), tuple(sorted(groups["increased"])), tuple(sorted(groups["decreased"])),
-        tuple(sorted(groups["changed"])), tuple(gone), tuple(pair for pair in falls if pair[1]), same, len(force),
-    )  # fmt: skip
-
-
-def _shorter(prefix: str, left: set[str]) -> str:
-    return next((prefix[:size] for size in range(len(prefix) - 1, 0, -1) if prefix[:size] in left), "")
-
-
-def _write(
-    connection: sqlite3.Connection, key: Key, fresh: Sequence[RateRow], closed: Sequence[RateRow], change: DeckChange,
-    now: Instant,
-) -> None:  # fmt: skip
-    version = connection.execute(
-        "SELECT coalesce(max(version), 0) + 1 FROM deck_version WHERE tenant = ? AND rate_table = ?", key
-    ).fetchone()[0]
-    connection.execute(
-        "INSERT INTO deck_version (tenant, rate_table, version, at, mode, who, source) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (*key, version, now, change.mode, change.who, change.source),
-    )
-    where = " WHERE tenant = ? AND rate_table = ? AND prefix = ? AND effective_from = ?"
-    # A row that never was in force is taken out by an end at its beginning; one that was ends now.
+def _stage(key: Key, version: int, plan: DeckPlan, part: slice, connection: sqlite3.Connection) -> None:
+    connection.executemany(_INSERT, [(*key, version, *values_of(row)) for row in plan.fresh[part]])
     connection.executemany(
-        "UPDATE deck_row SET effective_to = max(effective_from, ?)" + where,
-        [(now, *key, row.prefix, row.terms.effective_from) for row in closed],
-    )
-    connection.executemany(
-        "UPDATE deck_row SET effective_to = effective_from" + where + " AND effective_from > ?",
-        [(*key, row.prefix, row.terms.effective_from, now) for row in fresh],
-    )
-    names = ("tenant", "rate_table", "version", *_COLUMNS)
-    connection.executemany(
-        f"INSERT INTO deck_row ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
-        [
-            (*key, version, row.prefix, row.destination, row.rate, *row.terms[:-1], int(row.terms.blocked))
-            for row in fresh
-        ],
+        "INSERT INTO deck_end (tenant, rate_table, version, row, at) VALUES (?, ?, ?, ?, ?)",
+        [(*key, version, ending.number, ending.at) for ending in plan.endings[part]],
     )

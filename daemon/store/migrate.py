@@ -1,68 +1,42 @@
-"""Migrations run forward only, by alembic, and only where a store may be created or is asked to be upgraded.
+"""Migrations run forward only, all or none, and only where a store may be created or is asked to be upgraded.
 
 A store that a newer release wrote is refused: an older daemon would not know what it must not forget.
+Revisions are numbers written with four digits, so that which of two is newer can be told without knowing either.
 """
 
+import contextlib
+import importlib
 import sqlite3
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
-
 from daemon.charging.ports import StoreError
 
-
-def _config(path: Path) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["url"] = f"sqlite:///{path}"
-    return config
+HEAD = "0001"  # the newest revision that this release knows
 
 
 def current(path: Path) -> str:
-    """Return the revision of a store, empty for an empty file."""
-    connection = sqlite3.connect(path)
-    try:
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.OperationalError:
-        return ""
-    finally:
-        connection.close()
-    return str(row[0]) if row else ""
-
-
-def head() -> str:
-    """Return the newest revision that this release knows."""
-    found = ScriptDirectory.from_config(_config(Path())).get_current_head()
-    assert found is not None
-    return found
+    """Return the revision of a store, empty for an empty file. Raises sqlite3.Error for what is no SQLite file."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "alembic_version" in tables:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            return str(row[0]) if row is not None else ""
+    if tables:
+        raise StoreError(f"{path} is a database of something else (tables {', '.join(sorted(tables)[:3])} …)")
+    return ""
 
 
 def check(path: Path, *, upgrade: bool) -> None:
     """Make sure that the schema is this release's. Raises StoreError where it is not and may not be upgraded."""
-    revision, newest = current(path), head()
-    if revision == newest:
+    revision = current(path)
+    if revision == HEAD:
         return
-    script = ScriptDirectory.from_config(_config(path))
-    known = {step.revision for step in script.walk_revisions()}
-    if revision and revision not in known:
+    if revision > HEAD:
         raise StoreError(
-            f"the store at {path} was written by a newer release (schema {revision}): upgrade Tollway first"
+            f"the store at {path} was written by a newer release (schema {revision}, this release knows {HEAD}):"
+            " install that release, or restore the backup made before it"
         )
     if not upgrade:
         raise StoreError(f"the store at {path} has schema {revision or 'none'}: run 'tollway db upgrade' first")
-    run(path)
-
-
-def run(path: Path) -> None:
-    """Bring a store to this release's schema."""
-    engine = create_engine(f"sqlite:///{path}")
-    try:
-        with engine.begin() as connection:
-            config = _config(path)
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    finally:
-        engine.dispose()
+    # Imported when there is something to do: alembic takes longer to load than most commands take to run.
+    importlib.import_module("daemon.store.upgrade").upgrade(path)

@@ -1,19 +1,30 @@
 """The tables, once, for every engine: money as 64-bit integers of nano-units, instants as microseconds, no float.
 
 Entries and records are only ever inserted. A call is one row under its unique charge key. What a whole value needs to
-be rebuilt travels in ``body``; the columns beside it are those that are searched, summed or checked.
+be rebuilt travels as JSON in ``body``; the columns beside it are those that are searched, summed or checked.
+A column's type says what it holds; a rule that the database can hold is held there too.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
-
-SCHEMA_VERSION = 1
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
 
 meta = Table(
     "meta",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", Text, primary_key=True),  # revision: of the configuration; ping: how often readiness wrote
     Column("value", BigInteger, nullable=False),
 )
 
@@ -34,13 +45,16 @@ account = Table(
     Column("second", BigInteger, nullable=False, server_default="0"),
     Column("second_calls", Integer, nullable=False, server_default="0"),
     UniqueConstraint("role", "tenant", "id"),
+    CheckConstraint("role IN ('customer', 'carrier')"),
+    CheckConstraint("reserved >= 0 AND uncollected >= 0 AND channels_in >= 0 AND channels_out >= 0"),
+    sqlite_autoincrement=True,
 )
 
 entry = Table(
     "entry",
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("account", Integer, nullable=False),
+    Column("account", Integer, ForeignKey("account.number"), nullable=False),
     Column("kind", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("grant_id", Text, nullable=False),
@@ -54,66 +68,75 @@ entry = Table(
     Column("key", Text),
     Column("who", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    UniqueConstraint("account", "key"),
     Index("entry_by_account", "account", "number"),
+    sqlite_autoincrement=True,
 )
+Index(
+    "entry_by_key", entry.c.account, entry.c.key, unique=True,
+    sqlite_where=entry.c.key.is_not(None), postgresql_where=entry.c.key.is_not(None),
+)  # fmt: skip
 
 call = Table(
     "call",
     metadata,
-    Column("grant_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=True),  # the order of first saving
+    Column("grant_id", Text, nullable=False, unique=True),
     Column("id_domain", Text, nullable=False),
     Column("call_id", Text, nullable=False),
+    Column("direction", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("part", Integer, nullable=False),
-    Column("payer", Integer, nullable=False),
-    Column("direction", Text, nullable=False),
+    Column("payer", Integer, ForeignKey("account.number"), nullable=False),
     Column("state", Text, nullable=False),
     Column("is_open", Integer, nullable=False),
-    Column("joined", Integer, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("requested_at", BigInteger, nullable=False),
     Column("switch", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    UniqueConstraint("id_domain", "call_id", "attempt", "part", "payer", "direction"),
+    Column("body", Text, nullable=False),
+    # The charge key. The direction stands before the attempt, so that the newest of each is found by the index alone.
+    UniqueConstraint("id_domain", "call_id", "direction", "attempt", "part", "payer", name="charge_key"),
 )
 Index("call_open", call.c.due_at, sqlite_where=call.c.is_open == 1, postgresql_where=call.c.is_open == 1)
 
 call_alias = Table(
     "call_alias",
     metadata,
-    Column("id_domain", Text, primary_key=True),
-    Column("alias", Text, primary_key=True),
-    Column("grant_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=True),  # the order of saving
+    Column("id_domain", Text, nullable=False),
+    Column("alias", Text, nullable=False),
+    Column("grant_id", Text, nullable=False),
+    Index("call_by_alias", "id_domain", "alias", "number"),
 )
 
 message = Table(
     "message",
     metadata,
-    Column("key", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=True),  # the order of answering, by which they age
+    Column("key", Text, nullable=False, unique=True),
     Column("body", LargeBinary, nullable=False),
     Column("reply", LargeBinary, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("grant_id", Text, nullable=False),
-    Index("message_by_age", "at"),
 )
 
 record = Table(
     "record",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("seq", Integer, primary_key=True, autoincrement=True),  # the order of commits, by which they are exported
     Column("record_id", Text, nullable=False, unique=True),
     Column("grant_id", Text, nullable=False),
     Column("tenant", Text, nullable=False),
-    Column("account", Integer, nullable=False),
+    Column("account", Integer, ForeignKey("account.number"), nullable=False),
+    Column("status", Text, nullable=False),
     Column("currency", Text, nullable=False),
     Column("charge", BigInteger, nullable=False),
     Column("uncollected", BigInteger, nullable=False),
     Column("cost", BigInteger, nullable=False),
     Column("settled_at", BigInteger, nullable=False),
-    Column("body", LargeBinary, nullable=False),
+    Column("body", Text, nullable=False),
     Index("record_by_tenant", "tenant", "seq"),
     Index("record_by_grant", "grant_id"),
+    sqlite_autoincrement=True,
 )
 
 exceptional = Table(
@@ -128,6 +151,7 @@ exceptional = Table(
     Column("call_id", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 config_object = Table(
@@ -137,6 +161,7 @@ config_object = Table(
     Column("tenant", Text, primary_key=True),
     Column("id", Text, primary_key=True),
     Column("body", LargeBinary, nullable=False),
+    Column("stated", LargeBinary),  # as a scenario file last stated it; null where only commands made it
 )
 
 audit = Table(
@@ -151,6 +176,8 @@ audit = Table(
     Column("detail", Text, nullable=False),
     Column("who", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Index("audit_by_object", "kind", "tenant", "id"),
+    sqlite_autoincrement=True,
 )
 
 deck_version = Table(
@@ -163,6 +190,9 @@ deck_version = Table(
     Column("mode", Text, nullable=False),
     Column("who", Text, nullable=False),
     Column("source", Text, nullable=False),
+    Column("digest", Text, nullable=False),  # SHA-256 of the deck as it was stated
+    Column("is_published", Integer, nullable=False),  # 0 while its rows are written aside
+    CheckConstraint("mode IN ('replace', 'merge')"),
 )
 
 deck_row = Table(
@@ -171,7 +201,7 @@ deck_row = Table(
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("tenant", Text, nullable=False),
     Column("rate_table", Text, nullable=False),
-    Column("version", Integer, nullable=False),
+    Column("version", Integer, nullable=False),  # that added the row
     Column("prefix", Text, nullable=False),
     Column("destination", Text, nullable=False),
     Column("rate", BigInteger, nullable=False),
@@ -185,7 +215,17 @@ deck_row = Table(
     Column("effective_to", BigInteger, nullable=False),
     Column("rate_type", Text, nullable=False),
     Column("blocked", Integer, nullable=False),
-    Index("deck_row_by_table", "tenant", "rate_table", "prefix"),
+    Index("deck_row_by_table", "tenant", "rate_table", "version"),
+)
+
+deck_end = Table(  # the end that a later version sets to a row; the row itself is never altered
+    "deck_end",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("rate_table", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
 )
 
 export_batch = Table(
@@ -201,4 +241,5 @@ export_batch = Table(
     Column("zone", Text, nullable=False),
     Column("previous_manifest_sha256", Text, nullable=False),
     Column("manifest_sha256", Text, nullable=False),
+    CheckConstraint("after_seq <= until_seq"),
 )

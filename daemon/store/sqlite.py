@@ -9,212 +9,226 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiosqlite
 import msgspec
-from sqlalchemy import Table
-from sqlalchemy.dialects import sqlite as dialect
 
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
-from daemon.charging.ports import (
-    CALLS_LOADED_MAX,
-    Book,
-    Message,
-    Reads,
-    StoreError,
-    StoreUnavailable,
-)
-from daemon.kernel.instant import DAY, SECOND, Instant
+from daemon.charging.ports import Book, Exceptional, Message, Reads, StoreError, StoreUnavailable
+from daemon.kernel.ids import Direction
+from daemon.kernel.instant import DAY, MINUTE, Instant
 from daemon.ledger.account import Entry, Standing
 from daemon.settings import StoreSettings
-from daemon.store import migrate, schema
+from daemon.store import migrate
+from daemon.store import statements as sql
 from daemon.store.administration import Administration
-from daemon.store.commit import Engine, IntegrityFault, Job, Working, Writer
+from daemon.store.book import Working
+from daemon.store.commit import IntegrityFault, Job, Writer
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0  # seconds a writer waits for another process's transaction
 MESSAGE_KEPT = 2 * DAY  # microseconds; longer than any sender repeats
-PRUNE_ROWS = 200  # rows removed in one batch; a bound, so that no call waits for a clean-up
+PRUNE_FACTOR = 2  # old messages taken out for each that is added: the table shrinks faster than it grows
+PRUNE_PAUSE = MINUTE  # microseconds until old messages are looked for again where none was left
+STATEMENTS_CACHED = 256  # prepared statements: seven sizes of each write, and the queries
+PAGE_ROWS = 1_000  # records read at once for an export: it holds no snapshot that would keep the log from being reset
+CALLS_FOUND_MAX = 100  # calls that a search by a person returns
+CHECKPOINT_PAGES = 8_192  # pages of 4 KiB in the log before it is copied into the file; read through after a crash
+_PRAGMAS = (
+    "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536",
+    f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+)  # fmt: skip
+LOCK_POLL_SECONDS = 0.001  # between two tries for the write lock, which another process holds for milliseconds
 
-_calls = msgspec.msgpack.Decoder(Call)
-_records = msgspec.msgpack.Decoder(RatedCdr)
-_encode = msgspec.msgpack.Encoder().encode
-
-_STANDING = ", ".join(Standing._fields).replace("account", "number", 1)
-_LOAD_STANDINGS = f"SELECT {_STANDING} FROM account WHERE number IN (SELECT value FROM json_each(?))"
-_LOAD_CALLS = (
-    "SELECT body FROM (SELECT body,"
-    " row_number() OVER (PARTITION BY id_domain, call_id ORDER BY attempt DESC, part DESC) AS place FROM call"
-    " WHERE (id_domain, call_id) IN"
-    " (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)))"
-    f" WHERE place <= {CALLS_LOADED_MAX}"
-)
-_LOAD_GRANTS = "SELECT body FROM call WHERE grant_id IN (SELECT value FROM json_each(?))"
-_LOAD_ALIASES = (
-    "SELECT body FROM (SELECT call.body AS body, row_number() OVER (PARTITION BY call_alias.id_domain, alias"
-    " ORDER BY joined, requested_at DESC) AS place FROM call_alias JOIN call USING (grant_id)"
-    " WHERE (call_alias.id_domain, alias) IN"
-    " (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))) WHERE place <= 2"
-)
-_LOAD_MESSAGES = "SELECT key, body, reply, at, grant_id FROM message WHERE key IN (SELECT value FROM json_each(?))"
-_LOAD_RECORDS = "SELECT body FROM record WHERE grant_id IN (SELECT value FROM json_each(?)) ORDER BY seq"
-_WRITE_STANDING = (
-    "UPDATE account SET " + ", ".join(f"{name} = ?" for name in Standing._fields[1:]) + " WHERE number = ?"
-)
-_PRUNE_MESSAGES = f"DELETE FROM message WHERE key IN (SELECT key FROM message WHERE at < ? LIMIT {PRUNE_ROWS})"
-
-
+_call = msgspec.json.Decoder(Call)
+_record = msgspec.json.Decoder(RatedCdr)
+_calls = msgspec.json.Decoder(list[tuple[int, Call]])
+_records = msgspec.json.Decoder(list[tuple[int, RatedCdr]])
+_standings = msgspec.json.Decoder(list[Standing])
+_encode = msgspec.json.Encoder().encode
+_DIRECTIONS = tuple(direction.value for direction in Direction)
 _PING = "INSERT INTO meta (name, value) VALUES ('ping', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
-
-
-def insert(table: Table, columns: Iterable[str]) -> str:
-    """Return the INSERT of some columns of a table, compiled from the schema once, with question marks in order."""
-    compiled = table.insert().compile(dialect=dialect.dialect(paramstyle="qmark"), column_keys=list(columns))
-    assert compiled.positiontup == [name for name in table.c.keys() if name in set(columns)], compiled.positiontup  # noqa: SIM118
-    return str(compiled)
-
-
-_ENTRY_COLUMNS = tuple(name for name in schema.entry.c.keys() if name != "number")  # noqa: SIM118
-_CALL_COLUMNS = tuple(schema.call.c.keys())
-_RECORD_COLUMNS = tuple(name for name in schema.record.c.keys() if name != "seq")  # noqa: SIM118
-_EXCEPTION_COLUMNS = tuple(name for name in schema.exceptional.c.keys() if name != "number")  # noqa: SIM118
-_WRITE_ENTRY = insert(schema.entry, _ENTRY_COLUMNS)
-_WRITE_CALL = (
-    insert(schema.call, _CALL_COLUMNS)
-    + " ON CONFLICT (grant_id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _CALL_COLUMNS[1:])
-)
-_WRITE_ALIAS = insert(schema.call_alias, ("id_domain", "alias", "grant_id")).replace("INSERT", "INSERT OR IGNORE", 1)
-_WRITE_MESSAGE = insert(schema.message, ("key", "body", "reply", "at", "grant_id")).replace(
-    "INSERT", "INSERT OR REPLACE", 1
-)
-_WRITE_RECORD = insert(schema.record, _RECORD_COLUMNS)
-_WRITE_EXCEPTION = insert(schema.exceptional, _EXCEPTION_COLUMNS).replace("INSERT", "INSERT OR IGNORE", 1)
+_PRUNE_MESSAGES = "DELETE FROM message WHERE number IN (SELECT number FROM message ORDER BY number LIMIT ?) AND at < ?"
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Return a writing connection with the durability that money needs."""
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA cache_size = -65536")
+    """Return a writing connection with the durability that money needs. Raises sqlite3.Error."""
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS_CACHED
+    )
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        # From here on waiting is our own: SQLite sleeps up to 100 ms between two tries, longer than a busy writer
+        # in another process ever leaves the lock alone.
+        connection.execute("PRAGMA busy_timeout = 0")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
 class SqliteEngine:
-    """Implements commit.Engine on one connection."""
+    """Implements commit.Engine on one connection, which only the writer's thread uses."""
 
-    def __init__(self, open_connection: Callable[[], sqlite3.Connection], now: Callable[[], Instant]) -> None:
-        """Open the connection; ``now`` tells which messages are old."""
+    def __init__(self, path: Path, open_connection: Callable[[Path], sqlite3.Connection] = connect) -> None:
+        """Name the file; the connection is opened when it is first needed, and again after it may have broken."""
+        self._path = path
         self._open = open_connection
-        self._now = now
-        self.connection = open_connection()
-        self._broken = False
-        self._pruned_at = 0
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._prune_from: Instant = 0
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, within a transaction."""
+        assert self._connection is not None, "begin() comes first"
+        return self._connection
 
     def begin(self) -> None:
-        """Begin a transaction that may write."""
-        if self._broken:
-            self.connection.close()
-            self.connection = self._open()
-            self._broken = False
-        self.connection.execute("BEGIN IMMEDIATE")
+        """Take the write lock, for which another process may make us wait. Raises sqlite3.Error."""
+        self._check_file()
+        if self._connection is None:
+            self._connection = self._open(self._path)
+        ends = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
+                    raise
+                time.sleep(LOCK_POLL_SECONDS)
+            else:
+                return
+
+    def _check_file(self) -> None:
+        """Refuse to write to a file that was removed or replaced under us: nobody would ever see it."""
+        try:
+            found = os.stat(self._path)
+        except OSError as error:
+            raise StoreUnavailable(f"the store at {self._path} is gone: {error.strerror}") from error
+        identity = (found.st_dev, found.st_ino)
+        if self._identity not in (None, identity):
+            raise StoreUnavailable(f"the store at {self._path} was replaced by another file: start the daemon anew")
+        self._identity = identity
 
     def load(self, reads: Sequence[Reads]) -> Working:
         """Load the union of what a batch reads, one query a table."""
         working = Working()
-        self._load_calls(working, reads)
-        self._load_messages(working, reads)
-        numbers = {number for read in reads for number in read.accounts}
-        numbers.update(number for call in working.by_grant.values() for number in call.accounts)
-        numbers.discard(0)
-        for row in self.connection.execute(_LOAD_STANDINGS, (_json(numbers),)):
-            working.standings[row[0]] = Standing._make(row)
-        return working
-
-    def _load_calls(self, working: Working, reads: Sequence[Reads]) -> None:
-        for query, keys in (
-            (_LOAD_CALLS, {key for read in reads for key in read.calls}),
-            (_LOAD_GRANTS, {key for read in reads for key in read.grants}),
-            (_LOAD_ALIASES, {key for read in reads for key in read.aliases}),
-        ):
-            if not keys:
-                continue
-            for (body,) in self.connection.execute(query, (_json(keys),)):
-                working.place(_calls.decode(body))
-        charged = [call.grant_id for call in working.by_grant.values() if call.revision]
-        if charged:
-            for (body,) in self.connection.execute(_LOAD_RECORDS, (_json(charged),)):
-                record = _records.decode(body)
-                working.records.setdefault(record.grant_id, []).append(record)
-
-    def _load_messages(self, working: Working, reads: Sequence[Reads]) -> None:
+        working.add_loaded(call for _number, call in sorted(self._loaded_calls(reads).items()))
         keys = {key for read in reads for key in read.messages}
         if keys:
-            for row in self.connection.execute(_LOAD_MESSAGES, (_json(keys),)):
-                working.messages[row[0]] = Message(*row)
+            rows = self.connection.execute(sql.MESSAGES, (sql.asked(keys),))
+            working.messages = {row[0]: Message(*row) for row in rows}
+        numbers = {number for read in reads for number in read.accounts}
+        numbers.update(number for call in working.calls.values() for number in call.accounts)
+        if numbers:
+            loaded = _standings.decode(self._one(sql.STANDINGS, numbers))
+            working.standings = {standing.account: standing for standing in loaded}
+        charged = [call.grant_id for call in working.calls.values() if call.revision]
+        if charged:
+            for _seq, record in sorted(_records.decode(f"[{self._one(sql.RECORDS, charged)}]"), key=itemgetter(0)):
+                working.records.setdefault(record.grant_id, []).append(record)
+        return working
+
+    def _loaded_calls(self, reads: Sequence[Reads]) -> dict[int, Call]:
+        found: dict[int, Call] = {}
+        for query, keys in (
+            (
+                sql.CALLS_OF_KEYS,
+                {(*key, direction) for read in reads for key in read.calls for direction in _DIRECTIONS},
+            ),
+            (sql.CALLS_OF_GRANTS, {key for read in reads for key in read.grants}),
+            (sql.CALLS_OF_ALIASES, {key for read in reads for key in read.aliases}),
+        ):
+            if keys:
+                found.update(_calls.decode(f"[{self._one(query, keys)}]"))
+        return found
+
+    def _one(self, query: str, keys: Iterable[object]) -> str:
+        row = self.connection.execute(query, (sql.asked(keys),)).fetchone()
+        return row[0] or ""
 
     def write(self, working: Working) -> None:
-        """Write what a batch changed, one statement a table."""
+        """Write what a batch changed, a few statements a table, each account once."""
         try:
             self._write(working)
         except sqlite3.IntegrityError as error:
             raise IntegrityFault(str(error)) from error
 
     def _write(self, working: Working) -> None:
-        run = self.connection.executemany
-        standings = [working.standings[number] for number in working.touched]
-        run(_WRITE_STANDING, [(*standing[1:], standing[0]) for standing in standings])
-        run(_WRITE_ENTRY, [_entry_row(entry) for entry in working.entries])
-        run(_WRITE_CALL, [_call_row(call) for call in working.saved.values()])
-        aliases = [(call.id_domain, alias, call.grant_id) for call in working.saved.values() for alias in call.aliases]
-        if aliases:
-            run(_WRITE_ALIAS, aliases)
-        if working.answered:
-            run(_WRITE_MESSAGE, [(m.key, m.body, m.reply, m.at, m.grant_id) for m in working.answered.values()])
-        if working.appended:
-            run(_WRITE_RECORD, [_record_row(record) for record in working.appended])
-        if working.exceptions:
-            run(_WRITE_EXCEPTION, [_exception_row(item) for item in working.exceptions])
-        self._prune()
+        connection = self.connection
+        sql.WRITE_STANDINGS.write(connection, [working.standings[number] for number in sorted(working.touched)])
+        sql.WRITE_CALLS.write(connection, [_call_row(call) for call in working.saved.values()])
+        sql.WRITE_ALIASES.write(connection, working.new_aliases)
+        sql.WRITE_ENTRIES.write(connection, [_entry_row(entry) for entry in working.entries])
+        sql.WRITE_RECORDS.write(connection, [_record_row(record) for record in working.appended])
+        sql.WRITE_EXCEPTIONS.write(connection, [_exception_row(item) for item in working.exceptions])
+        messages = working.answered.values()
+        sql.WRITE_MESSAGES.write(connection, [(m.key, m.body, m.reply, m.at, m.grant_id) for m in messages])
+        if messages:
+            self._prune(max(message.at for message in messages) - MESSAGE_KEPT, PRUNE_FACTOR * len(messages))
 
-    def _prune(self) -> None:
-        now = self._now()
-        if now - self._pruned_at > SECOND:
-            self._pruned_at = now
-            self.connection.execute(_PRUNE_MESSAGES, (now - MESSAGE_KEPT,))
+    def _prune(self, before: Instant, rows: int) -> None:
+        """Take out old messages, more than were added and never many, so that no call waits for a clean-up."""
+        if before < self._prune_from:
+            return
+        pruned = self.connection.execute(_PRUNE_MESSAGES, (rows, before)).rowcount
+        if pruned < rows:
+            self._prune_from = before + PRUNE_PAUSE
 
     def commit(self) -> None:
-        """Commit; with ``synchronous=FULL`` the WAL is synced before this returns."""
+        """Commit; with ``synchronous=FULL`` the log is synced before this returns. Raises sqlite3.Error."""
         self.connection.execute("COMMIT")
 
     def rollback(self) -> None:
-        """Forget the transaction, and trust the connection no more."""
+        """Forget the transaction."""
         with contextlib.suppress(sqlite3.Error):
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
+            if self._connection is not None and self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
-    def failure(self, error: BaseException) -> StoreError:
-        """Return what an operator should read about a database error; the next batch gets a new connection."""
-        if isinstance(error, StoreError):
-            return error
-        self._broken = True
-        if isinstance(error, sqlite3.Error):
-            return StoreUnavailable(f"the store cannot commit: {error}; see the disk, its space and its rights")
-        return StoreError(f"the store failed: {type(error).__name__}: {error}")
+    def failure(self, error: Exception) -> StoreError | None:
+        """Return what an operator should read about a database error; the next transaction gets a new connection.
+
+        What a failed sync left in the kernel's cache and in ours is not trusted (the kernel forgets such pages).
+        """
+        if not isinstance(error, sqlite3.Error):
+            return None
+        self.close()
+        return explained(error, self._path)
 
     def close(self) -> None:
         """Close the connection."""
-        self.connection.close()
+        connection, self._connection = self._connection, None
+        with contextlib.suppress(sqlite3.Error):
+            if connection is not None:
+                connection.close()
 
 
-def _json(values: Iterable[object]) -> str:
-    return msgspec.json.encode(list(values)).decode()
+_ADVICE = {
+    sqlite3.SQLITE_BUSY: f"another process has held its lock for {BUSY_SECONDS:g} s",
+    sqlite3.SQLITE_FULL: "the disk, or the store's page limit, is full: free space",
+    sqlite3.SQLITE_IOERR: "the disk reported an error: look at the kernel's log before anything else",
+    sqlite3.SQLITE_READONLY: "it is read-only: look at the rights of the file and its folder, and at the mount",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at the rights of the file and its folder",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: stop the daemon and restore the last backup",
+    sqlite3.SQLITE_NOTADB: "it is no SQLite file",
+}
+
+
+def explained(error: sqlite3.Error, path: Path) -> StoreError:
+    """Return the typed error of SQLite's, with what an operator should look at first."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    advice = _ADVICE.get(code, "it did not do what was asked")
+    kind = StoreError if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) else StoreUnavailable
+    return kind(f"the store at {path} cannot be used: {advice} ({name}: {error})")
 
 
 def _entry_row(entry: Entry) -> tuple[object, ...]:
@@ -227,39 +241,38 @@ def _entry_row(entry: Entry) -> tuple[object, ...]:
 
 def _call_row(call: Call) -> tuple[object, ...]:
     return (
-        call.grant_id, call.id_domain, call.call_id, call.attempt, call.part, call.levels[0].account,
-        call.direction.value, call.state.value, int(call.is_open), int(call.joined), call.due_at, call.requested_at,
-        call.switch, _encode(call),
+        call.grant_id, call.id_domain, call.call_id, call.direction.value, call.attempt, call.part,
+        call.levels[0].account, call.state.value, int(call.is_open), call.due_at, call.requested_at, call.switch,
+        _encode(call).decode(),
     )  # fmt: skip
 
 
 def _record_row(record: RatedCdr) -> tuple[object, ...]:
     return (
-        record.record_id, record.grant_id, record.tenant, record.account_number, record.currency, record.charge,
-        record.uncollected, record.cost, record.settled_at, _encode(record),
+        record.record_id, record.grant_id, record.tenant, record.account_number, record.status, record.currency,
+        record.charge, record.uncollected, record.cost, record.settled_at, _encode(record).decode(),
     )  # fmt: skip
 
 
-def _exception_row(item: object) -> tuple[object, ...]:
-    values = {name: getattr(item, name) for name in _EXCEPTION_COLUMNS}
-    values["key"] = values["key"] or None
-    return tuple(values.values())
+def _exception_row(item: Exceptional) -> tuple[object, ...]:
+    return (
+        item.key or None, item.kind, item.tenant, item.source, item.switch, item.call_id, item.detail, item.at,
+    )  # fmt: skip
 
 
 class SqliteStore(Administration):
     """Implements charging.ports.Store, and what commands, exports and the composition root need beside it."""
 
-    def __init__(self, path: Path, settings: StoreSettings, now: Callable[[], Instant]) -> None:
+    def __init__(
+        self, path: Path, settings: StoreSettings, now: Callable[[], Instant],
+        connection: Callable[[Path], sqlite3.Connection] = connect,
+    ) -> None:  # fmt: skip
         """Take an existing, migrated file; use ``open_store``."""
         super().__init__(now)
         self.path = path
-        self._settings = settings
-        self.writer = Writer(self._engine, settings.batch_max, settings.queue_max)
+        self.writer = Writer(SqliteEngine(path, connection), settings.batch_max, settings.queue_max)
         self._reader: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
-
-    def _engine(self) -> Engine:
-        return SqliteEngine(lambda: connect(self.path), self._now)
 
     async def transact(self, reads: Reads, decide: Callable[[Book], T]) -> T:
         """Run ``decide`` in the next batch and return its value after the commit. Raises StoreError."""
@@ -268,22 +281,16 @@ class SqliteStore(Administration):
         return await future
 
     async def administer(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run administrative work on the writing connection, in a transaction of its own."""
-
-        def errand(engine: Engine) -> T:
-            assert isinstance(engine, SqliteEngine)
-            return work(engine.connection)
-
-        return await self.writer.errand(errand)
+        """Run administrative work on the writing connection, in a transaction of its own. Raises StoreError."""
+        return await self.writer.errand(lambda engine: work(engine.connection))
 
     async def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Return all rows of a query that only reads."""
-        reader = await self._read_connection()
+        """Return all rows of a query that only reads. Raises StoreError."""
         try:
-            async with reader.execute(query, tuple(parameters)) as cursor:
-                return [tuple(row) for row in await cursor.fetchall()]
+            reader = await self._read_connection()
+            return list(await reader.execute_fetchall(query, tuple(parameters)))  # type: ignore[arg-type]
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"the store cannot be read: {error}") from error
+            raise explained(error, self.path) from error
 
     async def _read_connection(self) -> aiosqlite.Connection:
         async with self._opening:
@@ -295,59 +302,68 @@ class SqliteStore(Administration):
     async def due_calls(self, now: Instant, limit: int) -> Sequence[Call]:
         """Return at most ``limit`` open calls whose ``due_at`` has come, earliest first."""
         query = "SELECT body FROM call WHERE is_open = 1 AND due_at <= ? ORDER BY due_at LIMIT ?"
-        return [_calls.decode(row[0]) for row in await self._bodies(query, (now, limit))]
+        return [_call.decode(body) for (body,) in await self.rows(query, (now, limit))]
 
     async def open_calls(self) -> Sequence[Call]:
-        """Return every open call."""
-        query = "SELECT body FROM call WHERE is_open = 1 ORDER BY requested_at"
-        return [_calls.decode(row[0]) for row in await self._bodies(query)]
+        """Return every open call, in the order of their questions."""
+        query = "SELECT body FROM call WHERE is_open = 1 ORDER BY number"
+        return [_call.decode(body) for (body,) in await self.rows(query)]
 
     async def find_calls(self, call_id: str) -> Sequence[Call]:
-        """Return the calls of a call id or grant id, oldest first."""
-        query = "SELECT body FROM call WHERE call_id = ? OR grant_id = ? ORDER BY requested_at LIMIT 100"
-        return [_calls.decode(row[0]) for row in await self._bodies(query, (call_id, call_id))]
-
-    async def _bodies(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[bytes]]:
-        return await self.rows(query, parameters)
+        """Return the newest calls of a call id or grant id, oldest first."""
+        query = "SELECT body FROM call WHERE call_id = ? OR grant_id = ? ORDER BY number DESC LIMIT ?"
+        found = await self.rows(query, (call_id, call_id, CALLS_FOUND_MAX))
+        return [_call.decode(body) for (body,) in reversed(found)]
 
     async def records(self, tenant: str, after_seq: int, until_seq: int) -> AsyncIterator[tuple[int, RatedCdr]]:
-        """Stream a tenant's records with their sequence, ``after_seq`` excluded, a thousand at a time."""
-        query = "SELECT seq, body FROM record WHERE tenant = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT 1000"
-        while True:
-            page = await self.rows(query, (tenant, after_seq, until_seq))
+        """Stream a tenant's records with their sequence, ``after_seq`` excluded."""
+        query = "SELECT seq, body FROM record WHERE tenant = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        while page := await self.rows(query, (tenant, after_seq, until_seq, PAGE_ROWS)):
             for seq, body in page:
-                assert isinstance(seq, int)
-                assert isinstance(body, bytes)
-                yield seq, _records.decode(body)
-                after_seq = seq
-            if not page:
-                return
+                yield seq, _record.decode(body)
+            after_seq = page[-1][0]
 
     async def ping(self) -> None:
         """Write something, durably. Raises StoreError where the store cannot commit."""
-        await self.administer(lambda connection: connection.execute(_PING))
+        await self.administer(lambda connection: connection.execute(_PING) and None)
 
     async def close(self) -> None:
         """Finish what is queued, then close; nothing can be asked of the store afterwards."""
         await asyncio.to_thread(self.writer.close)
         if self._reader is not None:
             await self._reader.close()
+            self._reader = None
 
 
 def path_of(url: str) -> Path:
     """Return the absolute file of a ``sqlite:///`` URL; relative ones count from the working directory."""
-    if not url.startswith("sqlite:///"):
-        raise StoreError(f"{url!r}: this release keeps its store in SQLite: sqlite:///var/tollway.db")
-    return Path(url.removeprefix("sqlite:///")).absolute()
+    name = url.removeprefix("sqlite:///")
+    if name in (url, "") or name.startswith(":") or "?" in name:
+        shown = url.rpartition("@")[2]  # a URL of a server may carry a password
+        raise StoreError(f"{shown!r}: this release keeps its store in a file of SQLite: sqlite:///var/tollway.db")
+    return Path(name).absolute()
 
 
-async def open_store(settings: StoreSettings, now: Callable[[], Instant], *, create: bool = False) -> SqliteStore:
-    """Return the store of a URL, migrated where it is created.
+async def open_store(
+    settings: StoreSettings, now: Callable[[], Instant], *, create: bool = False,
+    connection: Callable[[Path], sqlite3.Connection] = connect,
+) -> SqliteStore:  # fmt: skip
+    """Return the store of a URL, migrated where it may be created; ``connection`` opens the one that writes.
 
     Raises StoreUnavailable where there is none (the absolute path is named) and StoreError where its schema is newer
     than this release or older than a release that has to be upgraded first.
     """
     path = path_of(settings.url)
+    try:
+        await asyncio.to_thread(_prepare, path, create)
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+    except OSError as error:
+        raise StoreUnavailable(f"the store at {path} cannot be opened: {error.strerror or error}") from error
+    return SqliteStore(path, settings, now, connection)
+
+
+def _prepare(path: Path, create: bool) -> None:
     if not path.exists():
         if not create:
             raise StoreUnavailable(
@@ -355,12 +371,4 @@ async def open_store(settings: StoreSettings, now: Callable[[], Instant], *, cre
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-    await asyncio.to_thread(_prepare, path, create)
-    return SqliteStore(path, settings, now)
-
-
-def _prepare(path: Path, create: bool) -> None:
-    try:
-        migrate.check(path, upgrade=create)
-    except sqlite3.Error as error:
-        raise StoreUnavailable(f"the store at {path} cannot be opened: {error}") from error
+    migrate.check(path, upgrade=create)

@@ -16,19 +16,19 @@ TEXT, INT, BIG, BLOB = sa.Text(), sa.Integer(), sa.BigInteger(), sa.LargeBinary(
 
 def upgrade() -> None:
     """Create every table."""
-
     _account()
     _audit()
-    _call()
     _call_alias()
     _config_object()
+    _deck_end()
     _deck_row()
     _deck_version()
-    _entry()
     _exceptional()
     _export_batch()
     _message()
     _meta()
+    _call()
+    _entry()
     _record()
 
 
@@ -49,6 +49,8 @@ def _account() -> None:
         sa.Column("second", BIG, nullable=False, server_default="0"),
         sa.Column("second_calls", INT, nullable=False, server_default="0"),
         sa.UniqueConstraint("role", "tenant", "id"),
+        sa.CheckConstraint("role IN ('customer', 'carrier')"),
+        sa.CheckConstraint("reserved >= 0 AND uncollected >= 0 AND channels_in >= 0 AND channels_out >= 0"),
         sqlite_autoincrement=True,
     )
 
@@ -67,39 +69,18 @@ def _audit() -> None:
         sa.Column("reason", TEXT, nullable=False),
         sqlite_autoincrement=True,
     )
-
-
-def _call() -> None:
-    op.create_table(
-        "call",
-        sa.Column("grant_id", TEXT, primary_key=True),
-        sa.Column("id_domain", TEXT, nullable=False),
-        sa.Column("call_id", TEXT, nullable=False),
-        sa.Column("attempt", INT, nullable=False),
-        sa.Column("part", INT, nullable=False),
-        sa.Column("payer", INT, nullable=False),
-        sa.Column("direction", TEXT, nullable=False),
-        sa.Column("state", TEXT, nullable=False),
-        sa.Column("is_open", INT, nullable=False),
-        sa.Column("joined", INT, nullable=False),
-        sa.Column("due_at", BIG, nullable=False),
-        sa.Column("requested_at", BIG, nullable=False),
-        sa.Column("switch", TEXT, nullable=False),
-        sa.Column("body", BLOB, nullable=False),
-        sa.UniqueConstraint("id_domain", "call_id", "attempt", "part", "payer", "direction"),
-    )
-    op.create_index(
-        "call_open", "call", ["due_at"], sqlite_where=sa.text("is_open = 1"), postgresql_where=sa.text("is_open = 1")
-    )
+    op.create_index("audit_by_object", "audit", ["kind", "tenant", "id"])
 
 
 def _call_alias() -> None:
     op.create_table(
         "call_alias",
-        sa.Column("id_domain", TEXT, primary_key=True),
-        sa.Column("alias", TEXT, primary_key=True),
-        sa.Column("grant_id", TEXT, primary_key=True),
+        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("id_domain", TEXT, nullable=False),
+        sa.Column("alias", TEXT, nullable=False),
+        sa.Column("grant_id", TEXT, nullable=False),
     )
+    op.create_index("call_by_alias", "call_alias", ["id_domain", "alias", "number"])
 
 
 def _config_object() -> None:
@@ -109,6 +90,18 @@ def _config_object() -> None:
         sa.Column("tenant", TEXT, primary_key=True),
         sa.Column("id", TEXT, primary_key=True),
         sa.Column("body", BLOB, nullable=False),
+        sa.Column("stated", BLOB),
+    )
+
+
+def _deck_end() -> None:
+    op.create_table(
+        "deck_end",
+        sa.Column("tenant", TEXT, primary_key=True),
+        sa.Column("rate_table", TEXT, primary_key=True),
+        sa.Column("version", INT, primary_key=True),
+        sa.Column("row", INT, primary_key=True),
+        sa.Column("at", BIG, nullable=False),
     )
 
 
@@ -132,9 +125,8 @@ def _deck_row() -> None:
         sa.Column("effective_to", BIG, nullable=False),
         sa.Column("rate_type", TEXT, nullable=False),
         sa.Column("blocked", INT, nullable=False),
-        sqlite_autoincrement=True,
     )
-    op.create_index("deck_row_by_table", "deck_row", ["tenant", "rate_table", "prefix"])
+    op.create_index("deck_row_by_table", "deck_row", ["tenant", "rate_table", "version"])
 
 
 def _deck_version() -> None:
@@ -147,31 +139,10 @@ def _deck_version() -> None:
         sa.Column("mode", TEXT, nullable=False),
         sa.Column("who", TEXT, nullable=False),
         sa.Column("source", TEXT, nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("is_published", INT, nullable=False),
+        sa.CheckConstraint("mode IN ('replace', 'merge')"),
     )
-
-
-def _entry() -> None:
-    op.create_table(
-        "entry",
-        sa.Column("number", INT, primary_key=True, autoincrement=True),
-        sa.Column("account", INT, nullable=False),
-        sa.Column("kind", TEXT, nullable=False),
-        sa.Column("at", BIG, nullable=False),
-        sa.Column("grant_id", TEXT, nullable=False),
-        sa.Column("amount", BIG, nullable=False),
-        sa.Column("pending", BIG, nullable=False),
-        sa.Column("uncollected", BIG, nullable=False),
-        sa.Column("channels_in", INT, nullable=False),
-        sa.Column("channels_out", INT, nullable=False),
-        sa.Column("balance_after", BIG, nullable=False),
-        sa.Column("reserved_after", BIG, nullable=False),
-        sa.Column("key", TEXT),
-        sa.Column("who", TEXT, nullable=False),
-        sa.Column("reason", TEXT, nullable=False),
-        sa.UniqueConstraint("account", "key"),
-        sqlite_autoincrement=True,
-    )
-    op.create_index("entry_by_account", "entry", ["account", "number"])
 
 
 def _exceptional() -> None:
@@ -203,19 +174,20 @@ def _export_batch() -> None:
         sa.Column("zone", TEXT, nullable=False),
         sa.Column("previous_manifest_sha256", TEXT, nullable=False),
         sa.Column("manifest_sha256", TEXT, nullable=False),
+        sa.CheckConstraint("after_seq <= until_seq"),
     )
 
 
 def _message() -> None:
     op.create_table(
         "message",
-        sa.Column("key", TEXT, primary_key=True),
+        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("key", TEXT, nullable=False, unique=True),
         sa.Column("body", BLOB, nullable=False),
         sa.Column("reply", BLOB, nullable=False),
         sa.Column("at", BIG, nullable=False),
         sa.Column("grant_id", TEXT, nullable=False),
     )
-    op.create_index("message_by_age", "message", ["at"])
 
 
 def _meta() -> None:
@@ -226,6 +198,61 @@ def _meta() -> None:
     )
 
 
+def _call() -> None:
+    op.create_table(
+        "call",
+        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("grant_id", TEXT, nullable=False, unique=True),
+        sa.Column("id_domain", TEXT, nullable=False),
+        sa.Column("call_id", TEXT, nullable=False),
+        sa.Column("direction", TEXT, nullable=False),
+        sa.Column("attempt", INT, nullable=False),
+        sa.Column("part", INT, nullable=False),
+        sa.Column("payer", INT, sa.ForeignKey("account.number"), nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("is_open", INT, nullable=False),
+        sa.Column("due_at", BIG, nullable=False),
+        sa.Column("requested_at", BIG, nullable=False),
+        sa.Column("switch", TEXT, nullable=False),
+        sa.Column("body", TEXT, nullable=False),
+        sa.UniqueConstraint("id_domain", "call_id", "direction", "attempt", "part", "payer", name="charge_key"),
+    )
+    op.create_index(
+        "call_open", "call", ["due_at"], sqlite_where=sa.text("is_open = 1"), postgresql_where=sa.text("is_open = 1")
+    )
+
+
+def _entry() -> None:
+    op.create_table(
+        "entry",
+        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("account", INT, sa.ForeignKey("account.number"), nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("at", BIG, nullable=False),
+        sa.Column("grant_id", TEXT, nullable=False),
+        sa.Column("amount", BIG, nullable=False),
+        sa.Column("pending", BIG, nullable=False),
+        sa.Column("uncollected", BIG, nullable=False),
+        sa.Column("channels_in", INT, nullable=False),
+        sa.Column("channels_out", INT, nullable=False),
+        sa.Column("balance_after", BIG, nullable=False),
+        sa.Column("reserved_after", BIG, nullable=False),
+        sa.Column("key", TEXT),
+        sa.Column("who", TEXT, nullable=False),
+        sa.Column("reason", TEXT, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("entry_by_account", "entry", ["account", "number"])
+    op.create_index(
+        "entry_by_key",
+        "entry",
+        ["account", "key"],
+        unique=True,
+        sqlite_where=sa.text("key IS NOT NULL"),
+        postgresql_where=sa.text("key IS NOT NULL"),
+    )
+
+
 def _record() -> None:
     op.create_table(
         "record",
@@ -233,13 +260,14 @@ def _record() -> None:
         sa.Column("record_id", TEXT, nullable=False, unique=True),
         sa.Column("grant_id", TEXT, nullable=False),
         sa.Column("tenant", TEXT, nullable=False),
-        sa.Column("account", INT, nullable=False),
+        sa.Column("account", INT, sa.ForeignKey("account.number"), nullable=False),
+        sa.Column("status", TEXT, nullable=False),
         sa.Column("currency", TEXT, nullable=False),
         sa.Column("charge", BIG, nullable=False),
         sa.Column("uncollected", BIG, nullable=False),
         sa.Column("cost", BIG, nullable=False),
         sa.Column("settled_at", BIG, nullable=False),
-        sa.Column("body", BLOB, nullable=False),
+        sa.Column("body", TEXT, nullable=False),
         sqlite_autoincrement=True,
     )
     op.create_index("record_by_grant", "record", ["grant_id"])

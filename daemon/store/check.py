@@ -1,0 +1,250 @@
+"""Every invariant of the ledger, looked at in one snapshot: what does not hold is named, one finding each.
+
+Nothing here trusts what keeps the invariants elsewhere (constraints, the group commit, the use cases): it adds up
+entries, opens call bodies, and looks for doubles even where an index should forbid them. It only reads.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from daemon.charging.call import Call
+from daemon.charging.ports import StoreError
+from daemon.kernel.ids import Direction
+from daemon.kernel.money import format_nano
+from daemon.store import migrate
+from daemon.store.schema import metadata
+from daemon.store.sqlite import SqliteStore, explained
+
+FINDINGS_MAX = 1_000  # findings of one invariant that are named; a broken store breaks it for every row
+BUSY_SECONDS = 5.0  # seconds to wait for a process that recovers the log
+
+_call = msgspec.json.Decoder(Call)
+_SUMS = ("balance", "reserved", "uncollected", "channels_in", "channels_out")
+_ADDED = ("amount", "pending", "uncollected", "channels_in", "channels_out")
+
+
+class Finding(NamedTuple):
+    """One invariant that does not hold for one subject (an account, a call, a record …)."""
+
+    invariant: str
+    subject: str
+    detail: str
+
+    def __str__(self) -> str:
+        """Return ``invariant: subject: detail``."""
+        return f"{self.invariant}: {self.subject}: {self.detail}"
+
+
+Look = Callable[[sqlite3.Connection], Iterator[Finding]]
+
+
+async def check_store(store: SqliteStore) -> list[Finding]:
+    """Return every invariant that does not hold, none where all is well. Raises StoreError where it cannot be read."""
+    return await asyncio.to_thread(check_file, store.path)
+
+
+def check_file(path: Path) -> list[Finding]:
+    """Check a store's file in one snapshot; a daemon may write to it meanwhile. Raises StoreError."""
+    if not path.exists():
+        raise StoreError(f"there is no store at {path}")
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("BEGIN")
+            return [finding for look in _LOOKS for finding in _bounded(look(connection))]
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+
+
+def _bounded(findings: Iterable[Finding]) -> Iterator[Finding]:
+    for count, finding in enumerate(findings):
+        if count == FINDINGS_MAX:
+            yield Finding(finding.invariant, "and more", f"only the first {FINDINGS_MAX} are named")
+            return
+        yield finding
+
+
+def _file(connection: sqlite3.Connection) -> Iterator[Finding]:
+    for (said,) in connection.execute("PRAGMA quick_check"):
+        if said != "ok":
+            yield Finding("file", "database", str(said))
+
+
+def _schema(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """The schema is this release's: its revision, its tables, and its unique keys."""
+    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    if found is None or found[0] != migrate.HEAD:
+        yield Finding("schema", "alembic_version", f"{found[0] if found else 'none'} is not {migrate.HEAD}")
+    for table in metadata.sorted_tables:
+        for index in table.indexes:
+            query = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?"
+            if connection.execute(query, (index.name,)).fetchone() is None:
+                yield Finding("schema", table.name, f"index {index.name} is missing")
+
+
+def _whole_numbers(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """No amount is anything but an integer: SQLite would keep a fraction where somebody wrote one by hand."""
+    amounts = {
+        "account": ("number", (*_SUMS, "day_spent")),
+        "entry": ("number", (*_ADDED, "balance_after", "reserved_after")),
+        "record": ("seq", ("charge", "uncollected", "cost")),
+    }
+    for table, (number, columns) in amounts.items():
+        for column in columns:
+            query = f"SELECT {number}, {column} FROM {table} WHERE typeof({column}) <> 'integer'"
+            for row in connection.execute(query):
+                yield Finding("whole numbers", f"{table} {row[0]}", f"{column} is {row[1]!r}")
+
+
+def _standings(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """A standing is the sum of its entries, field by field."""
+    sums = ", ".join(f"coalesce(sum(entry.{name}), 0)" for name in _ADDED)
+    fields = ", ".join(f"account.{name}" for name in _SUMS)
+    query = (
+        f"SELECT account.number, role, tenant, id, {fields}, {sums}"
+        " FROM account LEFT JOIN entry ON entry.account = account.number GROUP BY account.number"
+    )
+    for number, role, tenant, name, *rest in connection.execute(query):
+        for field, stands, added in zip(_SUMS, rest[: len(_SUMS)], rest[len(_SUMS) :], strict=True):
+            if stands != added:
+                subject = f"{role} {tenant}/{name} ({number})"
+                yield Finding("standings", subject, f"{field} is {_shown(field, stands)}, its entries add up to"
+                              f" {_shown(field, added)}")  # fmt: skip
+
+
+def _shown(field: str, value: object) -> str:
+    return str(value) if field.startswith("channels") or not isinstance(value, int) else format_nano(value)
+
+
+def _running(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Every entry says what it left: the sum of all entries of its account up to it."""
+    query = (
+        "SELECT number, account, balance_after, balance, reserved_after, reserved FROM ("
+        "SELECT number, account, balance_after, reserved_after, sum(amount) OVER line AS balance,"
+        " sum(pending) OVER line AS reserved FROM entry WINDOW line AS (PARTITION BY account ORDER BY number))"
+        " WHERE balance_after <> balance OR reserved_after <> reserved"
+    )
+    for number, account, said, balance, held, reserved in connection.execute(query):
+        detail = (
+            f"account {account}: says balance {said} and reserved {held}, the entries add up to {balance}, {reserved}"
+        )
+        yield Finding("running balances", f"entry {number}", detail)
+
+
+def _reservations(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """What an account has reserved, and its channels in use, are those of its open calls."""
+    reserved: Counter[int] = Counter()
+    inbound: Counter[int] = Counter()
+    outbound: Counter[int] = Counter()
+    for (body,) in connection.execute("SELECT body FROM call WHERE is_open = 1"):
+        call = _call.decode(body)
+        for level in call.levels:
+            reserved[level.account] += level.reserved
+            (inbound if call.direction is Direction.INBOUND else outbound)[level.account] += 1
+        route = call.carrier
+        if route is not None and route.account:
+            outbound[route.account] += 1
+    query = "SELECT number, tenant, id, reserved, channels_in, channels_out FROM account"
+    for number, tenant, name, *stands in connection.execute(query):
+        held = (reserved[number], inbound[number], outbound[number])
+        for field, mine, theirs in zip(("reserved", "channels_in", "channels_out"), stands, held, strict=True):
+            if mine != theirs:
+                detail = f"{field} is {_shown(field, mine)}, its open calls hold {_shown(field, theirs)}"
+                yield Finding("open calls", f"{tenant}/{name}", detail)
+
+
+def _calls(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """The columns by which a call is found say what its body says, and its accounts exist."""
+    numbers = {row[0] for row in connection.execute("SELECT number FROM account")}
+    query = (
+        "SELECT grant_id, id_domain, call_id, direction, attempt, part, payer, state, is_open, due_at, body FROM call"
+    )
+    for grant_id, *columns, body in connection.execute(query):
+        call = _call.decode(body)
+        said = [
+            call.id_domain, call.call_id, call.direction.value, call.attempt, call.part, call.levels[0].account,
+            call.state.value, int(call.is_open), call.due_at,
+        ]  # fmt: skip
+        if said != columns or call.grant_id != grant_id:
+            yield Finding("calls", f"grant {grant_id}", f"its columns say {columns}, its body {said}")
+        missing = {number for number in call.accounts if number} - numbers
+        if missing:
+            yield Finding("references", f"grant {grant_id}", f"there are no accounts {sorted(missing)}")
+
+
+def _records(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Every debit has its record and every refund its reversal, and for each call and account the sums are one."""
+    query = (
+        "SELECT grant_id, account, sum(charged), sum(recorded), sum(entries), sum(records) FROM ("
+        " SELECT grant_id, account, uncollected - amount AS charged, 0 AS recorded, 1 AS entries, 0 AS records"
+        " FROM entry WHERE kind IN ('debit', 'refund') UNION ALL"
+        " SELECT grant_id, account, 0, charge, 0, 1 FROM record) GROUP BY grant_id, account"
+        " HAVING sum(charged) <> sum(recorded) OR sum(entries) <> sum(records)"
+    )
+    for grant_id, account, charged, recorded, entries, records in connection.execute(query):
+        detail = (
+            f"account {account}: {entries} entries charge {format_nano(charged)},"
+            f" {records} records say {format_nano(recorded)}"
+        )
+        yield Finding("records", f"grant {grant_id}", detail)
+
+
+def _unique(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """What may be there once is there once."""
+    keys = {
+        "call": ("grant_id",), "call ": ("id_domain", "call_id", "direction", "attempt", "part", "payer"),
+        "message": ("key",), "record": ("record_id",), "entry": ("account", "key"), "exceptional": ("key",),
+        "account": ("role", "tenant", "id"), "deck_version": ("tenant", "rate_table", "version"),
+        "export_batch": ("tenant", "sequence"), "config_object": ("kind", "tenant", "id"),
+    }  # fmt: skip
+    for table, columns in keys.items():
+        names = ", ".join(columns)
+        query = (
+            f"SELECT {names}, count(*) FROM {table} WHERE {columns[-1]} IS NOT NULL"
+            f" GROUP BY {names} HAVING count(*) > 1"
+        )
+        for *values, count in connection.execute(query):
+            subject = f"{table.strip()} ({', '.join(map(str, values))})"
+            yield Finding("unique keys", subject, f"there are {count} of it")
+
+
+def _references(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """What names an account names one that exists, and each account and carrier that is configured has its number."""
+    for table, row, parent, _constraint in connection.execute("PRAGMA foreign_key_check"):
+        yield Finding("references", f"{table} row {row}", f"names no {parent}")
+    query = (
+        "SELECT kind, tenant, id FROM config_object WHERE kind IN ('account', 'carrier') AND NOT EXISTS ("
+        " SELECT 1 FROM account WHERE account.tenant = config_object.tenant AND account.id = config_object.id"
+        " AND account.role = CASE kind WHEN 'account' THEN 'customer' ELSE 'carrier' END)"
+    )
+    for kind, tenant, name in connection.execute(query):
+        yield Finding("references", f"{kind} {tenant}/{name}", "it has no number in the ledger")
+
+
+def _batches(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """A tenant's export batches are numbered without a gap, each begins where the one before ends."""
+    query = (
+        "SELECT tenant, sequence, after_seq, until_seq, manifest_sha256, previous_manifest_sha256"
+        " FROM export_batch ORDER BY tenant, sequence"
+    )
+    before = ("", 0, 0, "")
+    for tenant, sequence, after, until, manifest, previous in connection.execute(query):
+        if tenant != before[0]:
+            before = (tenant, 0, 0, "")
+        if (sequence, after, previous) != (before[1] + 1, before[2], before[3]) or (sequence > 1 and not before[3]):
+            detail = f"after {after}, previous manifest {previous or 'none'}: it does not follow batch {before[1]}"
+            yield Finding("export batches", f"{tenant}-{sequence:08d}", detail)
+        before = (tenant, sequence, until, manifest)
+
+
+_LOOKS: tuple[Look, ...] = (
+    _file, _schema, _whole_numbers, _standings, _running, _reservations, _calls, _records, _unique, _references,
+    _batches,
+)  # fmt: skip

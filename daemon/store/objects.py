@@ -1,0 +1,313 @@
+"""Configured objects: kept as they are stated, changed with who, when, what and why, never left to point at nothing.
+
+What a scenario file states and what a person changed since meet field by field: a field that the file states anew wins,
+one that the file states as it did before keeps what the person made of it. So a suspended account stays suspended
+when the same file is applied at the next start.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import msgspec
+
+from daemon.charging.configuration import (
+    AccountSpec,
+    AsteriskSpec,
+    CarrierSpec,
+    Configuration,
+    FreeswitchSpec,
+    NasSpec,
+    RatePlanSpec,
+    RateTableSpec,
+    TenantSpec,
+    TokenSpec,
+)
+from daemon.charging.ports import StoreError
+from daemon.kernel.instant import Instant
+from daemon.ledger import posting
+from daemon.ledger.account import Entry, EntryKind, Standing
+
+Spec = (
+    TenantSpec
+    | RateTableSpec
+    | RatePlanSpec
+    | CarrierSpec
+    | AccountSpec
+    | NasSpec
+    | FreeswitchSpec
+    | AsteriskSpec
+    | TokenSpec
+)
+KINDS: dict[str, type[Spec]] = {
+    "tenant": TenantSpec, "rate_table": RateTableSpec, "rate_plan": RatePlanSpec, "carrier": CarrierSpec,
+    "account": AccountSpec, "nas": NasSpec, "freeswitch": FreeswitchSpec, "asterisk": AsteriskSpec, "token": TokenSpec,
+}  # fmt: skip
+_GROUPS = {
+    "tenant": "tenants", "rate_table": "rate_tables", "rate_plan": "rate_plans", "carrier": "carriers",
+    "account": "accounts", "nas": "nas", "freeswitch": "freeswitch", "asterisk": "asterisk", "token": "tokens",
+}  # fmt: skip
+assert KINDS.keys() == _GROUPS.keys()
+_SECRET = frozenset({"password", "ha1", "secret", "sha256", "identities"})
+_FIXED: dict[type[Spec], tuple[str, ...]] = {
+    TenantSpec: ("currency", "parent"), RateTableSpec: ("currency",), AccountSpec: ("currency",),
+}  # fmt: skip
+_STANDING_COLUMNS = ", ".join(Standing._fields).replace("account", "number", 1)
+S = TypeVar("S", bound=Spec)
+Place = tuple[str, str, str]  # kind, tenant, id
+
+
+class Refused(StoreError):
+    """What was asked cannot be done as asked; the message says why. Nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectChange:
+    """One object that differs: ``act`` is create or change; ``detail`` names the fields, secrets without values."""
+
+    act: str
+    kind: str
+    key: str
+    detail: str = ""
+
+
+def kind_of(spec: Spec) -> str:
+    """Return the kind of an object."""
+    return next(kind for kind, made in KINDS.items() if isinstance(spec, made))
+
+
+def place_of(spec: Spec) -> Place:
+    """Return the kind, tenant and id of an object; a tenant is in no tenant."""
+    return kind_of(spec), "" if isinstance(spec, TenantSpec) else spec.tenant, spec.id
+
+
+def shown(place: Place) -> str:
+    """Return ``tenant/id``."""
+    return f"{place[1]}/{place[2]}" if place[1] else place[2]
+
+
+def found(connection: sqlite3.Connection, place: Place) -> Spec | None:
+    """Return an object as it is, None where there is none."""
+    row = connection.execute(
+        "SELECT body FROM config_object WHERE kind = ? AND tenant = ? AND id = ?", place
+    ).fetchone()
+    return _decoded(place[0], row[0]) if row is not None else None
+
+
+def _decoded(kind: str, body: bytes) -> Spec:
+    return msgspec.json.decode(body, type=KINDS[kind])
+
+
+def configuration_of(revision: int, rows: Iterable[tuple[Any, ...]]) -> Configuration:
+    """Return the configuration of rows of kind and body."""
+    groups: dict[str, list[Spec]] = {name: [] for name in _GROUPS.values()}
+    for kind, body in rows:
+        groups[_GROUPS[kind]].append(_decoded(kind, body))
+    return Configuration(revision, **{name: tuple(specs) for name, specs in groups.items()})  # type: ignore[arg-type]
+
+
+def bump(connection: sqlite3.Connection) -> None:
+    """Count a change of the configuration; running daemons follow."""
+    connection.execute(
+        "INSERT INTO meta (name, value) VALUES ('revision', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
+    )
+
+
+def make_so(connection: sqlite3.Connection, spec: Spec, who: str, reason: str, now: Instant) -> ObjectChange | None:
+    """Create or change one object by a person's command; None where it is so already. Raises Refused."""
+    return _written(connection, found(connection, place_of(spec)), spec, who, reason, now)
+
+
+def make_as_stated(
+    connection: sqlite3.Connection, spec: Spec, who: str, reason: str, now: Instant
+) -> tuple[ObjectChange | None, str]:
+    """Create or change one object as a file states it; return the change and what was kept of a person's. Refused."""
+    place = place_of(spec)
+    row = connection.execute(
+        "SELECT body, stated FROM config_object WHERE kind = ? AND tenant = ? AND id = ?", place
+    ).fetchone()
+    if row is None:
+        change = _written(connection, None, spec, who, reason, now)
+        kept = ""
+    else:
+        earlier = _decoded(place[0], row[0])
+        stated = _decoded(place[0], row[1]) if row[1] is not None else None
+        wanted, kept = _met(earlier, stated, spec)
+        change = _written(connection, earlier, wanted, who, reason, now)
+        if stated == spec:
+            return change, kept
+    connection.execute(
+        "UPDATE config_object SET stated = ? WHERE kind = ? AND tenant = ? AND id = ?",
+        (msgspec.json.encode(spec), *place),
+    )
+    return change, kept
+
+
+def _met(earlier: Spec, stated: Spec | None, spec: S) -> tuple[S, str]:
+    """Return the object on which file and persons agree, and the fields in which a person's choice was kept."""
+    keeping: dict[str, object] = {}
+    for name in (field.name for field in fields(spec)):
+        mine, theirs = getattr(earlier, name), getattr(spec, name)
+        unmoved = stated is not None and getattr(stated, name) == theirs
+        if mine != theirs and (unmoved or name == "balance"):
+            keeping[name] = mine
+    kept = ", ".join(
+        name if name in _SECRET else f"{name}: {_text(value)}" for name, value in keeping.items() if name != "balance"
+    )
+    return replace(spec, **keeping), kept  # type: ignore[arg-type]  # values of the same class's fields
+
+
+def _written(
+    connection: sqlite3.Connection, earlier: Spec | None, spec: Spec, who: str, reason: str, now: Instant
+) -> ObjectChange | None:
+    if earlier == spec:
+        return None
+    place = place_of(spec)
+    detail = "" if earlier is None else _forbidden_or_named(earlier, spec)
+    connection.execute(
+        "INSERT INTO config_object (kind, tenant, id, body) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (kind, tenant, id) DO UPDATE SET body = excluded.body",
+        (*place, msgspec.json.encode(spec)),
+    )
+    act = "create" if earlier is None else "change"
+    note(connection, place, act, detail, who, reason, now)
+    if earlier is None:
+        _open_account(connection, spec, who, now)
+    return ObjectChange(act, place[0], shown(place), detail)
+
+
+def note(
+    connection: sqlite3.Connection, place: Place, act: str, detail: str, who: str, reason: str, now: Instant
+) -> None:
+    """Put on record who did what to an object, when and why."""
+    connection.execute(
+        "INSERT INTO audit (at, kind, tenant, id, act, detail, who, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (now, *place, act, detail, who, reason),
+    )
+
+
+def _forbidden_or_named(earlier: Spec, spec: Spec) -> str:
+    """Return the fields that differ. Refuses a change that would make figures of the past mean something else."""
+    names = [field.name for field in fields(spec) if getattr(earlier, field.name) != getattr(spec, field.name)]
+    for name in _FIXED.get(type(spec), ()):
+        if name in names:
+            raise Refused(
+                f"{kind_of(spec)} {shown(place_of(spec))}: {name} is {getattr(earlier, name) or 'none'} and cannot be"
+                f" changed to {getattr(spec, name) or 'none'}: make a new one"
+            )
+    return ", ".join(
+        name if name in _SECRET else f"{name}: {_text(getattr(earlier, name))} -> {_text(getattr(spec, name))}"
+        for name in names
+    )
+
+
+def _text(value: object) -> str:
+    return str(msgspec.to_builtins(value))
+
+
+def _open_account(connection: sqlite3.Connection, spec: Spec, who: str, now: Instant) -> None:
+    """Give an account or carrier its number, and an account the balance with which it begins, once."""
+    if not isinstance(spec, AccountSpec | CarrierSpec):
+        return
+    role = "customer" if isinstance(spec, AccountSpec) else "carrier"
+    connection.execute("INSERT INTO account (role, tenant, id) VALUES (?, ?, ?)", (role, spec.tenant, spec.id))
+    if isinstance(spec, AccountSpec) and spec.balance:
+        standing = standing_of(connection, spec.tenant, spec.id)
+        kind = EntryKind.TOP_UP if spec.balance > 0 else EntryKind.ADJUST
+        for after, entry in posting.credit(
+            standing, kind, spec.balance, now, key="opening", who=who, reason="opening balance"
+        ):
+            write_posting(connection, after, entry)
+
+
+def standing_of(connection: sqlite3.Connection, tenant: str, name: str) -> Standing:
+    """Return the standing of a customer's account. Raises Refused where there is none."""
+    row = connection.execute(
+        f"SELECT {_STANDING_COLUMNS} FROM account WHERE role = 'customer' AND tenant = ? AND id = ?", (tenant, name)
+    ).fetchone()
+    if row is None:
+        raise Refused(f"there is no account {tenant}/{name}")
+    return Standing._make(row)
+
+
+def write_posting(connection: sqlite3.Connection, standing: Standing, entry: Entry) -> None:
+    """Write one entry and the standing after it, outside a batch."""
+    connection.execute(
+        "UPDATE account SET " + ", ".join(f"{name} = ?" for name in Standing._fields[1:]) + " WHERE number = ?",
+        (*standing[1:], standing[0]),
+    )
+    values = {**entry._asdict(), "kind": entry.kind.value, "key": entry.key or None}
+    connection.execute(
+        f"INSERT INTO entry ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", tuple(values.values())
+    )
+
+
+def refuse_dangling(connection: sqlite3.Connection) -> None:
+    """Refuse, within the transaction, what the daemon could not load. Raises Refused with all faults."""
+    rows = connection.execute("SELECT kind, body FROM config_object ORDER BY kind, tenant, id")
+    faults = list(_faults(configuration_of(0, rows)))
+    if faults:
+        raise Refused("; ".join(faults))
+
+
+def _faults(configuration: Configuration) -> Iterator[str]:
+    tenants = {tenant.id: tenant for tenant in configuration.tenants}
+    accounts = {(spec.tenant, spec.id): spec for spec in configuration.accounts}
+    owners = [tenant.id for tenant in configuration.tenants if not tenant.parent]
+    if len(owners) > 1:
+        yield f"tenants {', '.join(owners)} have no parent: only the owner has none"
+    for tenant in configuration.tenants:
+        yield from _tenant_faults(tenant, tenants, accounts)
+    yield from _homeless(configuration, tenants)
+    yield from _rate_faults(configuration, tenants)
+
+
+def _tenant_faults(
+    tenant: TenantSpec, tenants: dict[str, TenantSpec], accounts: dict[tuple[str, str], AccountSpec]
+) -> Iterator[str]:
+    if not tenant.parent:
+        return
+    trunk = accounts.get((tenant.parent, tenant.account))
+    if tenant.parent not in tenants:
+        yield f"tenant {tenant.id}: there is no tenant {tenant.parent}, its parent"
+    elif trunk is None:
+        yield f"tenant {tenant.id}: there is no account {tenant.parent}/{tenant.account}, its own with its parent"
+    elif trunk.currency != tenant.currency:
+        yield f"tenant {tenant.id} is in {tenant.currency}, its account with its parent in {trunk.currency}"
+    above, seen = tenant.parent, {tenant.id}
+    while above in tenants and above not in seen:
+        seen.add(above)
+        above = tenants[above].parent
+    if above == tenant.id:
+        yield f"tenant {tenant.id} is its own ancestor"
+
+
+def _homeless(configuration: Configuration, tenants: dict[str, TenantSpec]) -> Iterator[str]:
+    for name in _GROUPS.values():
+        for spec in getattr(configuration, name):
+            if not isinstance(spec, TenantSpec) and spec.tenant not in tenants:
+                yield f"{kind_of(spec)} {shown(place_of(spec))}: there is no tenant {spec.tenant}"
+
+
+def _rate_faults(configuration: Configuration, tenants: dict[str, TenantSpec]) -> Iterator[str]:
+    tables = {(spec.tenant, spec.id): spec.currency for spec in configuration.rate_tables}
+    plans: dict[tuple[str, str], set[str]] = {}
+    for plan in configuration.rate_plans:
+        currencies = {tables.get((plan.tenant, name), "") for name in plan.tables}
+        plans[plan.tenant, plan.id] = currencies - {""}
+        if "" in currencies:
+            yield f"rate_plan {plan.tenant}/{plan.id}: one of its tables {', '.join(plan.tables)} does not exist"
+    for carrier in configuration.carriers:
+        currency = tables.get((carrier.tenant, carrier.rate_table))
+        if currency is None:
+            yield f"carrier {carrier.tenant}/{carrier.id}: there is no rate table {carrier.rate_table}"
+        elif carrier.tenant in tenants and currency != tenants[carrier.tenant].currency:
+            yield f"carrier {carrier.tenant}/{carrier.id}: its table is in {currency}; no conversion is known"
+    for account in configuration.accounts:
+        for dated in (*account.rate_plan, *account.inbound_rate_plan):
+            priced = plans.get((account.tenant, dated.plan))
+            if priced is None:
+                yield f"account {account.tenant}/{account.id}: there is no rate plan {dated.plan}"
+            elif priced - {account.currency}:
+                yield f"account {account.tenant}/{account.id} is in {account.currency}, its plan {dated.plan} is not"

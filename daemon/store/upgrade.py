@@ -1,0 +1,53 @@
+"""Runs alembic's migrations on a SQLite file, in one transaction: a crash leaves the schema that was there."""
+
+import sqlite3
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+LOCK_SECONDS = 60.0  # seconds to wait for another process that upgrades the same file
+
+
+def configuration() -> Config:
+    """Return alembic's configuration: where the migrations are, wherever the package is installed."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+def upgrade(path: Path) -> None:
+    """Bring a store to this release's schema. Raises sqlite3.Error; then the schema is as it was."""
+    engine = create_engine("sqlite://", creator=lambda: _connected(path), poolclass=NullPool)
+    # The driver would commit before each CREATE TABLE; so transactions are begun by us.
+    event.listen(engine, "begin", _begin)
+    event.listen(engine, "connect", _left_alone)
+    try:
+        with engine.begin() as connection:
+            config = configuration()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise error.orig if isinstance(error.orig, sqlite3.Error) else error from error
+    finally:
+        engine.dispose()
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _left_alone(connection: DBAPIConnection, _record: object) -> None:
+    assert isinstance(connection, sqlite3.Connection), connection
+    connection.isolation_level = None
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

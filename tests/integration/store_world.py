@@ -1,0 +1,160 @@
+"""A real store in a folder, an owner with a reseller, and calls of two levels charged by the real use cases."""
+
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from daemon.authorize.attempt import CallAttempt, Identity
+from daemon.authorize.catalog import AccountKind, Catalog, Emergency
+from daemon.authorize.decision import Granted
+from daemon.charging.call import Call
+from daemon.charging.configuration import (
+    AccountSpec,
+    CarrierSpec,
+    EndpointSpec,
+    NasSpec,
+    PlanFrom,
+    RatePlanSpec,
+    RateTableSpec,
+    TenantSpec,
+)
+from daemon.charging.event import CallReport, Decided, MessageKey, Outcome
+from daemon.charging.ocf import ChargingSettings, OnlineCharging
+from daemon.charging.ports import Outside
+from daemon.kernel.ids import Key
+from daemon.kernel.instant import SECOND, Instant
+from daemon.kernel.money import NANO
+from daemon.rating.deck import RateRow, read_deck
+from daemon.settings import StoreSettings
+from daemon.store import SqliteStore, open_store
+from daemon.store.objects import Spec
+from daemon.store.sqlite import connect
+
+START: Instant = 1_790_000_000 * SECOND
+RITA, TRUNK, ACME = Key("ray", "rita"), Key("main", "ray-trunk"), Key("main", "acme")
+RETAIL, WHOLESALE, BUY, RAYS = Key("main", "retail"), Key("main", "trunk"), Key("main", "buy"), Key("ray", "retail")
+OPENING = 1_000_000 * NANO  # what rita begins with
+DECK = "prefix,destination,rate,first_seconds,next_seconds\n44,UK,0.60,1,1\n33,France,0.60,60,60\n"
+DECKS = dict.fromkeys((RETAIL, RAYS), DECK) | {
+    WHOLESALE: "prefix,rate\n44,0.30\n33,0.30\n",
+    BUY: "prefix,rate\n44,0.10\n33,0.10\n",
+}
+SCENARIO: tuple[Spec, ...] = (
+    TenantSpec("main", "USD"),
+    TenantSpec("ray", "USD", "America/New_York", "main", "ray-trunk"),
+    *(RateTableSpec(key.tenant, key.id, "USD") for key in DECKS),
+    *(RatePlanSpec(key.tenant, key.id, (key.id,)) for key in (RETAIL, WHOLESALE, RAYS)),
+    CarrierSpec("main", "carrier-a", "buy", "sofia/gateway/a/{number}"),
+    AccountSpec("main", "acme", AccountKind.PREPAID, "USD", balance=25 * NANO, rate_plan=(PlanFrom("retail"),),
+                identities=(EndpointSpec(sip_user="acme", password="wonder"),)),
+    AccountSpec("main", "ray-trunk", AccountKind.POSTPAID, "USD", credit_limit=None, rate_plan=(PlanFrom("trunk"),)),
+    AccountSpec("ray", "rita", AccountKind.PREPAID, "USD", balance=OPENING, rate_plan=(PlanFrom("retail"),)),
+    NasSpec("gw1", "main", "127.0.0.1", "loopback-secret"),
+)  # fmt: skip
+Connect = Callable[[Path], sqlite3.Connection]
+
+
+def deck(text: str) -> list[RateRow]:
+    """Return the rows of a deck's text."""
+    rows, errors = read_deck(text, "deck.csv")
+    assert not errors, errors
+    return rows
+
+
+def decks() -> dict[Key, Sequence[RateRow]]:
+    """Return the decks of the scenario."""
+    return {key: deck(text) for key, text in DECKS.items()}
+
+
+@dataclass
+class World:
+    """A store, and the charging function over it; the clock is a test's."""
+
+    store: SqliteStore
+    now: Instant = START
+    ids: int = 0
+    asked: int = 0
+    loaded: list[Catalog] = field(default_factory=list)
+    prefix: str = "g"
+
+    def __post_init__(self) -> None:
+        outside = Outside(now=lambda: self.now, new_id=self.new_id)
+        self.ocf = OnlineCharging(self.store, self, self, outside, ChargingSettings())
+
+    def new_id(self) -> str:
+        self.ids += 1
+        return f"{self.prefix}{self.ids}"
+
+    def catalog(self) -> Catalog:
+        return self.loaded[-1]
+
+    async def append(self, record: dict[str, str]) -> None:
+        raise AssertionError(f"no emergency here: {record}")
+
+    async def load(self) -> None:
+        self.loaded.append(await self.store.load_catalog(Emergency()))
+
+    def attempt(self, call_id: str, payer: Key = RITA, to: str = "442071231234") -> CallAttempt:
+        return CallAttempt("gw1", call_id, "main", "test", "gw1", Identity(account=str(payer)), to)
+
+    async def ask(self, call_id: str, payer: Key = RITA) -> Granted:
+        self.asked += 1
+        message = MessageKey(f"ask:{call_id}:{self.asked}", call_id.encode())
+        decided = await self.ocf.authorize(self.attempt(call_id, payer), message=message)
+        assert isinstance(decided, Decided), decided
+        assert isinstance(decided.decision, Granted), decided
+        return decided.decision
+
+    async def answer(self, call_id: str, payer: Key = RITA) -> Call:
+        outcome = await self.ocf.answered(CallReport(self.attempt(call_id, payer), self.now))
+        assert isinstance(outcome, Outcome), outcome
+        assert outcome.call is not None, outcome
+        return outcome.call
+
+    async def end(self, call_id: str, seconds: int, payer: Key = RITA) -> Call:
+        message = MessageKey(f"end:{call_id}:{self.asked}", call_id.encode())
+        report = CallReport(
+            self.attempt(call_id, payer), self.now, duration_us=seconds * SECOND, cause="NORMAL", message=message
+        )
+        outcome = await self.ocf.ended(report)
+        assert isinstance(outcome, Outcome), outcome
+        assert outcome.call is not None, outcome
+        return outcome.call
+
+    async def whole(self, call_id: str, seconds: int = 60, payer: Key = RITA) -> Call:
+        """Play one call from its question to its end."""
+        await self.ask(call_id, payer)
+        await self.answer(call_id, payer)
+        return await self.end(call_id, seconds, payer)
+
+    async def balance(self, key: Key) -> int:
+        view = await self.store.account_view(key)
+        assert view is not None
+        return view.standing.balance
+
+
+def settings(folder: Path, batch_max: int = 256, queue_max: int = 4096) -> StoreSettings:
+    return StoreSettings(f"sqlite:///{folder}/tollway.db", batch_max, queue_max)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    folder: Path, connection: Connect = connect, *, batch_max: int = 256, queue_max: int = 4096, prefix: str = "g"
+) -> AsyncIterator[World]:
+    """Open the store of a folder, made and filled where there is none."""
+    clock: list[World] = []
+    store = await open_store(
+        settings(folder, batch_max, queue_max), lambda: clock[0].now if clock else START, create=True,
+        connection=connection,
+    )  # fmt: skip
+    world = World(store, prefix=prefix)
+    clock.append(world)
+    try:
+        if not (await store.load_configuration()).tenants:
+            await store.apply(SCENARIO, decks(), who="test")
+        await world.load()
+        yield world
+    finally:
+        await store.close()
