@@ -1,0 +1,232 @@
+"""One charge from answer to end: reserves slice after slice ahead of need, cuts when the money ends, settles.
+
+Our own cut is precise: ``uuid_kill`` at answer and granted seconds by the switch's clock, until the leg is gone.
+The timer inside the switch stands behind it. Money is reserved before a timer is moved, which only then is deleted.
+What the store refuses for now is tried again until it is done: an end is never dropped.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from daemon.charging.call import Call, CallState
+from daemon.charging.event import Outcome, Reported
+from daemon.charging.ocf import OnlineCharging
+from daemon.charging.ports import StoreError
+from daemon.esl import dialplan, wire
+from daemon.esl.legs import Ended, Paid, Vanished
+from daemon.esl.link import LinkLost
+from daemon.esl.reports import Reporter
+from daemon.esl.road import Road
+from daemon.esl.timers import ChannelGone, CommandRefused, checked
+from daemon.kernel.instant import SECOND, Instant
+
+AHEAD_SECONDS_MAX = 20.0  # how long before its end a slice is renewed at most
+AHEAD_SECONDS_MIN = 0.3  # at least: a commit and three commands
+AHEAD_SHARE = 3  # a third of the slice, within these two
+ASK_AGAIN_SECONDS = 1.0  # money may arrive until the last second; SPEC section 3: at most once a second
+KILL_AGAIN_SECONDS = 2.0  # a leg that was killed is gone within a fraction of it
+STORE_AGAIN_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)  # waits between attempts; the last one for ever
+
+_log = structlog.get_logger("tollway.esl")
+T = TypeVar("T")
+
+
+async def persisted(work: Callable[[], Awaitable[T]], what: str, channel: str) -> T:
+    """Return what ``work`` gives as soon as the store can commit it, however long that takes."""
+    attempt = 0
+    while True:
+        try:
+            return await work()
+        except StoreError as error:
+            _log.warning("waiting for the store", what=what, call_id=channel, error=str(error))
+        await asyncio.sleep(STORE_AGAIN_SECONDS[min(attempt, len(STORE_AGAIN_SECONDS) - 1)])
+        attempt += 1
+
+
+class ChargingSession:
+    """The life of one charge; ``run`` returns when it is settled."""
+
+    def __init__(self, ocf: OnlineCharging, reporter: Reporter, road: Road, paid: Paid, timer: str) -> None:
+        """``timer`` is the id of the timer that the grant armed, empty for none."""
+        self.paid = paid
+        self.call: Call | None = None
+        self._ocf = ocf
+        self._reporter = reporter
+        self._road = road
+        self._timer = timer
+        self._over: Ended | Vanished | None = None
+        self._wake = asyncio.Event()
+        self._cut = False
+        self._armed: Instant = 0  # the limit that the timer in the switch stands for
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the call has ended; only its settlement may be outstanding."""
+        return self._over is not None
+
+    def end(self, how: Ended | Vanished) -> None:
+        """Tell that the call is over."""
+        self._over = self._over or how
+        self._wake.set()
+
+    def cut(self) -> None:
+        """Tell that a person wants the call ended now."""
+        self._cut = True
+        self._wake.set()
+
+    async def run(self, call: Call | None = None) -> None:
+        """Charge the call. ``call`` where it is open in the store already."""
+        if call is None and self._over is None:
+            report = self._reporter.begin(self.paid)
+            call = _call_of(await self._until_stored(lambda: self._ocf.answered(report), "answer"))
+        self.call = call
+        if call is not None and call.state is CallState.ANSWERED:
+            await self._meter(call)
+        await self._ended()
+        await self._settle()
+
+    async def prove_life(self, at: Instant) -> None:
+        """Record that the call was up at an instant of the switch's clock: the link that told so is gone."""
+        if self.call is None or self._over is not None:
+            return
+        report = self._reporter.sign_of_life(self.paid, self.call.grant_id, at)
+        try:
+            await self._ocf.alive(report)
+        except StoreError as error:
+            _log.warning("sign of life not recorded", call_id=self.paid.channel, error=str(error))
+
+    async def _until_stored(self, work: Callable[[], Awaitable[Reported]], what: str) -> Reported | None:
+        """Return what the store committed, or None where the call was over before it could."""
+        attempt = 0
+        while self._over is None:
+            try:
+                return await work()
+            except StoreError as error:
+                _log.warning("waiting for the store", what=what, call_id=self.paid.channel, error=str(error))
+            await self._sleep(STORE_AGAIN_SECONDS[min(attempt, len(STORE_AGAIN_SECONDS) - 1)])
+            attempt += 1
+        return None
+
+    async def _meter(self, call: Call) -> None:
+        """Keep the call within its money until it is over."""
+        if call.emergency:
+            return
+        limit = self._limit(call)
+        renew_at = limit - _ahead(float(call.granted_seconds))
+        alive_at = self._road.now() + self._interim_us
+        while self._over is None:
+            now = self._road.now()
+            if self._cut or now >= limit:
+                await self._kill()
+                return
+            if self._armed != limit:
+                await self._arm(limit)
+            if now >= renew_at:
+                more = await self._renewed()
+                limit += more * SECOND
+                renew_at = limit - _ahead(float(more)) if more else now + int(ASK_AGAIN_SECONDS * SECOND)
+                alive_at = now + self._interim_us
+            elif now >= alive_at:
+                await self.prove_life(now)
+                alive_at = now + self._interim_us
+            if self._armed == limit or not self._road.is_up:
+                await self._sleep((min(limit, renew_at, alive_at) - self._road.now()) / SECOND)
+
+    @property
+    def _interim_us(self) -> int:
+        return self._ocf.settings.interim_seconds * SECOND
+
+    def _limit(self, call: Call) -> Instant:
+        return self.paid.answered_at + call.granted_seconds * SECOND
+
+    async def _renewed(self) -> int:
+        """Reserve one slice more; return its seconds, 0 where there is no more or nothing could be asked."""
+        if not self._road.is_up:
+            return 0  # the timer in the switch could not be moved, so the money would be held for nothing
+        assert self.call is not None
+        report = self._reporter.sign_of_life(self.paid, self.call.grant_id, self._road.now())
+        try:
+            outcome = await self._ocf.alive(report, renew=True)
+        except StoreError as error:
+            _log.warning("slice not renewed", call_id=self.paid.channel, error=str(error))
+            return 0
+        call = _call_of(outcome)
+        if call is None:
+            return 0
+        more = call.granted_seconds - self.call.granted_seconds
+        self.call = call
+        self._cut = self._cut or call.cut
+        return max(more, 0) if call.state is CallState.ANSWERED else 0
+
+    async def _arm(self, limit: Instant) -> None:
+        """Move the timer inside the switch. Where that fails the earlier one stands: it can only be early."""
+        try:
+            self._timer = await self._road.move_timer(self.paid.channel, limit, self._timer)
+        except LinkLost:
+            return  # tried again when the link is back
+        except ChannelGone:
+            _log.info("no timer for a channel that is gone", call_id=self.paid.channel)
+        except (CommandRefused, wire.LocalWireError) as error:
+            _log.error("timer not armed", call_id=self.paid.channel, error=str(error))
+        self._armed = limit
+
+    async def _kill(self) -> None:
+        """End the leg, again and again until it is gone."""
+        while self._over is None:
+            try:
+                checked(await self._road.api("uuid_kill", wire.uuid(self.paid.channel), dialplan.OUT_OF_MONEY))
+            except ChannelGone:
+                await self._sleep(KILL_AGAIN_SECONDS / 4)
+                if self._over is None:
+                    await self._road.confirm(self.paid.channel)
+            except (LinkLost, CommandRefused) as error:
+                _log.warning("leg not ended yet", call_id=self.paid.channel, error=str(error))
+            await self._sleep(KILL_AGAIN_SECONDS)
+
+    async def _ended(self) -> None:
+        while self._over is None:
+            await self._sleep(float(self._ocf.settings.interim_seconds))
+            if self._over is None and self._cut:
+                await self._kill()
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, unless the call is over or a person cuts it."""
+        if self._over is not None:
+            return
+        try:
+            await asyncio.wait_for(self._wake.wait(), max(seconds, 0.0))
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    async def _settle(self) -> None:
+        over = self._over
+        assert over is not None
+        grant_id = self.call.grant_id if self.call is not None else self.paid.grant_id
+        if isinstance(over, Vanished):
+            await self._recover(grant_id)
+            return
+        report = self._reporter.end(over, grant_id)
+        await persisted(lambda: self._ocf.ended(report), "end", self.paid.channel)
+
+    async def _recover(self, grant_id: str) -> None:
+        """Settle at the last proof of life; a call that the store could not take yet is opened first."""
+        if self.call is None:
+            report = self._reporter.begin(self.paid)
+            call = _call_of(await persisted(lambda: self._ocf.answered(report), "answer", self.paid.channel))
+            grant_id = call.grant_id if call is not None else ""
+        if grant_id:
+            await persisted(lambda: self._ocf.recover(grant_id), "recovery", self.paid.channel)
+
+
+def _call_of(outcome: Reported | None) -> Call | None:
+    return outcome.call if isinstance(outcome, Outcome) else None
+
+
+def _ahead(step_seconds: float) -> int:
+    """Return how many microseconds before its end a slice of so many seconds is renewed."""
+    seconds = min(max(step_seconds / AHEAD_SHARE, AHEAD_SECONDS_MIN), AHEAD_SECONDS_MAX)
+    return int(seconds * SECOND)
