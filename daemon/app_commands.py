@@ -57,6 +57,7 @@ from daemon.store.administration import AccountView, Credited, Difference, Refus
 from daemon.store.check import Finding as StoreFinding
 from daemon.store.check import check_store
 from daemon.store.decks import DeckChange, DeckDifference
+from daemon.store.objects import note
 from daemon.store.sqlite import path_of
 
 T = TypeVar("T")
@@ -126,8 +127,11 @@ class Opened:
         return await self.store.load_configuration()
 
     async def key(self, text: str) -> Key:
-        """Return the key of ``ID`` (of the owner) or ``TENANT/ID``. Raises ValueError."""
-        return split_key(text, (await self.configuration()).owner)
+        """Return the key of ``ID`` (of the owner) or ``TENANT/ID``. Raises Refused in a store without an owner."""
+        owner = (await self.configuration()).owner
+        if not owner:
+            raise Refused("the store holds no tenant yet: 'tollway apply FILE' makes them")
+        return split_key(text, owner)
 
     async def apply(self, scenario: Scenario, *, dry_run: bool) -> Difference:
         """Make what a scenario states so."""
@@ -229,9 +233,13 @@ class Opened:
         """Return the calls of a call id or grant id."""
         return await self.store.find_calls(call_id)
 
-    async def end_call(self, grant_id: str, reason: str) -> bool:
-        """Ask whoever has the call to end it; tell whether it was open and not cut before."""
-        return (await (await self.charging()).cut(grant_id)).changed
+    async def end_call(self, call: Call, reason: str) -> bool:
+        """Ask whoever has the call to end it, on record; tell whether it was open and not cut before."""
+        changed = (await (await self.charging()).cut(call.grant_id)).changed
+        if changed:
+            place, at = ("call", call.tenant, call.grant_id), clock()
+            await self.store.administer(lambda book: note(book, place, "end", call.call_id, who(), reason, at))
+        return changed
 
     async def has_carriers(self) -> bool:
         """Tell whether the daemon routes: where there are no carriers, switches do."""

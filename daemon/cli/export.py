@@ -1,13 +1,9 @@
 """``tollway export``: the hand-off to invoicing, its list, and the walk along its chain."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress as Bar
-from rich.progress import SpinnerColumn, TextColumn
 
 from daemon.app_commands import (
     Exported,
@@ -20,7 +16,7 @@ from daemon.app_commands import (
 )
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused, Unavailable
-from daemon.cli.output import print_json, print_table
+from daemon.cli.output import print_json, print_table, working
 from daemon.cli.parameters import ID
 from daemon.kernel.instant import format_rfc3339
 
@@ -68,15 +64,10 @@ def run(selected: Chosen, again: str | None, directory: Path | None, as_json: bo
 
 
 def _handed_off(selected: Chosen) -> list[Exported | ExportRefused]:
-    """Run the export, with a count of records on a terminal."""
-    if not sys.stderr.isatty():
-        return selected.perform(lambda store: store.export_run())
-    columns = (SpinnerColumn(), TextColumn("{task.description}"))
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("exporting")
+    with working("exporting") as show:
 
         def progress(tenant: str, records: int) -> None:
-            bar.update(task, description=f"exporting {tenant}: {records} records")
+            show(f"exporting {tenant}: {records} records")
 
         return selected.perform(lambda store: store.export_run(progress))
 

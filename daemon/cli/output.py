@@ -4,13 +4,15 @@ Callers choose numbers and call ids: whatever is not printable in them is shown 
 Where standard output is no terminal nothing is cut to a width, and no colour or frame gets into a pipe.
 """
 
+import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import click
 import msgspec
 from rich import box
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -43,6 +45,18 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, num
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     console().print(table)
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal's standard error that long work goes on; the value given changes what is shown."""
+    if not sys.stderr.isatty():
+        yield lambda _what: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as bar:
+        task = bar.add_task(what)
+        yield lambda now: bar.update(task, description=now)
 
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:

@@ -11,7 +11,7 @@ from daemon.app_commands import DeckDifference, Opened, Priced, PricedCall, Tari
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.difference import deck_value, print_deck
 from daemon.cli.failure import Refused
-from daemon.cli.output import print_json, print_pairs, printable
+from daemon.cli.output import print_json, print_pairs, printable, working
 from daemon.cli.parameters import KEY, TIME
 from daemon.config_files.deck_files import Unreadable, read_deck_file
 from daemon.kernel.instant import Instant, format_rfc3339
@@ -51,7 +51,8 @@ def import_deck(
     It stops without --yes above the table's limit of closed or changed rows (20 percent unless the table says other).
     A version that was in force is never altered.
     """
-    rows = _rows(file)
+    with working(f"reading {file}"):
+        rows = _rows(file)
 
     async def work(store: Opened) -> tuple[DeckDifference, int]:
         async def imported(*, dry: bool) -> DeckDifference:
@@ -64,7 +65,8 @@ def import_deck(
         stops = difference.closed_or_changed_percent > limit and not yes
         return difference if dry_run or stops else await imported(dry=False), limit
 
-    difference, limit = selected.perform(work)
+    with working(f"comparing {len(rows)} rows with {table}"):
+        difference, limit = selected.perform(work)
     percent = difference.closed_or_changed_percent
     stopped = percent > limit and not yes
     applied = not dry_run and not stopped and difference.is_change

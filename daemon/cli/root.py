@@ -11,7 +11,6 @@ from typing import NoReturn
 
 import click
 
-
 # A command's name, and where it is made. Loading what one command needs, and no more, keeps each start short.
 COMMANDS = {
     "run": "daemon.cli.serve:run",

@@ -13,7 +13,7 @@ from daemon.app_commands import Difference, StoreError, operate, store_exists
 from daemon.cli.command import Chosen, as_json, chosen, perform
 from daemon.cli.difference import difference_value, print_difference
 from daemon.cli.failure import bad_configuration
-from daemon.cli.output import print_json
+from daemon.cli.output import print_json, working
 from daemon.config_files.positions import Problem
 from daemon.config_files.scenario_file import Scenario, read_scenario
 from daemon.config_files.settings_file import read_settings
@@ -59,10 +59,12 @@ def apply(selected: Chosen, scenario_file: Path, dry_run: bool, as_json: bool) -
     once.
     """
     settings = selected.settings()
-    scenario, problems = read_scenario(scenario_file, token_ids=_token_ids(settings))
+    with working(f"reading {scenario_file}"):
+        scenario, problems = read_scenario(scenario_file, token_ids=_token_ids(settings))
     if scenario is None:
         raise bad_configuration(problems)
-    difference = _dry_run(settings, scenario) if dry_run else _applied(settings, scenario, dry_run=False)
+    with working("comparing with the store"):
+        difference = _dry_run(settings, scenario) if dry_run else _applied(settings, scenario, dry_run=False)
     if as_json:
         print_json({"file": str(scenario_file), "dry_run": dry_run, **difference_value(difference)})
         return

@@ -58,7 +58,8 @@ def _has_sample(settings: Settings) -> bool:
 async def _holds_sample(store: Opened) -> bool:
     configuration = await store.configuration()
     plans = {spec.id for spec in configuration.rate_plans if spec.tenant == configuration.owner}
-    return await store.account(SAMPLE_ACCOUNT) is not None and SAMPLE_PLAN in plans
+    accounts = {spec.id for spec in configuration.accounts if spec.tenant == configuration.owner}
+    return SAMPLE_ACCOUNT in accounts and SAMPLE_PLAN in plans
 
 
 def listeners(settings: Settings) -> list[tuple[str, str, str]]:
