@@ -262,7 +262,8 @@ def _channels(terms: AccountTerms, standing: Standing, direction: Direction, not
         if limit is not None and used >= limit:
             reason = f"{used} of {limit} channels ({name}) are in use"
             return _refused(notes, "channels", Denied(Denial.CHANNELS, reason, terms.key))
-    notes.append(Rule("channels", True, f"{standing.channels} in use, limit {terms.channels_total}"))
+    shown = "no limit" if terms.channels_total is None else f"limit {terms.channels_total}"
+    notes.append(Rule("channels", True, f"{standing.channels} in use, {shown}"))
     return None
 
 

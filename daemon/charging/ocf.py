@@ -23,7 +23,7 @@ from daemon.authorize.decide import (
     seconds_for,
     spendable,
 )
-from daemon.authorize.decision import Decision, Denied, Granted, Level
+from daemon.authorize.decision import Decision, Denied, Granted, Level, Rule
 from daemon.charging import settle
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy
 from daemon.charging.cdr import EndReport
@@ -39,6 +39,7 @@ Encode = Callable[[Decision], bytes]
 EncodeOutcome = Callable[[Outcome], bytes]
 Check = Callable[[Call | None], None]  # sees the call that a report means before it does anything; may raise
 DUPLICATE_TOLERANCE_US = SECOND  # microseconds; a second end that differs by more is listed for a person
+CLOCK_TOLERANCE = 60 * SECOND  # microseconds by which the clocks of two sources may differ
 DUE_BATCH = 256  # calls looked at in one round of expiry
 
 
@@ -132,7 +133,7 @@ class OnlineCharging:
         catalog = self._directory.catalog()
         granted = emergency(catalog, attempt, now)
         if granted is not None:
-            return granted, trace
+            return granted, [Rule("emergency", True, f"{granted.called} is an emergency number: granted from memory")]
         chosen = limits if limits is not None else self.settings.limits(attempt)
         quote = prepare(catalog, attempt, now, chosen, trace)
         if isinstance(quote, Denied):
@@ -367,12 +368,22 @@ def _weakly_joined(book: Book, report: CallReport) -> Call | None:
     return next((call for call in candidates if call is not None and not call.joined), None)
 
 
-def _adopted(call: Call, report: CallReport) -> Call:
-    """Return the call under the switch's own call id, which the question may not have carried."""
+def _adopted(book: Book, call: Call, report: CallReport) -> Call:
+    """Return the call under the switch's own call id, which the question may not have carried.
+
+    Where that id was used before, the call is its next attempt: a charge key is never shared.
+    """
     attempt = report.attempt
     if call.joined or (call.id_domain, call.call_id) == (attempt.id_domain, attempt.call_id):
         return call.changed(joined=True)
-    return call.changed(joined=True, call_id=attempt.call_id, id_domain=attempt.id_domain)
+    number, part = _next(_same_side(book, attempt, call))
+    return call.changed(joined=True, call_id=attempt.call_id, id_domain=attempt.id_domain, attempt=number, part=part)
+
+
+def _same_side(book: Book, attempt: CallAttempt, call: Call) -> list[Call]:
+    """Return the other calls of the attempt's call id in the direction of a call, oldest first."""
+    found = book.calls(attempt.id_domain, attempt.call_id)
+    return [other for other in found if other.direction is call.direction and other.grant_id != call.grant_id]
 
 
 def _answer_instant(report: CallReport, now: Instant) -> Instant:
@@ -407,7 +418,7 @@ def _starts_anew(call: Call, report: CallReport, answered_at: Instant) -> bool:
 
 
 def _charging_begins(book: Book, call: Call, report: CallReport, context: _Context, answered_at: Instant) -> Outcome:
-    call = settle.moved_to_route(book, _adopted(call, report), report.route, context.now)
+    call = settle.moved_to_route(book, _adopted(book, call, report), report.route, context.now)
     call = settle.priced_at_answer(context.catalog, call, answered_at)
     call = settle.regranted(book, call, call.granted_seconds, context.now)
     call = call.moved(CallState.ANSWERED, answered_at=answered_at, last_seen_at=max(answered_at, call.last_seen_at))
@@ -569,6 +580,8 @@ def _on_end(book: Book, report: CallReport, context: _Context) -> Outcome:
     if call is None:
         return _unasked_end(book, report, context)
     if call.state is CallState.SETTLED and call.settled_by not in ESTIMATES:
+        if _apart(call, report):
+            return _unasked_end(book, replace(report, part=0), context)
         return _again(book, call, report, context)
     if call.answered_at is None and not _was_answered(report):
         return _end_kept(book, call, report, context) if report.answered else _voided(book, call, context)
@@ -577,7 +590,7 @@ def _on_end(book: Book, report: CallReport, context: _Context) -> Outcome:
 
 def _end_kept(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
     """Void a call of which only an end without a duration was told, and keep its instant: the answer may come late."""
-    call = settle.let_go(book, _adopted(call, report), context.now)
+    call = settle.let_go(book, _adopted(book, call, report), context.now)
     call = call.moved(CallState.VOIDED, ended_at=min(report.at, context.now), settled_by=SettledBy.HANGUP)
     book.save_call(call)
     return Outcome(call, True)
@@ -625,7 +638,7 @@ def _settled(book: Book, call: Call, report: CallReport, context: _Context) -> O
     duration_us = _duration_us(call, report)
     by = SettledBy(report.settled_by) if report.settled_by else SettledBy.HANGUP
     end = EndReport(report.at, duration_us, report.cause, report.switch_seconds, 0)
-    call = settle.settled(book, context.catalog, _adopted(call, report), end, by, context.terms, context.now)
+    call = settle.settled(book, context.catalog, _adopted(book, call, report), end, by, context.terms, context.now)
     book.save_call(call)
     return Outcome(call, True)
 
@@ -636,6 +649,16 @@ def _duration_us(call: Call, report: CallReport) -> int:
         return report.duration_us
     assert call.answered_at is not None, call
     return max(0, report.at - call.answered_at)
+
+
+def _apart(call: Call, report: CallReport) -> bool:
+    """Tell whether an end is about a later call of the same id: it began after the settled one had ended.
+
+    Clocks differ, so the two have to lie ``CLOCK_TOLERANCE`` apart (SPEC section 4, Keys).
+    """
+    if report.grant_id == call.grant_id or call.ended_at is None or not report.duration_us:
+        return False
+    return report.at - report.duration_us > call.ended_at + CLOCK_TOLERANCE
 
 
 def _again(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:

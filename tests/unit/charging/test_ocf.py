@@ -279,6 +279,25 @@ class TestReuseOfACallId:
         again = call_of(await desk.answer("c1"))
         assert (again.attempt, again.authorised) == (2, False)
 
+    async def test_a_stop_alone_of_a_new_call_with_an_old_id_is_charged(self, desk: Desk) -> None:
+        await desk.ask("c1")
+        await desk.answer("c1")
+        desk.wait(10)
+        await desk.end("c1", duration_us=10 * SECOND)
+        desk.wait(300)
+        again = call_of(await desk.end("c1", duration_us=20 * SECOND))
+        assert (again.attempt, again.duration_us) == (2, 20 * SECOND)
+        assert desk.standing(ALICE).balance == parse_nano("1.70")
+
+    async def test_a_grant_that_joins_an_old_id_is_its_next_attempt(self, desk: Desk) -> None:
+        await desk.ask("c1")
+        await desk.answer("c1")
+        desk.wait(10)
+        await desk.end("c1", duration_us=10 * SECOND)
+        granted = call_of(await desk.ask("asked-without-an-id"))
+        joined = call_of(await desk.answer("c1", grant_id=granted.grant_id))
+        assert (joined.grant_id, joined.call_id, joined.attempt) == (granted.grant_id, "c1", 2)
+
 
 class TestMessages:
     async def test_a_repeat_gets_the_bytes_of_the_first_answer(self, desk: Desk) -> None:
