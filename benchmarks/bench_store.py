@@ -54,8 +54,9 @@ def call_of(number: int) -> Call:
     return Call(
         grant_id=f"{number:026d}", id_domain="gw1", call_id=f"call-{number}@192.0.2.1", attempt=1, part=1,
         tenant="main", source="radius", switch="gw1", direction=Direction.OUTBOUND, called="442071231234",
-        calling="15551230001", override="", leg="", state=CallState.GRANTED, authorised=True, renewable=False, reports_answer=True,
-        granted_seconds=7200, requested_at=START, last_seen_at=START, due_at=START + 120 * SECOND, levels=levels,
+        calling="15551230001", override="", leg="", state=CallState.GRANTED, authorised=True, renewable=False,
+        reports_answer=True, granted_seconds=7200, requested_at=START, last_seen_at=START, due_at=START + 120 * SECOND,
+        levels=levels,
     )  # fmt: skip
 
 

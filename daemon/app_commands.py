@@ -34,7 +34,7 @@ from daemon.charging.configuration import (
     TokenSpec,
 )
 from daemon.charging.ocf import OnlineCharging
-from daemon.charging.ports import StoreError, StoreUnavailable
+from daemon.charging.ports import Book, Reads, StoreError, StoreUnavailable
 from daemon.config_files.scenario_file import Scenario
 from daemon.http_api.replies import charged_so_far
 from daemon.journal import EmergencyJournal
@@ -209,10 +209,11 @@ class Opened:
         """Decide about a call without effect."""
         ocf = await self.charging()
         numbers = ocf.quote_accounts(attempt)
-        marks = ", ".join("?" * len(numbers))
-        fields = ", ".join(Standing._fields).replace("account", "number", 1)
-        query = f"SELECT {fields} FROM account WHERE number IN ({marks})"  # noqa: S608 - only question marks vary
-        standings = {int(row[0]): Standing._make(row) for row in await self.store.rows(query, numbers)}
+
+        def read(book: Book) -> dict[int, Standing]:
+            return {number: book.standing(number) for number in numbers}
+
+        standings = await self.store.transact(Reads(accounts=numbers), read) if numbers else {}
         return ocf.explain(attempt, standings.__getitem__)
 
     async def charging(self) -> OnlineCharging:
@@ -241,6 +242,10 @@ class Opened:
             await self.store.administer(lambda book: note(book, place, "end", call.call_id, who(), reason, at))
         return changed
 
+    async def call_changes(self, call: Call) -> list[dict[str, object]]:
+        """Return what persons did to a call, when and why."""
+        return await self.store.changes_of("call", Key(call.tenant, call.grant_id))
+
     async def has_carriers(self) -> bool:
         """Tell whether the daemon routes: where there are no carriers, switches do."""
         return bool((await self.configuration()).carriers)
@@ -264,10 +269,8 @@ class Opened:
 
     async def nas(self, name: str, address: str) -> NasSpec | None:
         """Return the RADIUS client of an id, or where that is empty the one that an address belongs to."""
-        for spec in (await self.configuration()).nas:
-            if spec.id == name or (not name and ip_address(address) in ip_network(spec.address, strict=False)):
-                return spec
-        return None
+        known = (await self.configuration()).nas
+        return next((spec for spec in known if spec.id == name or (not name and _holds(spec.address, address))), None)
 
     async def export_run(self, progress: Progress | None = None) -> list[Exported | ExportRefused]:
         """Hand off what is new."""
@@ -286,6 +289,13 @@ class Opened:
     async def export_verify(self, tenant: str) -> list[Finding]:
         """Return what is wrong with the batches on disk."""
         return await verify_exports(StoreSource(self.store), Path(self.settings.export.directory), tenant)
+
+
+def _holds(network: str, address: str) -> bool:
+    try:
+        return ip_address(address) in ip_network(network, strict=False)
+    except ValueError:
+        return False
 
 
 def _refuse_unusable(new: NewAccount, tenant: TenantSpec, configuration: Configuration) -> None:

@@ -11,9 +11,8 @@ from daemon.app_commands import AccountKind, AccountView, EntryKind, NewAccount,
 from daemon.authorize.catalog import Status
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused
-from daemon.cli.output import print_json, print_pairs, print_table
+from daemon.cli.output import dated, print_json, print_pairs, print_table
 from daemon.cli.parameters import CREDIT, ID, KEY, MONEY, REASON, UNLIMITED
-from daemon.kernel.instant import format_rfc3339
 from daemon.kernel.money import format_nano
 
 KEY_LENGTH_MAX = 200  # characters of an idempotency key, as over HTTP
@@ -214,7 +213,7 @@ def history(selected: Chosen, account_id: str, as_json: bool) -> None:
     async def read(store: Opened) -> dict[str, Any]:
         await _found(store, account_id)
         entries, changes = await store.history(account_id)
-        return {"entries": [_entry(entry) for entry in entries], "changes": [_dated(change) for change in changes]}
+        return {"entries": [_entry(entry) for entry in entries], "changes": [dated(change) for change in changes]}
 
     value = selected.perform(read)
     if as_json:
@@ -231,9 +230,5 @@ def _blank(value: object) -> object:
     return "" if value is None else value
 
 
-def _dated(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "at": format_rfc3339(row["at"])}
-
-
 def _entry(row: dict[str, Any]) -> dict[str, Any]:
-    return {**_dated(row), **{name: format_nano(row[name]) for name in _MONEY}}
+    return {**dated(row), **{name: format_nano(row[name]) for name in _MONEY}}

@@ -14,7 +14,7 @@ from daemon.authorize.attempt import Identity, PlainPassword
 from daemon.authorize.decision import Decision, Denied, Rule
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused
-from daemon.cli.output import print_json, print_pairs, print_table, printable
+from daemon.cli.output import dated, print_json, print_pairs, print_table, printable
 from daemon.cli.parameters import ID, KEY, REASON
 from daemon.kernel.ids import Direction, split_key
 from daemon.kernel.instant import format_rfc3339
@@ -72,17 +72,26 @@ def _blank(value: object) -> object:
 @chosen
 def show(selected: Chosen, call_id: str, as_json: bool) -> None:
     """Show every part of a call, live or over, by its call id or grant id."""
-    values = [_whole(found) for found in selected.perform(lambda store: store.find_calls(call_id))]
+
+    async def read(store: Opened) -> list[dict[str, Any]]:
+        return [
+            {**_whole(found), "changes": [dated(change) for change in await store.call_changes(found)]}
+            for found in await store.find_calls(call_id)
+        ]
+
+    values = selected.perform(read)
     if not values:
         raise Refused(f"there is no call {printable(call_id)}")
     if as_json:
         print_json(values)
         return
     for value in values:
-        levels = value.pop("levels")
+        levels, changes = value.pop("levels"), value.pop("changes")
         print_pairs((name, _blank(part)) for name, part in value.items())
         for level in levels:
             click.echo(f"  paid by {level['tenant']}/{level['account']}: {level['charged']}, held {level['reserved']}")
+        for change in changes:
+            click.echo(f"  {change['at']} {change['act']} by {change['who']}: {printable(change['reason'])}")
 
 
 def _whole(found: Call) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Where standard output is no terminal nothing is cut to a width, and no colour or
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import click
 import msgspec
@@ -15,6 +16,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+from daemon.kernel.instant import format_rfc3339
 
 PIPE_WIDTH = 400  # columns of a table that no terminal shows; wide enough that nothing is folded
 
@@ -28,6 +31,11 @@ def printable(value: object) -> str:
     """Return a value as text in which nothing controls a terminal."""
     text = str(value)
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def dated(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the store with its instant as RFC 3339."""
+    return {**row, "at": format_rfc3339(row["at"])}
 
 
 def console() -> Console:

@@ -15,8 +15,10 @@ from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused, Unavailable
 from daemon.cli.output import print_json, print_pairs, printable
 from daemon.cli.parameters import PLACE
+from daemon.settings import Listener
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not bound
 _CODES = {"auth": 1, "acct": 4, "status": 12}
 ACCESS_REJECT, ACCESS_CHALLENGE = 3, 11
 _NAMES = {
@@ -42,14 +44,14 @@ def code_name(code: object) -> str:
 @click.option("--server", type=PLACE, help="HOST:PORT. Default: this daemon's listener for that kind.")
 @click.option("--secret", envvar="TOLLWAY_RADIUS_SECRET", show_envvar=True, help="Default: that of --nas in the store.")
 @click.option("--nas", default="", help="The nas to speak as. Default: the one that the store has for loopback.")
-@click.option("--profile", default="generic", show_default=True, help="The dictionary of names.")
+@click.option("--profile", help="The dictionary of names. Default: that of the nas, else generic.")
 @click.option("--timeout", type=click.FloatRange(0.05, 60), default=3.0, show_default=True, help="Seconds, each try.")
 @click.option("--retries", type=click.IntRange(0, 20), default=3, show_default=True, help="Sendings after the first.")
 @as_json
 @chosen
 def send(
     selected: Chosen, kind: str, pairs: tuple[str, ...], server: tuple[str, int] | None, secret: str | None, nas: str,
-    profile: str, timeout: float, retries: int, as_json: bool,
+    profile: str | None, timeout: float, retries: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Send one request and print its reply. Without NAME=VALUE pairs they are read from standard input, a line each.
 
@@ -57,9 +59,14 @@ def send(
     """
     place = server if server is not None else _listener(selected, kind)
     attributes = _attributes(kind, pairs)
-    key = secret if secret is not None else _known_nas(selected, nas, place[0]).secret
+    if secret is None and not nas and server is not None and server[0] not in LOOPBACK:
+        raise click.UsageError(f"state --secret or --nas: {server[0]} may not be this machine")
+    known = _known_nas(selected, nas, place[0]) if secret is None else None
+    key, names = (known.secret, known.profile) if known is not None else (secret or "", "generic")
     try:
-        reply = asyncio.run(radius_send(place, key, _CODES[kind], attributes, timeout, retries, profile=profile))
+        reply = asyncio.run(
+            radius_send(place, key, _CODES[kind], attributes, timeout, retries, profile=profile or names)
+        )
     except (LocalPacketError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     except (NoReply, OSError) as error:
@@ -84,16 +91,23 @@ def _listener(selected: Chosen, kind: str) -> tuple[str, int]:
     listener = settings.radius_acct if kind == "acct" else settings.radius_auth
     if not listener:
         raise Unavailable(f"the listener for {kind} is off: state --server HOST:PORT")
-    return listener.host, listener.port
+    return reached(listener)
+
+
+def reached(listener: Listener) -> tuple[str, int]:
+    """Return where this machine reaches a listener: one on every address answers on loopback too."""
+    return _EVERYWHERE.get(listener.host, listener.host), listener.port
+
+
+def source_address(host: str) -> str:
+    """Return the address that packets to one of this machine's own addresses come from."""
+    return "127.0.0.1" if host == "localhost" else host
 
 
 def _known_nas(selected: Chosen, name: str, host: str) -> NasSpec:
-    if not name and host not in LOOPBACK:
-        raise click.UsageError(f"state --secret or --nas: {host} is not this machine")
-    address = "::1" if host == "::1" else "127.0.0.1"
-    found = selected.perform(lambda store: store.nas(name, address))
+    found = selected.perform(lambda store: store.nas(name, source_address(host)))
     if found is None:
-        raise Refused(f"the store has no nas {name or 'for loopback'}: state --secret")
+        raise Refused(f"the store has no nas {name or 'for ' + host}: state --secret")
     return found
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from daemon.app_commands import NasSpec, NoReply, Reply, radius_send
 from daemon.cli.failure import Unavailable
-from daemon.cli.radius import code_name
+from daemon.cli.radius import code_name, reached
 from daemon.settings import Listener
 
 REPLY_SECONDS = 3.0  # seconds that a RADIUS packet waits for its reply before it is sent again
@@ -47,7 +47,7 @@ class RadiusRoad:
         self.watch(">", f"{code_name(code)}: {_written(pairs)}")
         try:
             reply = await radius_send(
-                (place.host, place.port), self.nas.secret, code, pairs, REPLY_SECONDS, profile=self.nas.profile
+                reached(place), self.nas.secret, code, pairs, REPLY_SECONDS, profile=self.nas.profile
             )
         except (NoReply, OSError) as error:
             raise Unavailable(f"{place.host}:{place.port} (RADIUS): {error}") from error
@@ -83,7 +83,7 @@ class HttpRoad:
 
     def _request(self, method: str, path: str, body: object) -> tuple[int, bytes]:
         place = self.listener
-        connection = http.client.HTTPConnection(place.host, place.port, timeout=REQUEST_SECONDS)
+        connection = http.client.HTTPConnection(*reached(place), timeout=REQUEST_SECONDS)
         headers = {"Content-Type": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"

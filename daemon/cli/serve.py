@@ -102,7 +102,8 @@ def _invocation(config: Path) -> str:
     """Return how this command was called, as a shell can call it again from here."""
     program = Path(sys.argv[0])
     if program.name == "tollway":
-        words = ["tollway" if shutil.which("tollway") else str(program)]
+        found = shutil.which("tollway")
+        words = ["tollway" if found is not None and Path(found).resolve() == program.resolve() else str(program)]
     else:
         words = [sys.executable, "-m", "daemon.cli"]
     if str(config) != DEFAULT_CONFIG:

@@ -19,6 +19,7 @@ from daemon.charging.configuration import AccountSpec, Configuration
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused, Unavailable
 from daemon.cli.output import print_json, print_table, printable
+from daemon.cli.radius import reached, source_address
 from daemon.cli.roads import HttpRoad, RadiusRoad
 from daemon.kernel.instant import format_rfc3339
 from daemon.kernel.money import format_nano, parse_nano
@@ -150,7 +151,7 @@ async def _staged(settings: Settings, store: Opened, *, fast: bool, watched: boo
     sample = all((configuration.owner, name) in known for name in CALLERS)
     if not sample or all(spec.id != RESELLERS_CUSTOMER for spec in configuration.accounts):
         raise Refused("the store does not hold the sample: tollway apply conf/sample/scenario.toml")
-    nas = await store.nas("", settings.radius_auth.host)
+    nas = await store.nas("", source_address(reached(settings.radius_auth)[0]))
     if nas is None:
         raise Refused(f"the store has no nas for {settings.radius_auth.host}: the sample has one")
     return Stage(settings, store, configuration, nas, fast, watched)

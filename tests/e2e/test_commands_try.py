@@ -164,7 +164,10 @@ def test_a_live_call_is_listed_and_ended_from_outside(daemon: DaemonProcess) -> 
     held = daemon.json("account", "show", "bob")
     assert isinstance(held, dict)
     assert (held["reserved"], held["channels"]["outbound"]) == (grant["reserved"], 1)
-    assert daemon.json("call", "end", "live-1") == {"call_id": "live-1", "cut": [call["grant_id"]]}
+    assert daemon.json("call", "end", "live-1", "--reason", "a complaint") == {
+        "call_id": "live-1",
+        "cut": [call["grant_id"]],
+    }
     status, update = switch.ask("POST", "/v1/calls/live-1/update", {"at": _now()})
     assert (status, update["cut"], update["final"]) == (200, True, True)
     status, ended = switch.ask("POST", "/v1/calls/live-1/end", {"at": _now()})
@@ -172,6 +175,7 @@ def test_a_live_call_is_listed_and_ended_from_outside(daemon: DaemonProcess) -> 
     shown = daemon.json("call", "show", "live-1")
     assert isinstance(shown, list)
     assert (shown[0]["state"], shown[0]["charged"], shown[0]["settled_by"]) == ("settled", ended["charge"], "hangup")
+    assert [(change["act"], change["reason"]) for change in shown[0]["changes"]] == [("end", "a complaint")]
     assert daemon.command("call", "end", "live-1").returncode == REFUSED
 
 
