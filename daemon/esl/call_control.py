@@ -58,12 +58,13 @@ class CallControl:
         self._legs = legs
         self._road = road
         self._counters = counters
-        self._sessions: dict[tuple[str, int], ChargingSession] = {}
+        self._sessions: dict[Paid, ChargingSession] = {}
         self._timers: dict[str, str] = {}
         self._asking: set[str] = set()
         self._unclear: dict[str, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._settling: set[asyncio.Task[None]] = set()
+        self._charging: dict[asyncio.Task[None], ChargingSession] = {}
         self._nibble_said = False
 
     @property
@@ -95,20 +96,19 @@ class CallControl:
                 case Closed(channel):
                     self._timers.pop(channel, None)
 
-    def follows(self, paid: Paid) -> bool:
-        """Tell whether a charge is running here."""
-        return (paid.channel, paid.part) in self._sessions
+    def follows(self, call: Call) -> bool:
+        """Tell whether a charge of the store is running here."""
+        return any(call.grant_id in session.grant_ids for session in self.sessions)
 
     def begin(self, paid: Paid, call: Call | None = None) -> None:
         """Run a charge; ``call`` where the store has it open already."""
-        key = (paid.channel, paid.part)
-        if key in self._sessions:
+        if paid in self._sessions:
             return
         timer = self._timers.pop(paid.channel, "")
         session = ChargingSession(self._ocf, self._reporter, self._road, paid, timer)
-        self._sessions[key] = session
-        self._counters.count("tollway_reports_total", road="esl", kind="answer")
-        self._settled(self._charged(session, call))
+        self._sessions[paid] = session
+        self._counters.count("tollway_reports_total", road="esl", kind="answer" if call is None else "adopted")
+        self._charging[self._settled(self._charged(session, call))] = session
 
     def remember_timer(self, channel: str, timer: str) -> None:
         """Take over the timer that an earlier daemon left on a channel."""
@@ -148,7 +148,7 @@ class CallControl:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _is_ending(self, task: asyncio.Task[None]) -> bool:
-        session = next((one for one in self.sessions if _name(one.paid) == task.get_name()), None)
+        session = self._charging.get(task)
         return session is None or session.is_over
 
     def _started(self, work: Coroutine[object, object, None]) -> None:
@@ -156,28 +156,27 @@ class CallControl:
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
-    def _settled(self, work: Coroutine[object, object, None]) -> None:
+    def _settled(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._settling.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._settling.discard(task)
+        self._charging.pop(task, None)
         if not task.cancelled() and task.exception() is not None:
             _log.error("a call's task died", error=repr(task.exception()), exc_info=task.exception())
 
     async def _charged(self, session: ChargingSession, call: Call | None) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        task.set_name(_name(session.paid))
         try:
             await session.run(call)
         finally:
-            self._sessions.pop((session.paid.channel, session.paid.part), None)
+            self._sessions.pop(session.paid, None)
 
     def _end(self, paid: Paid, how: Ended | Vanished) -> None:
-        session = self._sessions.get((paid.channel, paid.part))
+        session = self._sessions.get(paid)
         if session is not None:
             session.end(how)
             self._counters.count("tollway_reports_total", road="esl", kind="end")
@@ -307,10 +306,6 @@ class CallControl:
             checked(await self._road.api("uuid_kill", wire.uuid(channel), dialplan.CAUSE_NAMES[Q850[denial]]))
         except (CommandRefused, wire.LocalWireError) as error:
             _log.error("a refused call could not be ended", call_id=channel, error=str(error))
-
-
-def _name(paid: Paid) -> str:
-    return f"charge {paid.channel} {paid.part}"
 
 
 def _destination(text: str) -> list[str]:

@@ -7,7 +7,7 @@ The number that is rated is ``tollway_destination`` as it stands, else what was 
 
 from dataclasses import dataclass
 
-from daemon.authorize.decision import Denied, Granted
+from daemon.authorize.decision import Granted
 from daemon.authorize.denial import Denial
 from daemon.esl.events import Event
 from daemon.kernel.ids import Direction
@@ -116,8 +116,3 @@ def cleared_variables(*, aliases: bool) -> Variables:
     names = ["tollway_result", "tollway_quota_seconds", "tollway_routes"]
     names += ["cgr_notify", "cgr_max_usage", "cgr_routes"] if aliases else []
     return tuple((name, "") for name in names)
-
-
-def reason(denied: Denied) -> str:
-    """Return the code of a refusal."""
-    return denied.denial.value

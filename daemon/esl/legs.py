@@ -529,7 +529,7 @@ class Legs:
 
     def _begin(self, leg: _Leg, paying: _Paying, intents: list[Intent]) -> None:
         leg.grant = None
-        leg.next_part = paying.paid.part + 1
+        leg.next_part = max(leg.next_part, paying.paid.part + 1)
         leg.paid_once = True
         leg.calls.append(paying)
         intents.append(Began(paying.paid))

@@ -63,6 +63,11 @@ class ChargingSession:
         self._armed: Instant = 0  # the limit that the timer in the switch stands for
 
     @property
+    def grant_ids(self) -> set[str]:
+        """The grants that this charge is known by; more than one where a call was opened anew."""
+        return {self.paid.grant_id, self.call.grant_id if self.call is not None else ""} - {""}
+
+    @property
     def is_over(self) -> bool:
         """Tell whether the call has ended; only its settlement may be outstanding."""
         return self._over is not None

@@ -144,7 +144,7 @@ class Switch:
 
     async def _recovered(self, call: Call) -> None:
         """Settle an open call of the store whose channel the switch denies; one that we follow settles itself."""
-        if self.control.follows(self._reporter.stored(call)) or not await self._denied(call.call_id):
+        if self.control.follows(call) or not await self._denied(call.call_id):
             return
         await persisted(lambda: self._ocf.recover(call.grant_id), "recovery", call.call_id)
         self._counters.count("tollway_reports_total", road="esl", kind="recovery")
@@ -172,7 +172,7 @@ class Switch:
         """Take over a call that an earlier daemon opened; one that we follow ourselves needs nothing."""
         paid = self._reporter.stored(call)
         granted = self.legs.grant_of(call.call_id)
-        if self.control.follows(paid) or (granted is not None and granted.grant_id == call.grant_id):
+        if self.control.follows(call) or (granted is not None and granted.grant_id == call.grant_id):
             return
         self.legs.adopt(paid, answered=call.answered_at is not None)
         self.control.remember_timer(call.call_id, event.tollway_timer)

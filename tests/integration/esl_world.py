@@ -114,7 +114,8 @@ class World:
     async def _open(self) -> None:
         url = f"sqlite:///{self.folder / 'tollway.db'}"
         self.store: SqliteStore = await open_store(StoreSettings(url), self.now, create=True)
-        self.outside = Outside(now=self.now, new_id=lambda: f"{next(self._ids):06d}{secrets.token_hex(10).upper()}")
+        run = secrets.token_hex(10).upper()
+        self.outside = Outside(now=self.now, new_id=lambda: f"{next(self._ids):06d}{run}")
         self.ocf = OnlineCharging(self.store, self, self.journal, self.outside, self.settings)
 
     async def reload(self) -> None:

@@ -152,6 +152,15 @@ def test_the_link_of_a_switch_that_shuts_down_is_told_so() -> None:
         assert said[-1] == DisconnectNotice("The system is being shut down.", lingers=False)
 
 
+def test_a_loopback_leg_that_carries_an_account_pays_nothing_either() -> None:
+    """A dialplan may well set the account on the second leg, which goes through the same context as the caller's."""
+    heard = [
+        msgspec.structs.replace(event, tollway_account="acme") if event.channel_name.startswith("loopback/") else event
+        for event in events_of("loopback-leg.json")
+    ]
+    assert drawn_up(heard) == table("loopback-leg")
+
+
 # Disorder: the switch hands events out by several threads, and a link may repeat or lose one.
 
 

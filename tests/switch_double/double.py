@@ -108,7 +108,7 @@ class SwitchDouble:
         self._loops: list[asyncio.Task[None]] = []
         self._last_task = 0
         self._sequence = 0
-        self._apis: dict[str, Callable[[list[str], str], bytes]] = {
+        self.apis: dict[str, Callable[[list[str], str], bytes]] = {
             "uptime": lambda _w, _t: _api(b"28\n"), "status": lambda _w, _t: _api(b"UP 0 years, 0 days\n"),
             "show": self._show, "uuid_exists": self._exists, "uuid_dump": self._dump, "uuid_getvar": self._getvar,
             "uuid_setvar": self._setvar, "uuid_setvar_multi": self._setvar_multi, "uuid_transfer": self._transfer,
@@ -191,7 +191,7 @@ class SwitchDouble:
 
     def _api(self, rest: str) -> bytes:
         name, _, text = rest.partition(" ")
-        api = self._apis.get(name)
+        api = self.apis.get(name)
         return api(text.split(), text) if api is not None else _api(b"-ERR %s Command not found!\n" % name.encode())
 
     def _bgapi(self, rest: str) -> bytes:
@@ -225,10 +225,10 @@ class SwitchDouble:
         return call
 
     async def _played(self, call: Call) -> None:
-        self._tell(call, "a", "CHANNEL_CREATE")
+        self.tell(call, "a", "CHANNEL_CREATE")
         if call.plan.parks:
             call.parked = True
-            self._tell(call, "a", "CHANNEL_PARK")
+            self.tell(call, "a", "CHANNEL_PARK")
             await _first(call.moved, call.over)
         if call.over.is_set():
             return
@@ -237,8 +237,8 @@ class SwitchDouble:
     async def _bridge(self, call: Call) -> None:
         call.parked = False
         call.b_created = self.now()
-        self._tell(call, "b", "CHANNEL_CREATE")
-        self._tell(call, "b", "CHANNEL_ORIGINATE")
+        self.tell(call, "b", "CHANNEL_CREATE")
+        self.tell(call, "b", "CHANNEL_ORIGINATE")
         await asyncio.sleep(call.plan.ring)
         if call.plan.answer_at_ms is not None:
             fraction = call.plan.answer_at_ms * 1000
@@ -246,13 +246,13 @@ class SwitchDouble:
         if call.over.is_set():
             return
         call.b_answered = self.now()
-        self._tell(call, "b", "CHANNEL_ANSWER")
+        self.tell(call, "b", "CHANNEL_ANSWER")
         await asyncio.sleep(0.02)
         if call.over.is_set():
             return
         call.answered = self.now()
-        self._tell(call, "a", "CHANNEL_ANSWER")
-        self._tell(call, "a", "CHANNEL_BRIDGE")
+        self.tell(call, "a", "CHANNEL_ANSWER")
+        self.tell(call, "a", "CHANNEL_BRIDGE")
         if call.plan.talk is not None:
             await asyncio.sleep(call.plan.talk)
             self.hang_up(call, "NORMAL_CLEARING")
@@ -263,18 +263,19 @@ class SwitchDouble:
             return
         call.hung_up, call.cause = self.now(), cause
         call.over.set()
-        self._tell(call, "a", "CHANNEL_HANGUP")
+        self.tell(call, "a", "CHANNEL_HANGUP")
         if call.b_created:
-            self._tell(call, "b", "CHANNEL_HANGUP")
-            self._tell(call, "b", "CHANNEL_HANGUP_COMPLETE")
-            self._tell(call, "b", "CHANNEL_DESTROY")
-        self._tell(call, "a", "CHANNEL_HANGUP_COMPLETE")
-        self._tell(call, "a", "CHANNEL_DESTROY")
+            self.tell(call, "b", "CHANNEL_HANGUP")
+            self.tell(call, "b", "CHANNEL_HANGUP_COMPLETE")
+            self.tell(call, "b", "CHANNEL_DESTROY")
+        self.tell(call, "a", "CHANNEL_HANGUP_COMPLETE")
+        self.tell(call, "a", "CHANNEL_DESTROY")
         for task in [task for task in self.tasks.values() if task.channel == call.a]:
             del self.tasks[task.id]
         del self.calls[call.a]
 
-    def _tell(self, call: Call, role: str, name: str) -> None:
+    def tell(self, call: Call, role: str, name: str) -> None:
+        """Send one event of a leg."""
         self._emit(self._event(call, role, name))
 
     def _event(self, call: Call, role: str, name: str) -> Headers:

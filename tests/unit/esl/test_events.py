@@ -68,6 +68,28 @@ def test_what_follows_a_plain_events_headers_is_its_own_body() -> None:
     assert from_plain(octets + b"variable_tollway_account: victim\n\n") == Event(name="BACKGROUND_JOB")
 
 
+@given(st.binary(max_size=400))
+def test_any_plain_octets_are_an_event(octets: bytes) -> None:
+    for body in (octets, b"Event-Name: CHANNEL_ANSWER\nUnique-ID: " + octets, octets.replace(b"\x00", b"%")):
+        assert isinstance(from_plain(body), Event)
+
+
+@given(st.binary(max_size=100))
+def test_any_octets_are_a_json_event_or_a_typed_error(octets: bytes) -> None:
+    for body in (octets, b'{"Unique-ID":"' + octets + b'"}', b'{"Unique-ID":' + octets + b"}"):
+        try:
+            assert isinstance(from_json(body), Event)
+        except RemoteWireError:
+            continue
+
+
+@given(st.binary(max_size=100))
+def test_no_octets_of_a_caller_hide_a_call(octets: bytes) -> None:
+    """The switch escapes what JSON must have escaped, and copies every other octet."""
+    copied = bytes(octet for octet in octets if octet >= 32 and octet not in b'"\\')
+    assert from_json(b'{"Caller-Caller-ID-Number":"' + copied + b'","Unique-ID":"849e87fc"}').channel == "849e87fc"
+
+
 def test_a_percent_sign_that_encodes_nothing_stays() -> None:
     assert from_plain(b"Caller-Caller-ID-Number: 100%zz%\n\n").calling == "100%zz%"
 

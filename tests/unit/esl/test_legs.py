@@ -378,6 +378,24 @@ class TestGrants:
         script.answers(3, "a")
         assert [one.paid.route for one in script.said if isinstance(one, Began)] == [2]
 
+    def test_a_second_question_after_the_first_call_is_a_charge_of_its_own(self) -> None:
+        script = Script()
+        script.caller(0, tollway_account="acme")
+        for start, grant in ((1, "g1"), (11, "g2")):
+            script.legs.granted("a", Grant(grant, 1, "44"))  # the second is another use of the call id: part 1 again
+            script.calls(start, grant, "44")
+            script.answers(start + 1, grant)
+            script.bridges(start + 1, "a", grant)
+            script.hangs_up(start + 4, grant)
+            script.parts(start + 4, "a", grant)
+        script.calls(20, "x", "33")
+        script.answers(21, "x")
+        script.bridges(21, "a", "x")
+        script.hangs_up(23, "a")
+        paid = [one.paid for one in script.said if isinstance(one, Ended)]
+        assert [(one.grant_id, one.part) for one in paid] == [("g1", 1), ("g2", 1), ("", 2)]
+        assert len(set(paid)) == 3
+
     def test_a_park_that_does_not_ask_is_no_question(self) -> None:
         script = Script()
         script.caller(0, tollway_account="acme")
