@@ -138,8 +138,7 @@ class Daemon:
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Listen until ``stop`` is set. A part that dies takes the daemon down with its exception."""
-        await self.radius.start(self.settings.radius_auth, self.settings.radius_acct)
-        await self.http.start(self.settings.http)  # last: its /readyz says that everything listens
+        await self._listen()
         ready()
         parts = {
             "configuration": self.directory.follow(),
@@ -151,6 +150,16 @@ class Daemon:
         finally:
             await self.radius.stop()
             await self.http.stop()
+
+    async def _listen(self) -> None:
+        """Open every listener, HTTP last: its /readyz says that everything listens. Raises OSError with the way out."""
+        try:
+            await self.radius.start(self.settings.radius_auth, self.settings.radius_acct)
+            await self.http.start(self.settings.http)
+        except OSError as error:
+            hint = "is another daemon running? see the listen keys of [radius_auth], [radius_acct], [http]"
+            raise OSError(f"cannot listen: {error}; {hint} in {self.settings.path or 'tollway.toml'}") from error
+        _log.info("serving", pid=os.getpid(), store=self.settings.store.url)
 
     async def _expire(self) -> None:
         while True:
@@ -242,7 +251,6 @@ async def _run(settings: Settings, announce: Callable[[Settings], None]) -> int:
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
-    _log.info("serving", pid=os.getpid(), store=settings.store.url)
     try:
         await daemon.serve(stop, lambda: announce(settings))
     finally:

@@ -272,6 +272,10 @@ class Opened:
         known = (await self.configuration()).nas
         return next((spec for spec in known if spec.id == name or (not name and _holds(spec.address, address))), None)
 
+    async def exceptions(self, limit: int) -> list[dict[str, object]]:
+        """Return the newest items of the exception list."""
+        return await self.store.exceptions(limit)
+
     async def export_run(self, progress: Progress | None = None) -> list[Exported | ExportRefused]:
         """Hand off what is new."""
         directory = Path(self.settings.export.directory)

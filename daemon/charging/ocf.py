@@ -330,6 +330,14 @@ def _next(earlier: list[Call]) -> tuple[int, int]:
     return (newest.attempt, newest.part + 1) if still_open else (newest.attempt + 1, 1)
 
 
+def _place(earlier: list[Call], report: CallReport) -> tuple[int, int]:
+    """Return attempt and part of a call that a report opens: a later part of one leg is of the same attempt."""
+    if report.part > 1 and earlier:
+        return earlier[-1].attempt, report.part
+    number, part = _next(earlier)
+    return number, report.part or part
+
+
 def _new_call(attempt: CallAttempt, granted: Granted, number: int, part: int, now: Instant) -> Call:
     return Call(
         grant_id=granted.grant_id, id_domain=attempt.id_domain, call_id=attempt.call_id, attempt=number, part=part,
@@ -482,7 +490,7 @@ def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | N
         key = f"{kind}:{attempt.id_domain}:{attempt.call_id}"
         book.append_exception(_exception(kind, attempt, reason, context.now, key=key))
         return None
-    number, part = _next(same_side(book, attempt))
+    number, part = _place(same_side(book, attempt), report)
     detail = f"nobody asked about this call; it is charged to {quote.chain[0].key}"
     key = f"unauthorised:{attempt.id_domain}:{attempt.call_id}:{number}:{part}"
     if not emergency_call:
@@ -491,7 +499,7 @@ def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | N
         grant_id=context.new_id, seconds=0, reserved=0, currency=quote.levels[0].currency, levels=quote.levels,
         routes=(), called=quote.called, renewable=attempt.renewable, is_final=False, valid_until=context.now,
     )  # fmt: skip
-    call = _new_call(attempt, granted, number, report.part or part, context.now)
+    call = _new_call(attempt, granted, number, part, context.now)
     return call.changed(authorised=False, emergency=emergency_call, aliases=report.aliases)
 
 

@@ -11,6 +11,8 @@ from typing import NoReturn
 
 import click
 
+from daemon import __version__
+
 # A command's name, and where it is made. Loading what one command needs, and no more, keeps each start short.
 COMMANDS = {
     "run": "daemon.cli.serve:run",
@@ -23,6 +25,7 @@ COMMANDS = {
     "radius": "daemon.cli.radius:radius",
     "call": "daemon.cli.call:call",
     "export": "daemon.cli.export:export",
+    "exception": "daemon.cli.exception:exception",
     "db": "daemon.cli.db:db",
 }
 
@@ -50,6 +53,7 @@ class Commands(click.Group):
     "--config", type=click.Path(path_type=Path, dir_okay=False), default="conf/tollway.toml", show_default=True,
     envvar="TOLLWAY_CONFIG", show_envvar=True, help="The settings file.",
 )  # fmt: skip
+@click.version_option(__version__, prog_name="tollway")
 @click.pass_context
 def tollway(ctx: click.Context, config: Path) -> None:
     """Authorise, charge and cut calls, and hand rated usage to invoicing.

@@ -130,7 +130,7 @@ def try_calls(selected: Chosen, fast: bool, as_json: bool) -> None:
         _print_outcome(outcome)
     if outcome["total_charged"] != outcome["ledger_difference"]:
         raise Refused(
-            f"the calls cost {outcome['total_charged']}, the ledger differs by {outcome['ledger_difference']}:"
+            f"the calls cost {outcome['total_charged']}, the ledger took {outcome['ledger_difference']}:"
             " did somebody else call on the sample's accounts meanwhile?"
         )
     unexpected = [call for call in outcome["calls"] if not call["expected"]]
@@ -392,4 +392,4 @@ def _print_outcome(outcome: dict[str, Any]) -> None:
     shown = ("caller", "road", "to", "result", "reason", "granted s", "lasted s", "charge", "settled by")
     print_table(shown, rows, numbers=("granted s", "lasted s", "charge"))
     click.echo(f"the calls cost {outcome['total_charged']} {outcome['currency']} in all")
-    click.echo(f"the ledger differs by {outcome['ledger_difference']} {outcome['currency']}")
+    click.echo(f"the ledger took {outcome['ledger_difference']} {outcome['currency']} for them: the two agree")
