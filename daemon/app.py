@@ -165,7 +165,10 @@ class Daemon:
         while True:
             await asyncio.sleep(EXPIRE_SECONDS)
             try:
-                for call in await self.ocf.expire_due():
+                resolved = await self.ocf.expire_due()
+                for grant_id, reason in self.ocf.stuck.items():
+                    _log.error("call cannot be resolved", grant_id=grant_id, error=reason)
+                for call in resolved:
                     _log.info("call resolved", call_id=call.call_id, account=str(call.payer), state=call.state.value)
             except StoreError as error:
                 _log.warning("expiry waits for the store", error=str(error))

@@ -60,14 +60,23 @@ class Quote:
         return tuple(level.account for level in self.levels) + tuple(route.account for route in self.routes)
 
 
+def _emergency_number(catalog: Catalog, called: str) -> str | None:
+    number = called.removeprefix("+")
+    prefixes = {""} | {network.tech_prefix for network in catalog.endpoints.networks}
+    found = (number[len(p) :] for p in prefixes if number.startswith(p))
+    return next((whole for whole in found if whole in catalog.emergency.numbers), None)
+
+
+def is_emergency_number(catalog: Catalog, called: str) -> bool:
+    """Tell whether a number as received, or less a configured tech prefix, is an emergency number."""
+    return _emergency_number(catalog, called) is not None
+
+
 def emergency(catalog: Catalog, attempt: CallAttempt, now: Instant) -> Granted | None:
     """Return the grant of an emergency number, from memory alone, or None where the number is no such number."""
-    number = attempt.called.removeprefix("+")
-    prefixes = {""} | {network.tech_prefix for network in catalog.endpoints.networks}
-    found = next((p for p in prefixes if number.startswith(p) and number[len(p) :] in catalog.emergency.numbers), None)
-    if found is None or attempt.direction is not Direction.OUTBOUND:
+    whole = _emergency_number(catalog, attempt.called)
+    if whole is None or attempt.direction is not Direction.OUTBOUND:
         return None
-    whole = number[len(found) :]
     dial = catalog.emergency.dial.replace("{number}", whole)
     routes = (Route(1, 0, Key(attempt.tenant, "emergency"), dial, ()),) if dial else ()
     return Granted(
@@ -110,11 +119,6 @@ def dialled(catalog: Catalog, attempt: CallAttempt) -> str | None:
     if number is None:
         return None
     # Only a network endpoint has a tech prefix, and it counts only where no earlier kind of endpoint decided.
-    identity = attempt.identity
-    if identity.account or identity.pin:
-        return number
-    if identity.sip_user and (identity.credential is not None or identity.trusted):
-        return number
     return number.removeprefix(tech_prefix(catalog, attempt)) or None
 
 

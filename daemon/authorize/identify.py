@@ -28,6 +28,8 @@ def identify(catalog: Catalog, attempt: CallAttempt) -> Found:
 
 def tech_prefix(catalog: Catalog, attempt: CallAttempt) -> str:
     """Return the tech prefix that the matching network endpoint takes off the dialled number, or nothing."""
+    if any(kind(catalog, attempt) is not None for kind in (_by_account, _by_pin, _by_sip_user)):
+        return ""  # an earlier kind decides: the network is not asked
     network = _network(catalog, attempt)
     return network[0] if network is not None else ""
 

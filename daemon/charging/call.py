@@ -49,9 +49,10 @@ class SettledBy(Enum):
     RECOVERY = "recovery"
     END_UNKNOWN = "end_unknown"
     NAS_REBOOT = "nas_reboot"
+    NEXT_PART = "next_part"
 
 
-ESTIMATES = frozenset({SettledBy.RECOVERY, SettledBy.END_UNKNOWN, SettledBy.NAS_REBOOT})
+ESTIMATES = frozenset({SettledBy.RECOVERY, SettledBy.END_UNKNOWN, SettledBy.NAS_REBOOT, SettledBy.NEXT_PART})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Call:
     route: int = 0
     aliases: tuple[str, ...] = ()
     joined: bool = False
+    started: bool = False
     emergency: bool = False
     cut: bool = False
     interims: int = 0

@@ -17,8 +17,10 @@ from daemon.authorize.decide import (
     Standings,
     Trace,
     decide,
+    dialled,
     emergency,
     held_for,
+    is_emergency_number,
     prepare,
     seconds_for,
     spendable,
@@ -28,7 +30,17 @@ from daemon.charging import settle
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy
 from daemon.charging.cdr import EndReport
 from daemon.charging.event import Authorized, CallReport, Decided, MessageKey, Outcome, Reported
-from daemon.charging.ports import Book, Directory, Exceptional, Journal, Outside, Reads, Store
+from daemon.charging.ports import (
+    Book,
+    Directory,
+    Exceptional,
+    Journal,
+    Outside,
+    Reads,
+    Store,
+    StoreError,
+    StoreUnavailable,
+)
 from daemon.charging.repeats import once, question_stands, report_stands, same_side
 from daemon.kernel.e164 import digits
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
@@ -81,6 +93,7 @@ class OnlineCharging:
         self._journal = journal
         self._outside = outside
         self.settings = settings
+        self.stuck: dict[str, str] = {}  # calls that could not be resolved in the last round, and why
 
     def catalog(self) -> Catalog:
         """Return the configuration in force."""
@@ -139,6 +152,10 @@ class OnlineCharging:
         if isinstance(quote, Denied):
             return quote, trace
         return decide(quote, standings, chosen, now, "", trace), trace
+
+    def is_emergency(self, called: str) -> bool:
+        """Tell whether a number, or what is left of it after a configured tech prefix, is an emergency number."""
+        return is_emergency_number(self._directory.catalog(), called)
 
     def quote_accounts(self, attempt: CallAttempt) -> tuple[int, ...]:
         """Return the accounts whose standings ``explain`` would ask for."""
@@ -200,7 +217,7 @@ class OnlineCharging:
             outcome = act(book, report, context)
             return outcome if encode is None else replace(outcome, reply=encode(outcome))
 
-        stands = report_stands(lambda book: _joined(book, report))
+        stands = report_stands(report, lambda book: _joined(book, report))
         return await self._store.transact(reads, lambda book: once(book, message, attempt, now, work, stands))
 
     async def resolve(self, grant_id: str, change: "Change") -> Outcome:
@@ -221,8 +238,15 @@ class OnlineCharging:
     async def expire_due(self) -> list[Call]:
         """Free what lapsed and settle what nobody reports the end of; return the calls that changed."""
         changed: list[Call] = []
+        self.stuck = {}
         for due in await self._store.due_calls(self._outside.now(), DUE_BATCH):
-            outcome = await self.resolve(due.grant_id, _on_due)
+            try:
+                outcome = await self.resolve(due.grant_id, _on_due)
+            except StoreUnavailable:
+                raise
+            except (StoreError, ArithmeticError, AssertionError, KeyError) as error:
+                self.stuck[due.grant_id] = repr(error)  # one call never keeps the others from being freed
+                continue
             if outcome.changed and outcome.call is not None:
                 changed.append(outcome.call)
         return changed
@@ -307,7 +331,13 @@ class _Initial:
 
     def __call__(self, book: Book) -> Decided:
         attempt = self.quote.attempt
+        running = _running(book, self.quote)
+        if running is not None:
+            granted = running.as_granted()
+            return Decided(granted, self.encode(granted), running)
         replaced = _replaced(book, attempt, self.terms, self.now)
+        if replaced is not None and (replaced.called, replaced.payer) != (self.quote.called, self.quote.chain[0].key):
+            replaced = None  # another number: the old grant is void, and its id never stands for the new one
         earlier = same_side(book, attempt)
         grant_id = replaced.grant_id if replaced is not None else self.new_id
         decision = decide(self.quote, book.standing, self.limits, self.now, grant_id)
@@ -319,6 +349,15 @@ class _Initial:
         settle.hold(book, call, self.now)
         book.save_call(call)
         return Decided(decision, self.encode(decision), call)
+
+
+def _running(book: Book, quote: Quote) -> Call | None:
+    """Return the answered call that is asked about again for the same number: the same destination is no new part."""
+    for call in same_side(book, quote.attempt):
+        same = (call.called, call.payer, call.tenant) == (quote.called, quote.chain[0].key, quote.attempt.tenant)
+        if same and call.state is CallState.ANSWERED:
+            return call
+    return None
 
 
 def _next(earlier: list[Call]) -> tuple[int, int]:
@@ -358,16 +397,27 @@ def _joined(book: Book, report: CallReport) -> Call | None:
     calls = _reported_calls(book, attempt)
     if report.part:
         calls = [call for call in calls if call.part == report.part]
+    granted = book.call(report.grant_id) if report.grant_id else None
+    if granted is not None and granted in calls and attempt.tenant == granted.tenant:
+        return granted  # of several parts of one call id the echoed grant tells which
+    calls = _of_number(calls, report)
     found = next((call for call in reversed(calls) if call.is_open), calls[-1] if calls else None)
     if found is not None and (found.is_open or not report.grant_id):
         return found
-    granted = book.call(report.grant_id) if report.grant_id else None
     if granted is not None and attempt.tenant == granted.tenant:
         return granted
     if found is not None:
         return found
     candidates = (book.aliased(attempt.id_domain, alias) for alias in report.aliases)
     return next((call for call in candidates if call is not None), None) or _weakly_joined(book, report)
+
+
+def _of_number(calls: list[Call], report: CallReport) -> list[Call]:
+    """Return those of several calls of one id whose number is the report's, or all where it tells none of them."""
+    number = digits(report.attempt.called)
+    if report.part or number is None or len(calls) < 2:
+        return calls
+    return [call for call in calls if number.endswith(call.called)] or calls
 
 
 def _weakly_joined(book: Book, report: CallReport) -> Call | None:
@@ -422,17 +472,41 @@ def _starts_anew(call: Call, report: CallReport, answered_at: Instant) -> bool:
         return False
     if report.grant_id == call.grant_id or call.settled_by in ESTIMATES:
         return False
+    if not call.started:  # its Stop came first: the Start that follows within the tolerance is only late
+        return answered_at > call.ended_at + CLOCK_TOLERANCE
     return answered_at > call.ended_at
 
 
 def _charging_begins(book: Book, call: Call, report: CallReport, context: _Context, answered_at: Instant) -> Outcome:
+    answered_at = _after_asked(book, call, report, answered_at, context)
     call = settle.moved_to_route(book, _adopted(book, call, report), report.route, context.now)
+    _end_earlier_parts(book, call, report, answered_at, context)
     call = settle.priced_at_answer(context.catalog, call, answered_at)
     call = settle.regranted(book, call, call.granted_seconds, context.now)
-    call = call.moved(CallState.ANSWERED, answered_at=answered_at, last_seen_at=max(answered_at, call.last_seen_at))
+    call = call.moved(CallState.ANSWERED, answered_at=answered_at, last_seen_at=answered_at, started=True)
     call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
     return Outcome(call, True)
+
+
+def _after_asked(book: Book, call: Call, report: CallReport, at: Instant, context: _Context) -> Instant:
+    """Return an instant of an authorised call; one before its question is a clock that lies, and is not believed."""
+    if not call.authorised or at >= call.requested_at - CLOCK_TOLERANCE:
+        return at
+    detail = f"the switch's clock is {(call.requested_at - at) // SECOND} s behind ours: our own time is used"
+    item = _exception("clock_skew", report.attempt, detail, context.now, key=f"clock_skew:{call.grant_id}")
+    book.append_exception(item)
+    return context.now
+
+
+def _end_earlier_parts(book: Book, call: Call, report: CallReport, answered_at: Instant, context: _Context) -> None:
+    """End the parts before this one where the source does not count parts itself; a Stop of their own corrects it."""
+    if report.part or call.part == 1:
+        return
+    for other in _same_side(book, report.attempt, call):
+        if other.state is CallState.ANSWERED and other.part < call.part and other.payer == call.payer:
+            until = other.changed(last_seen_at=max(other.last_seen_at, answered_at))
+            _estimated(book, until, SettledBy.NEXT_PART, context)
 
 
 def _revived(book: Book, call: Call, context: _Context) -> Call:
@@ -462,7 +536,7 @@ def _unauthorised(book: Book, report: CallReport, context: _Context, answered_at
     if call is None:
         return Outcome(None, False)
     call = _holding(book, call, context) if not call.emergency else _never_cut(book, call, context)
-    call = call.moved(CallState.ANSWERED, answered_at=answered_at, last_seen_at=answered_at, joined=True)
+    call = call.moved(CallState.ANSWERED, answered_at=answered_at, last_seen_at=answered_at, joined=True, started=True)
     call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
     return Outcome(call, True)
@@ -509,7 +583,7 @@ def _forced_quote(context: _Context, report: CallReport) -> Quote | None:
     if not isinstance(denied, Denied) or denied.account is None or denied.account not in context.catalog.accounts:
         return None
     terms = context.catalog.accounts[denied.account]
-    called = digits(report.attempt.called)
+    called = dialled(context.catalog, report.attempt)
     if called is None:
         return None
     chain = context.catalog.chain(terms)
@@ -570,7 +644,7 @@ def _renewed(book: Book, report: CallReport, context: _Context, *, paced: bool) 
 
 def _alive_again(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
     """A call that was settled by an estimate still runs: take the charge back and hold again what it used."""
-    revision = settle.reversed_charge(book, call, context.now)
+    revision = settle.reversed_charge(book, context.catalog, call, context.now)
     call = call.changed(posted=(), revision=revision, ended_at=None, settled_by=SettledBy.NOBODY)
     levels = tuple(replace(level, reserved=held_for(level, call.granted_seconds)) for level in call.levels)
     call = call.changed(levels=levels)
@@ -644,11 +718,26 @@ def _settled(book: Book, call: Call, report: CallReport, context: _Context) -> O
         call = settle.priced_at_answer(context.catalog, call.changed(answered_at=answered_at), answered_at)
     call = settle.moved_to_route(book, call, report.route, context.now) if call.is_open else call
     duration_us = _duration_us(call, report)
+    _question_duration(book, call, report, duration_us, context)
     by = SettledBy(report.settled_by) if report.settled_by else SettledBy.HANGUP
     end = EndReport(report.at, duration_us, report.cause, report.switch_seconds, 0)
     call = settle.settled(book, context.catalog, _adopted(book, call, report), end, by, context.terms, context.now)
     book.save_call(call)
     return Outcome(call, True)
+
+
+def _question_duration(book: Book, call: Call, report: CallReport, duration_us: int, context: _Context) -> None:
+    """List an end of an authorised call that our own clock or a proof of life contradicts; the value is kept."""
+    if not call.authorised:
+        return
+    assert call.answered_at is not None, call
+    longest = context.now - call.requested_at + CLOCK_TOLERANCE
+    proved = call.last_seen_at - call.answered_at - CLOCK_TOLERANCE
+    if proved <= duration_us <= longest:
+        return
+    detail = f"the end tells {duration_us} microseconds; our clock allows {max(0, proved)} to {longest}"
+    key = f"duration_implausible:{call.grant_id}:{duration_us}"
+    book.append_exception(_exception("duration_implausible", report.attempt, detail, context.now, key=key))
 
 
 def _duration_us(call: Call, report: CallReport) -> int:

@@ -10,12 +10,13 @@ from typing import TypeVar
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.charging.call import Call
-from daemon.charging.event import Conflict, Decided, MessageKey, Outcome, Replay
+from daemon.charging.event import CallReport, Conflict, Decided, MessageKey, Outcome, Replay
 from daemon.charging.ports import Book, Exceptional, Message
 from daemon.kernel.instant import SECOND, Instant
 
 R = TypeVar("R", Decided, Outcome)
 Stands = Callable[[Book, Message], bool]
+SPAN_TOLERANCE = 2 * SECOND  # microseconds; a switch counts whole seconds, and rounds them
 REFUSAL_STANDS_SECONDS = 10  # seconds; ours: longer than clients go on repeating, shorter than a top-up takes
 
 
@@ -71,11 +72,19 @@ def question_stands(message: MessageKey | None, attempt: CallAttempt, now: Insta
     return stands
 
 
-def report_stands(means: Callable[[Book], Call | None]) -> Stands:
-    """Return the rule by which the answer to a report on a call id still stands: while it means the same call."""
+def report_stands(report: CallReport, means: Callable[[Book], Call | None]) -> Stands:
+    """Return the rule by which the answer to a report on a call id still stands: while it means the same call.
+
+    Where the id means another call by now, the same body is still a repeat if it tells of a time before that call was
+    asked about. A caller who re-uses his call id and talks as long as before is therefore charged again.
+    """
 
     def stands(book: Book, earlier: Message) -> bool:
         call = means(book)
-        return earlier.grant_id == (call.grant_id if call is not None else "")
+        if earlier.grant_id == (call.grant_id if call is not None else ""):
+            return True
+        if report.message is None or earlier.body != report.message.body or call is None:
+            return False
+        return report.at - (report.duration_us or 0) < call.requested_at - SPAN_TOLERANCE
 
     return stands

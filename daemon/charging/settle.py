@@ -15,6 +15,7 @@ from daemon.charging.cdr import EndReport, carrier_cost, rated, reversal
 from daemon.charging.ports import Book
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant, local_day
+from daemon.kernel.money import NANO_MAX
 from daemon.ledger import posting
 from daemon.ledger.account import Standing
 from daemon.rating.charge import charge, duration_seconds
@@ -156,7 +157,7 @@ def settled(
     """
     revision = call.revision
     if call.posted:
-        revision = reversed_charge(book, call, now)
+        revision = reversed_charge(book, catalog, call, now)
     call = _answered(call, report)
     overrun = report.duration_us - call.granted_seconds * SECOND
     told = call.authorised or call.renewable  # only then did the switch have a limit of ours
@@ -203,14 +204,14 @@ def _debited(
 def _spent(standing: Standing, terms: AccountTerms, amount: int, now: Instant) -> Standing:
     today = local_day(now, terms.zone)
     before = standing.day_spent if standing.day == today else 0
-    return standing._replace(day=today, day_spent=max(0, before + amount))
+    return standing._replace(day=today, day_spent=min(max(0, before + amount), NANO_MAX))
 
 
-def reversed_charge(book: Book, call: Call, now: Instant) -> int:
+def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> int:
     """Take a settled call's charge back at every level, and return the revision of the reversing records."""
     revision = call.revision + 1
     for level, paid in zip(call.levels, call.posted, strict=True):
-        standing = book.standing(level.account)
+        standing = _spent(book.standing(level.account), catalog.by_number[level.account], -paid.charge, now)
         book.post(posting.refund(standing, call.grant_id, paid.charge - paid.uncollected, paid.uncollected, now))
     for record in book.records(call.grant_id):
         if record.status == "rated" and record.record_id.endswith(f".{call.revision}"):

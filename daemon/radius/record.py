@@ -114,7 +114,7 @@ def _message(packet: Packet, fields: Fields, nas: NasSpec, call_id: str, status:
     stamped = fields.event_timestamp()
     when = f"{seconds}s" if seconds is not None else f"@{stamped}" if stamped is not None else body.hex()
     which = leg(fields)[:16]
-    return MessageKey(f"radius-acct:{nas.tenant}/{nas.id}:{status}:{when}:{which}:{call_id}", body)
+    return MessageKey(f"radius-acct:{nas.tenant}/{nas.id}:{status}:{when}:{which}:{call_id}", body, of_call=True)
 
 
 def _of_call(status: int, fields: Fields, switch: Profile, report: CallReport, arrival: Instant) -> Record:

@@ -35,7 +35,8 @@ DELAYED_MAX = 1024  # refusals of wrong passwords waiting to be told; above this
 DRAIN_SECONDS = 5.0  # seconds that a shutdown waits for work in flight
 RECEIVE_BUFFER = 4 << 20  # octets asked of the kernel: some 10,000 records arriving in one burst
 NOTED_MAX = 1024  # reasons and sources whose discards are told apart in the log
-ACCT_STATUS_TYPE = 40
+IN_FLIGHT_EMERGENCY_MAX = 256  # room above the limit for emergency numbers, which wait for no store
+CALLED_STATION_ID, ACCT_STATUS_TYPE = 30, 40
 
 _CODES = {
     "auth": frozenset({Code.ACCESS_REQUEST, Code.STATUS_SERVER}),
@@ -187,7 +188,7 @@ class RadiusServers:
             known = link.cache.seen(key, digest, self._now())
             if known is not None:
                 return self._repeated(request, known.reply)
-        if _is_too_much(link, packet):
+        if _is_too_much(link, packet) and not self._is_emergency(link, packet):
             return self._shed(request)
         task = asyncio.get_running_loop().create_task(self._served(request))
         link.in_flight.add(task)
@@ -199,6 +200,15 @@ class RadiusServers:
             return self._discard(request.link, "duplicate_in_progress", request.source)
         self._count(request.link, "duplicate")  # the request was not taken again; its first answer is sent
         return request.link.send(answered, request.source)
+
+    def _is_emergency(self, link: _Link, packet: Packet) -> bool:
+        """Tell whether a question is about an emergency number: decided from memory, it passes the limit."""
+        called = packet.first(CALLED_STATION_ID)
+        if packet.code != Code.ACCESS_REQUEST or called is None:
+            return False
+        number = called.decode("ascii", "replace")
+        room = len(link.in_flight) < IN_FLIGHT_MAX + IN_FLIGHT_EMERGENCY_MAX
+        return room and self._charging.is_emergency(number)
 
     def _shed(self, request: _Request) -> None:
         if request.packet.code != Code.ACCESS_REQUEST:

@@ -151,7 +151,13 @@ class Writer(Generic[E]):
             results = [(jobs[0].future, None, StoreConflict(f"the schema refused a row: {error}"))]
         except Exception as error:  # nothing was committed: nobody may be answered with a value
             self._engine.rollback()
-            failure = self._engine.failure(error) or _internal(error)
+            failure = self._engine.failure(error)
+            if failure is None and len(jobs) > 1:
+                # Not the database's fault but a value's of one of them (it does not fit a column): find the culprit.
+                for job in jobs:
+                    self._run_batch([job])
+                return
+            failure = failure or _internal(error)
             results = [(job.future, None, failure) for job in jobs]
         _answer(results)
 

@@ -251,7 +251,21 @@ def refuse_dangling(connection: sqlite3.Connection) -> None:
         raise Refused("; ".join(faults))
 
 
+def _ambiguous_vouchers(configuration: Configuration) -> Iterator[str]:
+    """A ``via`` names a peer by its id alone, so one id in two tenants would let one vouch for the other's callers."""
+    owners: dict[str, str] = {}
+    live = tuple(token for token in configuration.tokens if not token.revoked)
+    peers: tuple[NasSpec | FreeswitchSpec | AsteriskSpec | TokenSpec, ...] = (
+        *configuration.nas, *configuration.freeswitch, *configuration.asterisk, *live,
+    )  # fmt: skip
+    for spec in peers:
+        tenant = owners.setdefault(spec.id, spec.tenant)
+        if tenant != spec.tenant:
+            yield f"{kind_of(spec)} {spec.tenant}/{spec.id}: tenant {tenant} has a peer of this id; give it another"
+
+
 def _faults(configuration: Configuration) -> Iterator[str]:
+    yield from _ambiguous_vouchers(configuration)
     tenants = {tenant.id: tenant for tenant in configuration.tenants}
     accounts = {(spec.tenant, spec.id): spec for spec in configuration.accounts}
     owners = [tenant.id for tenant in configuration.tenants if not tenant.parent]

@@ -39,3 +39,37 @@ async def test_three_calls_on_money_for_two_minutes(tmp_path: Path, number: str,
         assert (await _asked(link, made, stop, "acct")).code == peer.ACCOUNTING_RESPONSE
         assert await made.balance() == (0, 0, 0)
         assert (await made.records())[0].settled_by == "own_limit"
+
+
+async def test_a_re_used_call_id_with_the_same_duration_is_charged_again(tmp_path: Path) -> None:
+    """In SIP the caller chooses the Call-ID: nothing is free because he says the same one and talks as long again."""
+    async with world(tmp_path) as made, socket() as link:
+        for identifier in (0, 10):
+            asked = peer.access_request(SECRET.encode(), identifier, "alice", "hello", "442071231234", "call-A")
+            assert (await _asked(link, made, asked, "auth")).code == peer.ACCESS_ACCEPT
+            start = peer.accounting_request(
+                SECRET.encode(), identifier + 1, peer.START, "call-A", "alice", "442071231234"
+            )
+            await _asked(link, made, start, "acct")
+            made.wait(600)
+            stop = peer.accounting_request(
+                SECRET.encode(), identifier + 2, peer.STOP, "call-A", "alice", "442071231234", 600
+            )
+            await _asked(link, made, stop, "acct")
+        assert await made.charged() == parse_nano("12.00")
+        assert await made.balance() == (parse_nano("13.00"), 0, 0)
+
+
+async def test_a_call_that_authenticates_again_is_one_call(tmp_path: Path) -> None:
+    """A re-INVITE asks again for the same number: no second charge, no channel that stays held."""
+    async with world(tmp_path) as made, socket() as link:
+        for identifier in (0, 1):
+            asked = peer.access_request(SECRET.encode(), identifier, "alice", "hello", "33142685300", "call-B")
+            assert (await _asked(link, made, asked, "auth")).code == peer.ACCESS_ACCEPT
+            start = peer.accounting_request(SECRET.encode(), 9, peer.START, "call-B", "alice", "33142685300")
+            await _asked(link, made, start, "acct")
+            made.wait(1)
+        stop = peer.accounting_request(SECRET.encode(), 10, peer.STOP, "call-B", "alice", "33142685300", 2)
+        await _asked(link, made, stop, "acct")
+        assert await made.charged() == parse_nano("0.60")
+        assert (await made.balance())[1:] == (0, 0)

@@ -99,6 +99,7 @@ def test_who_pays(known: Catalog, identity: Identity, tenant: str, expected: str
         (Identity(ip="10.0.0.1"), "77", None),
         (Identity(account="alice", ip="10.0.0.1"), "77442071231234", "77442071231234"),
         (Identity(sip_user="alice", trusted=True, ip="10.0.0.1"), "77442071231234", "77442071231234"),
+        (Identity(sip_user="nobody", trusted=True, ip="10.0.0.1"), "77442071231234", "442071231234"),
         (Identity(sip_user="alice", ip="10.0.0.1"), "77442071231234", "442071231234"),
         (Identity(), "44x", None),
     ],

@@ -8,7 +8,7 @@ from daemon.authorize.attempt import Identity
 from daemon.authorize.decision import Denied, Granted
 from daemon.authorize.denial import Denial
 from daemon.charging.call import Call, CallState, SettledBy
-from daemon.charging.event import Conflict, Decided, Outcome, Replay
+from daemon.charging.event import Conflict, Decided, MessageKey, Outcome, Replay
 from daemon.charging.ocf import ChargingSettings
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND
@@ -238,10 +238,79 @@ class TestUnauthorised:
 class TestReuseOfACallId:
     async def test_a_second_question_while_ringing_replaces_the_reservation(self, desk: Desk) -> None:
         first = call_of(await desk.ask("c1"))
-        second = call_of(await desk.ask("c1", "33123456789"))
+        desk.settings = ChargingSettings(max_grant_seconds=60)
+        desk.__post_init__()
+        desk.ids = 10
+        second = call_of(await desk.ask("c1"))
         assert (second.grant_id, second.attempt, second.part) == (first.grant_id, 1, 1)
         assert desk.standing(ALICE).channels == 1
         assert desk.standing(ALICE).reserved == second.levels[0].reserved
+
+    async def test_a_question_for_another_number_never_hands_the_old_grant_to_it(self, desk: Desk) -> None:
+        dear = call_of(await desk.ask("c1", "33123456789"))
+        cheap = call_of(await desk.ask("c1"))
+        assert cheap.grant_id != dear.grant_id
+        assert desk.standing(ALICE).channels == 1
+        await desk.answer("c1", to="33123456789", grant_id=dear.grant_id)
+        desk.wait(30)
+        await desk.end("c1", to="33123456789", grant_id=dear.grant_id, duration_us=30 * SECOND)
+        assert desk.store.written[0].called == "33123456789"
+
+    async def test_the_same_number_asked_again_during_the_call_is_the_same_call(self, desk: Desk) -> None:
+        first = call_of(await desk.ask("c1"))
+        await desk.answer("c1")
+        desk.wait(5)
+        again = call_of(await desk.ask("c1"))
+        assert again.grant_id == first.grant_id
+        desk.wait(5)
+        await desk.end("c1", duration_us=10 * SECOND)
+        assert desk.standing(ALICE).balance == parse_nano("1.90")
+        assert desk.standing(ALICE).channels == 0
+
+    async def test_the_part_before_ends_where_the_next_is_answered_and_its_own_stop_corrects_it(self) -> None:
+        desk = Desk(settings=ChargingSettings(max_grant_seconds=60))
+        desk.fund(ALICE, "5.00")
+        first = call_of(await desk.ask("c1"))
+        await desk.answer("c1")
+        second = call_of(await desk.ask("c1", "33123456789"))
+        desk.wait(20)
+        await desk.answer("c1", to="33123456789", grant_id=second.grant_id)
+        assert desk.standing(ALICE).balance == parse_nano("4.80")
+        assert desk.standing(ALICE).channels == 1
+        desk.wait(10)
+        await desk.end("c1", to="33123456789", grant_id=second.grant_id, duration_us=10 * SECOND)
+        await desk.end("c1", grant_id=first.grant_id, duration_us=30 * SECOND)
+        assert desk.standing(ALICE).balance == parse_nano("4.10")
+
+    async def test_the_same_id_and_the_same_duration_again_is_another_call(self, desk: Desk) -> None:
+        for _ in range(2):
+            await desk.ask("c1")
+            await desk.answer("c1", message=MessageKey("start", b"1", of_call=True))
+            desk.wait(30)
+            stop = desk.report("c1", duration_us=30 * SECOND, message=MessageKey("stop", b"2", of_call=True))
+            assert isinstance(await desk.ocf.ended(stop), Outcome)
+            assert isinstance(await desk.ocf.ended(stop), Replay)
+        assert desk.standing(ALICE).balance == parse_nano("1.40")
+
+    async def test_a_late_repeat_of_the_call_before_is_still_a_repeat(self, desk: Desk) -> None:
+        await desk.ask("c1")
+        await desk.answer("c1")
+        desk.wait(30)
+        stop = desk.report("c1", duration_us=30 * SECOND, message=MessageKey("stop", b"2", of_call=True))
+        await desk.ocf.ended(stop)
+        desk.wait(10)
+        await desk.ask("c1")
+        await desk.answer("c1")
+        assert isinstance(await desk.ocf.ended(stop), Replay)
+        assert desk.standing(ALICE).channels == 1
+
+    async def test_a_start_that_follows_its_stop_opens_nothing(self, desk: Desk) -> None:
+        await desk.ask("c1")
+        desk.wait(10)
+        await desk.end("c1", duration_us=10 * SECOND)
+        desk.wait(1)
+        assert not (await desk.answer("c1")).changed
+        assert desk.standing(ALICE).channels == 0
 
     async def test_a_second_question_that_is_refused_lets_go_of_the_first(self, desk: Desk) -> None:
         await desk.ask("c1")
@@ -326,6 +395,35 @@ class TestMessages:
         attempt = desk.attempt("c1", "19001234")
         await desk.ocf.authorize(attempt, message=key("m1"), encode=lambda _: b"no")
         assert await desk.ocf.authorize(attempt, message=key("m1")) == Replay(b"no")
+
+
+class TestClocksThatLie:
+    async def test_an_answer_long_before_the_question_is_not_believed(self, desk: Desk) -> None:
+        await desk.ask("c1")
+        answered = call_of(await desk.answer("c1", answered_at=desk.now - 10_800 * SECOND))
+        assert answered.answered_at == desk.now
+        assert await desk.ocf.expire_due() == []
+        assert [item.kind for item in desk.store.exceptions] == ["clock_skew"]
+
+    @pytest.mark.parametrize(("seconds", "listed"), [(100, False), (0xFFFFFF, True), (1, True)])
+    async def test_a_duration_that_our_clock_contradicts_is_listed(
+        self, desk: Desk, seconds: int, listed: bool
+    ) -> None:
+        await desk.ask("c1")
+        await desk.answer("c1")
+        desk.wait(95)
+        await desk.alive("c1")
+        desk.wait(5)
+        await desk.end("c1", duration_us=seconds * SECOND)
+        assert [item.kind for item in desk.store.exceptions] == (["duration_implausible"] if listed else [])
+
+    async def test_the_day_gets_back_what_a_reversal_gives_back(self, desk: Desk) -> None:
+        await desk.ask("c1")
+        await desk.answer("c1")
+        desk.wait(261)
+        await desk.ocf.expire_due()
+        await desk.end("c1", duration_us=100 * SECOND)
+        assert desk.standing(ALICE).day_spent == parse_nano("1.00")
 
 
 class TestTheChain:
