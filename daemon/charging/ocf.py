@@ -30,6 +30,20 @@ from daemon.charging import settle
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy
 from daemon.charging.cdr import EndReport
 from daemon.charging.event import Authorized, CallReport, Decided, MessageKey, Outcome, Reported
+from daemon.charging.joining import (
+    CLOCK_TOLERANCE,
+    adopted,
+    answer_instant,
+    apart,
+    ended_before,
+    joined_call,
+    measured_us,
+    next_place,
+    other_calls,
+    place_of_report,
+    starts_anew,
+    was_answered,
+)
 from daemon.charging.ports import (
     Book,
     Directory,
@@ -42,7 +56,6 @@ from daemon.charging.ports import (
     StoreUnavailable,
 )
 from daemon.charging.repeats import once, question_stands, report_stands, same_side
-from daemon.kernel.e164 import digits
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.kernel.money import Rounding
 from daemon.rating.charge import duration_seconds, first_paid_second
@@ -51,7 +64,6 @@ Encode = Callable[[Decision], bytes]
 EncodeOutcome = Callable[[Outcome], bytes]
 Check = Callable[[Call | None], None]  # sees the call that a report means before it does anything; may raise
 DUPLICATE_TOLERANCE_US = SECOND  # microseconds; a second end that differs by more is listed for a person
-CLOCK_TOLERANCE = 60 * SECOND  # microseconds by which the clocks of two sources may differ
 DUE_BATCH = 256  # calls looked at in one round of expiry
 
 
@@ -213,11 +225,11 @@ class OnlineCharging:
 
         def work(book: Book) -> Outcome:
             if check is not None:
-                check(_joined(book, report))
+                check(joined_call(book, report))
             outcome = act(book, report, context)
             return outcome if encode is None else replace(outcome, reply=encode(outcome))
 
-        stands = report_stands(report, lambda book: _joined(book, report))
+        stands = report_stands(report, lambda book: joined_call(book, report))
         return await self._store.transact(reads, lambda book: once(book, message, attempt, now, work, stands))
 
     async def resolve(self, grant_id: str, change: "Change") -> Outcome:
@@ -301,11 +313,6 @@ def _exception(kind: str, attempt: CallAttempt, detail: str, now: Instant, key: 
     return Exceptional(kind, attempt.tenant, attempt.source, attempt.switch, attempt.call_id, detail, now, key)
 
 
-def _reported_calls(book: Book, attempt: CallAttempt) -> list[Call]:
-    """Return the calls that a report may mean: those of its direction, else (the road does not tell it) all."""
-    return same_side(book, attempt) or list(book.calls(attempt.id_domain, attempt.call_id))
-
-
 def _replaced(book: Book, attempt: CallAttempt, terms: settle.Terms, now: Instant) -> Call | None:
     """Let go of an unanswered grant of the same call: a second question replaces it."""
     calls = same_side(book, attempt)
@@ -343,7 +350,7 @@ class _Initial:
         decision = decide(self.quote, book.standing, self.limits, self.now, grant_id)
         if isinstance(decision, Denied):
             return Decided(decision, self.encode(decision))
-        number, part = (replaced.attempt, replaced.part) if replaced is not None else _next(earlier)
+        number, part = (replaced.attempt, replaced.part) if replaced is not None else next_place(earlier)
         call = _new_call(attempt, decision, number, part, self.now)
         call = call.changed(due_at=settle.due_at(call, self.terms))
         settle.hold(book, call, self.now)
@@ -360,23 +367,6 @@ def _running(book: Book, quote: Quote) -> Call | None:
     return None
 
 
-def _next(earlier: list[Call]) -> tuple[int, int]:
-    """Return attempt and part of a new question: the next part of an open call, the next use of a closed one."""
-    if not earlier:
-        return 1, 1
-    newest = earlier[-1]
-    still_open = any(call.is_open for call in earlier if call.attempt == newest.attempt)
-    return (newest.attempt, newest.part + 1) if still_open else (newest.attempt + 1, 1)
-
-
-def _place(earlier: list[Call], report: CallReport) -> tuple[int, int]:
-    """Return attempt and part of a call that a report opens: a later part of one leg is of the same attempt."""
-    if report.part > 1 and earlier:
-        return earlier[-1].attempt, report.part
-    number, part = _next(earlier)
-    return number, report.part or part
-
-
 def _new_call(attempt: CallAttempt, granted: Granted, number: int, part: int, now: Instant) -> Call:
     return Call(
         grant_id=granted.grant_id, id_domain=attempt.id_domain, call_id=attempt.call_id, attempt=number, part=part,
@@ -389,73 +379,14 @@ def _new_call(attempt: CallAttempt, granted: Granted, number: int, part: int, no
     )  # fmt: skip
 
 
-def _joined(book: Book, report: CallReport) -> Call | None:
-    """Return the call that a report belongs to: by call id, then alias, then grant (SPEC section 4, RADIUS)."""
-    attempt = report.attempt
-    if report.exact and report.grant_id:
-        return book.call(report.grant_id)
-    calls = _reported_calls(book, attempt)
-    if report.part:
-        calls = [call for call in calls if call.part == report.part]
-    granted = book.call(report.grant_id) if report.grant_id else None
-    if granted is not None and granted in calls and attempt.tenant == granted.tenant:
-        return granted  # of several parts of one call id the echoed grant tells which
-    calls = _of_number(calls, report)
-    found = next((call for call in reversed(calls) if call.is_open), calls[-1] if calls else None)
-    if found is not None and (found.is_open or not report.grant_id):
-        return found
-    if granted is not None and attempt.tenant == granted.tenant:
-        return granted
-    if found is not None:
-        return found
-    candidates = (book.aliased(attempt.id_domain, alias) for alias in report.aliases)
-    return next((call for call in candidates if call is not None), None) or _weakly_joined(book, report)
-
-
-def _of_number(calls: list[Call], report: CallReport) -> list[Call]:
-    """Return those of several calls of one id whose number is the report's, or all where it tells none of them."""
-    number = digits(report.attempt.called)
-    if report.part or number is None or len(calls) < 2:
-        return calls
-    return [call for call in calls if number.endswith(call.called)] or calls
-
-
-def _weakly_joined(book: Book, report: CallReport) -> Call | None:
-    """Return the newest call of the same parties that no report has joined: the last resort."""
-    candidates = (book.aliased(report.attempt.id_domain, alias) for alias in report.weak_aliases)
-    return next((call for call in candidates if call is not None and not call.joined), None)
-
-
-def _adopted(book: Book, call: Call, report: CallReport) -> Call:
-    """Return the call under the switch's own call id, which the question may not have carried.
-
-    Where that id was used before, the call is its next attempt: a charge key is never shared.
-    """
-    attempt = report.attempt
-    if call.joined or (call.id_domain, call.call_id) == (attempt.id_domain, attempt.call_id):
-        return call.changed(joined=True)
-    number, part = _next(_same_side(book, attempt, call))
-    return call.changed(joined=True, call_id=attempt.call_id, id_domain=attempt.id_domain, attempt=number, part=part)
-
-
-def _same_side(book: Book, attempt: CallAttempt, call: Call) -> list[Call]:
-    """Return the other calls of the attempt's call id in the direction of a call, oldest first."""
-    found = book.calls(attempt.id_domain, attempt.call_id)
-    return [other for other in found if other.direction is call.direction and other.grant_id != call.grant_id]
-
-
-def _answer_instant(report: CallReport, now: Instant) -> Instant:
-    return min(report.answered_at if report.answered_at is not None else report.at, now)
-
-
 def _on_answer(book: Book, report: CallReport, context: _Context) -> Outcome:
-    call = _joined(book, report)
-    answered_at = _answer_instant(report, context.now)
-    if call is None or _starts_anew(call, report, answered_at):
+    call = joined_call(book, report)
+    answered_at = answer_instant(report, context.now)
+    if call is None or starts_anew(call, report, answered_at):
         return _unauthorised(book, report, context, answered_at)
     if call.state is CallState.GRANTED:
         return _charging_begins(book, call, report, context, answered_at)
-    if _ended_before(call, answered_at):
+    if ended_before(call, answered_at):
         assert call.ended_at is not None, call
         return _settled(book, call, replace(report, at=call.ended_at, answered_at=answered_at), context)
     if call.state in (CallState.EXPIRED, CallState.VOIDED):
@@ -466,20 +397,9 @@ def _on_answer(book: Book, report: CallReport, context: _Context) -> Outcome:
     return Outcome(call, False)
 
 
-def _starts_anew(call: Call, report: CallReport, answered_at: Instant) -> bool:
-    """Tell whether a Start re-uses the id of a closed call; one that was answered before its end is only late."""
-    if call.is_open or call.ended_at is None or call.state is not CallState.SETTLED:
-        return False
-    if report.grant_id == call.grant_id or call.settled_by in ESTIMATES:
-        return False
-    if not call.started:  # its Stop came first: the Start that follows within the tolerance is only late
-        return answered_at > call.ended_at + CLOCK_TOLERANCE
-    return answered_at > call.ended_at
-
-
 def _charging_begins(book: Book, call: Call, report: CallReport, context: _Context, answered_at: Instant) -> Outcome:
     answered_at = _after_asked(book, call, report, answered_at, context)
-    call = settle.moved_to_route(book, _adopted(book, call, report), report.route, context.now)
+    call = settle.moved_to_route(book, adopted(book, call, report), report.route, context.now)
     _end_earlier_parts(book, call, report, answered_at, context)
     call = settle.priced_at_answer(context.catalog, call, answered_at)
     call = settle.regranted(book, call, call.granted_seconds, context.now)
@@ -503,7 +423,7 @@ def _end_earlier_parts(book: Book, call: Call, report: CallReport, answered_at: 
     """End the parts before this one where the source does not count parts itself; a Stop of their own corrects it."""
     if report.part or call.part == 1:
         return
-    for other in _same_side(book, report.attempt, call):
+    for other in other_calls(book, report.attempt, call):
         if other.state is CallState.ANSWERED and other.part < call.part and other.payer == call.payer:
             until = other.changed(last_seen_at=max(other.last_seen_at, answered_at))
             _estimated(book, until, SettledBy.NEXT_PART, context)
@@ -564,7 +484,7 @@ def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | N
         key = f"{kind}:{attempt.id_domain}:{attempt.call_id}"
         book.append_exception(_exception(kind, attempt, reason, context.now, key=key))
         return None
-    number, part = _place(same_side(book, attempt), report)
+    number, part = place_of_report(same_side(book, attempt), report)
     detail = f"nobody asked about this call; it is charged to {quote.chain[0].key}"
     key = f"unauthorised:{attempt.id_domain}:{attempt.call_id}:{number}:{part}"
     if not emergency_call:
@@ -600,9 +520,9 @@ def _forced_quote(context: _Context, report: CallReport) -> Quote | None:
 
 
 def _on_alive(book: Book, report: CallReport, context: _Context) -> Outcome:
-    call = _joined(book, report)
+    call = joined_call(book, report)
     if call is None:
-        return _unauthorised(book, report, context, _answer_instant(report, context.now))
+        return _unauthorised(book, report, context, answer_instant(report, context.now))
     if call.state is CallState.ANSWERED:
         return _seen(book, call, report, context)
     if call.state is CallState.SETTLED and call.settled_by not in ESTIMATES:
@@ -635,7 +555,7 @@ def _renewed(book: Book, report: CallReport, context: _Context, *, paced: bool) 
     if context.limits.slice_seconds is None or (paced and not call.renewable):
         return outcome
     before = call.granted_seconds
-    used = duration_seconds(_duration_us(call, report), Rounding.UP) if paced else None
+    used = duration_seconds(measured_us(call, report), Rounding.UP) if paced else None
     call = settle.extended(book, context.catalog, call, context.limits, context.now, used)
     call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
@@ -656,36 +576,26 @@ def _alive_again(book: Book, call: Call, report: CallReport, context: _Context) 
 
 
 def _on_end(book: Book, report: CallReport, context: _Context) -> Outcome:
-    call = _joined(book, report)
+    call = joined_call(book, report)
     if call is not None and not call.is_open and call.state is not CallState.SETTLED:
         return _late_end(book, call, report, context)
     if call is None:
         return _unasked_end(book, report, context)
     if call.state is CallState.SETTLED and call.settled_by not in ESTIMATES:
-        if _apart(call, report):
+        if apart(call, report):
             return _unasked_end(book, replace(report, part=0), context)
         return _again(book, call, report, context)
-    if call.answered_at is None and not _was_answered(report):
+    if call.answered_at is None and not was_answered(report):
         return _end_kept(book, call, report, context) if report.answered else _voided(book, call, context)
     return _settled(book, call, report, context)
 
 
 def _end_kept(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
     """Void a call of which only an end without a duration was told, and keep its instant: the answer may come late."""
-    call = settle.let_go(book, _adopted(book, call, report), context.now)
+    call = settle.let_go(book, adopted(book, call, report), context.now)
     call = call.moved(CallState.VOIDED, ended_at=min(report.at, context.now), settled_by=SettledBy.HANGUP)
     book.save_call(call)
     return Outcome(call, True)
-
-
-def _ended_before(call: Call, answered_at: Instant) -> bool:
-    """Tell whether the end of an answered call was told before its answer: the two came in the wrong order."""
-    kept = call.state is CallState.VOIDED and call.settled_by is SettledBy.HANGUP
-    return kept and call.ended_at is not None and answered_at <= call.ended_at
-
-
-def _was_answered(report: CallReport) -> bool:
-    return report.answered and (bool(report.duration_us) or report.answered_at is not None)
 
 
 def _voided(book: Book, call: Call, context: _Context) -> Outcome:
@@ -696,11 +606,11 @@ def _voided(book: Book, call: Call, context: _Context) -> Outcome:
 
 def _late_end(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
     """An end for a call that lapsed unanswered: an expired reservation never prevents a debit."""
-    return _settled(book, call, report, context) if _was_answered(report) else Outcome(call, False)
+    return _settled(book, call, report, context) if was_answered(report) else Outcome(call, False)
 
 
 def _unasked_end(book: Book, report: CallReport, context: _Context) -> Outcome:
-    if not _was_answered(report):
+    if not was_answered(report):
         return Outcome(None, False)
     call = _unasked_call(book, report, context)
     if call is None:
@@ -717,11 +627,11 @@ def _settled(book: Book, call: Call, report: CallReport, context: _Context) -> O
             answered_at = report.at - (report.duration_us or 0)
         call = settle.priced_at_answer(context.catalog, call.changed(answered_at=answered_at), answered_at)
     call = settle.moved_to_route(book, call, report.route, context.now) if call.is_open else call
-    duration_us = _duration_us(call, report)
+    duration_us = measured_us(call, report)
     _question_duration(book, call, report, duration_us, context)
     by = SettledBy(report.settled_by) if report.settled_by else SettledBy.HANGUP
     end = EndReport(report.at, duration_us, report.cause, report.switch_seconds, 0)
-    call = settle.settled(book, context.catalog, _adopted(book, call, report), end, by, context.terms, context.now)
+    call = settle.settled(book, context.catalog, adopted(book, call, report), end, by, context.terms, context.now)
     book.save_call(call)
     return Outcome(call, True)
 
@@ -740,27 +650,9 @@ def _question_duration(book: Book, call: Call, report: CallReport, duration_us: 
     book.append_exception(_exception("duration_implausible", report.attempt, detail, context.now, key=key))
 
 
-def _duration_us(call: Call, report: CallReport) -> int:
-    """Return the microseconds from answer to release: as measured by the switch, else between the two instants."""
-    if report.duration_us is not None:
-        return report.duration_us
-    assert call.answered_at is not None, call
-    return max(0, report.at - call.answered_at)
-
-
-def _apart(call: Call, report: CallReport) -> bool:
-    """Tell whether an end is about a later call of the same id: it began after the settled one had ended.
-
-    Clocks differ, so the two have to lie ``CLOCK_TOLERANCE`` apart (SPEC section 4, Keys).
-    """
-    if report.grant_id == call.grant_id or call.ended_at is None or not report.duration_us:
-        return False
-    return report.at - report.duration_us > call.ended_at + CLOCK_TOLERANCE
-
-
 def _again(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
     """A second end of a settled call changes nothing; one that tells another duration is listed for a person."""
-    duration_us = _duration_us(call, report) if _was_answered(report) else call.duration_us
+    duration_us = measured_us(call, report) if was_answered(report) else call.duration_us
     if abs(duration_us - call.duration_us) > DUPLICATE_TOLERANCE_US:
         detail = f"charged for {call.duration_us} microseconds, another end says {duration_us}"
         key = f"duplicate:{call.grant_id}:{duration_us}"
