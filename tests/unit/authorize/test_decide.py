@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.authorize.catalog import Catalog, DatedPlan, Emergency, Status
-from daemon.authorize.decide import Limits, Quote, Trace, decide, emergency, prepare
+from daemon.authorize.decide import Limits, Quote, Trace, decide, emergency, is_emergency_number, prepare
 from daemon.authorize.decision import Decision, Denied, Granted
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND
@@ -144,6 +144,8 @@ def test_emergency_numbers_are_whole_numbers() -> None:
     assert granted is not None
     assert granted.routes[0].dial == "sofia/gateway/sos/911"
     assert emergency(found, Desk().attempt("c1", "1120"), START) is None
+    assert is_emergency_number(found, "+911")
+    assert not is_emergency_number(found, "9111")
     assert emergency(found, Desk().attempt("c1", "112", direction=Direction.INBOUND), START) is None
 
 
