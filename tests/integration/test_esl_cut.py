@@ -130,6 +130,30 @@ async def test_three_calls_on_money_for_six_seconds_end_together_and_leave_nothi
         assert all(record.uncollected == 0 for record in await world.records())
 
 
+@pytest.mark.slow
+async def test_three_calls_on_money_for_exactly_two_minutes(tmp_path: Path) -> None:
+    """Real slices: at 1/1 three calls of 40 s, at 60/60 two of 60 s and one that is refused; nothing is left."""
+    world = World(tmp_path, ChargingSettings(ring_seconds=5))
+    await world.open({"seconds": "1.20", "minutes": "1.20"}, DECK)
+    async with SwitchDouble() as switch:
+        world.start(switch.port)
+        await world.linked()
+        seconds = [switch.play(Plan("seconds", UK, answer_at_ms=200)) for _ in range(3)]
+        minutes = [switch.play(Plan("minutes", "239061234567", answer_at_ms=200)) for _ in range(3)]
+        try:
+            for call in seconds + minutes:
+                await ended(call, 80)
+            await world.settled()
+            ends = [call.hung_up for call in seconds]
+            assert max(ends) - min(ends) <= 10 * SECOND, "within one slice"
+            assert sum(bool(call.answered) for call in minutes) == 2
+            for account in ("seconds", "minutes"):
+                assert await world.standing(account) == (0, 0, 0), account
+            assert sum(record.charge for record in await world.records()) == parse_nano("2.40")
+        finally:
+            await world.close()
+
+
 async def test_money_that_arrives_in_the_last_slice_is_used(tmp_path: Path) -> None:
     async with running(tmp_path, "0.02", QUICK, FAST_DECK) as (world, switch):
         call = switch.play(Plan("acme", UK, answer_at_ms=0))
