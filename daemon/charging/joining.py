@@ -8,7 +8,7 @@ from daemon.authorize.attempt import CallAttempt
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy
 from daemon.charging.event import CallReport
 from daemon.charging.ports import Book
-from daemon.charging.repeats import same_side
+from daemon.charging.repeats import SPAN_TOLERANCE, same_side
 from daemon.kernel.e164 import digits
 from daemon.kernel.instant import SECOND, Instant
 
@@ -44,6 +44,7 @@ def joined_call(book: Book, report: CallReport) -> Call | None:
     if granted is not None and granted in calls and attempt.tenant == granted.tenant:
         return granted  # of several parts of one call id the echoed grant tells which
     calls = of_number(calls, report)
+    calls = _of_span(calls, report)
     found = next((call for call in reversed(calls) if call.is_open), calls[-1] if calls else None)
     if found is not None and (found.is_open or not report.grant_id):
         return found
@@ -61,6 +62,20 @@ def of_number(calls: list[Call], report: CallReport) -> list[Call]:
     if report.part or number is None or len(calls) < 2:
         return calls
     return [call for call in calls if number.endswith(call.called)] or calls
+
+
+def _of_span(calls: list[Call], report: CallReport) -> list[Call]:
+    """Return the part that an end's span tells, or all where it tells none.
+
+    A re-INVITE asks again and nothing more: an answered part is meant before one that only rings. Two calls may run
+    under one id at once (the caller chooses it): each end belongs to the newest that was asked about before it began.
+    """
+    if report.part or not report.duration_us or len(calls) < 2:
+        return calls
+    talked = [call for call in calls if call.started and (call.is_open or call.settled_by in ESTIMATES)]
+    begun = report.at - report.duration_us
+    fitting = [call for call in talked if call.requested_at <= begun + SPAN_TOLERANCE]
+    return fitting[-1:] or talked[-1:] or calls
 
 
 def weakly_joined(book: Book, report: CallReport) -> Call | None:

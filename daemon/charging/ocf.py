@@ -338,10 +338,6 @@ class _Initial:
 
     def __call__(self, book: Book) -> Decided:
         attempt = self.quote.attempt
-        running = _running(book, self.quote)
-        if running is not None:
-            granted = running.as_granted()
-            return Decided(granted, self.encode(granted), running)
         replaced = _replaced(book, attempt, self.terms, self.now)
         if replaced is not None and (replaced.called, replaced.payer) != (self.quote.called, self.quote.chain[0].key):
             replaced = None  # another number: the old grant is void, and its id never stands for the new one
@@ -356,15 +352,6 @@ class _Initial:
         settle.hold(book, call, self.now)
         book.save_call(call)
         return Decided(decision, self.encode(decision), call)
-
-
-def _running(book: Book, quote: Quote) -> Call | None:
-    """Return the answered call that is asked about again for the same number: the same destination is no new part."""
-    for call in same_side(book, quote.attempt):
-        same = (call.called, call.payer, call.tenant) == (quote.called, quote.chain[0].key, quote.attempt.tenant)
-        if same and call.state is CallState.ANSWERED:
-            return call
-    return None
 
 
 def _new_call(attempt: CallAttempt, granted: Granted, number: int, part: int, now: Instant) -> Call:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.charging.ocf import ChargingSettings
 from daemon.kernel.money import parse_nano
 from daemon.ledger.account import EntryKind
 from tests.e2e import radius_peer as peer
@@ -62,7 +63,7 @@ async def test_a_re_used_call_id_with_the_same_duration_is_charged_again(tmp_pat
 
 async def test_a_call_that_authenticates_again_is_one_call(tmp_path: Path) -> None:
     """A re-INVITE asks again for the same number: no second charge, no channel that stays held."""
-    async with world(tmp_path) as made, socket() as link:
+    async with world(tmp_path, settings=ChargingSettings(max_grant_seconds=60)) as made, socket() as link:
         for identifier in (0, 1):
             asked = peer.access_request(SECRET.encode(), identifier, "alice", "hello", "33142685300", "call-B")
             assert (await _asked(link, made, asked, "auth")).code == peer.ACCESS_ACCEPT
@@ -72,4 +73,6 @@ async def test_a_call_that_authenticates_again_is_one_call(tmp_path: Path) -> No
         stop = peer.accounting_request(SECRET.encode(), 10, peer.STOP, "call-B", "alice", "33142685300", 2)
         await _asked(link, made, stop, "acct")
         assert await made.charged() == parse_nano("0.60")
+        made.wait(121)
+        await made.ocf.expire_due()
         assert (await made.balance())[1:] == (0, 0)

@@ -256,16 +256,34 @@ class TestReuseOfACallId:
         await desk.end("c1", to="33123456789", grant_id=dear.grant_id, duration_us=30 * SECOND)
         assert desk.store.written[0].called == "33123456789"
 
-    async def test_the_same_number_asked_again_during_the_call_is_the_same_call(self, desk: Desk) -> None:
+    async def test_the_same_number_asked_again_during_the_call_is_the_same_call(self) -> None:
+        desk = Desk(settings=ChargingSettings(max_grant_seconds=60))
+        desk.fund(ALICE, "5.00")
         first = call_of(await desk.ask("c1"))
         await desk.answer("c1")
         desk.wait(5)
         again = call_of(await desk.ask("c1"))
-        assert again.grant_id == first.grant_id
+        assert (again.grant_id, again.part) != (first.grant_id, first.part)
         desk.wait(5)
         await desk.end("c1", duration_us=10 * SECOND)
-        assert desk.standing(ALICE).balance == parse_nano("1.90")
-        assert desk.standing(ALICE).channels == 0
+        assert desk.standing(ALICE).balance == parse_nano("4.90")
+        desk.wait(120)
+        await desk.ocf.expire_due()
+        assert (desk.standing(ALICE).channels, desk.standing(ALICE).reserved) == (0, 0)
+
+    async def test_two_calls_at_once_under_one_id_to_one_number_are_both_charged(self) -> None:
+        desk = Desk(settings=ChargingSettings(max_grant_seconds=60))
+        desk.fund(ALICE, "5.00")
+        await desk.ask("c1")
+        await desk.answer("c1")
+        desk.wait(10)
+        await desk.ask("c1")
+        await desk.answer("c1")
+        desk.wait(20)
+        await desk.end("c1", duration_us=30 * SECOND)
+        await desk.end("c1", duration_us=20 * SECOND)
+        assert desk.standing(ALICE).balance == parse_nano("4.50")
+        assert (desk.standing(ALICE).channels, desk.standing(ALICE).reserved) == (0, 0)
 
     async def test_the_part_before_ends_where_the_next_is_answered_and_its_own_stop_corrects_it(self) -> None:
         desk = Desk(settings=ChargingSettings(max_grant_seconds=60))
