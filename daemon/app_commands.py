@@ -50,6 +50,7 @@ from daemon.radius.packet import LocalPacketError, RadiusError
 from daemon.rating.deck import RateRow
 from daemon.rating.explain import Priced, price
 from daemon.rating.rate_plan import RatePlan
+from daemon.rating.rate_table import Usage
 from daemon.rating.tariff import Tariff
 from daemon.settings import Settings
 from daemon.store import SqliteStore, open_store
@@ -200,7 +201,9 @@ class Opened:
         specs = {(spec.tenant, spec.id): spec for spec in configuration.rate_tables}
         tables = [await self.store.rate_table(specs[key.tenant, name]) for name in found.tables]
         called = digits(number)
-        tariffs = RatePlan(found.id, tuple(tables)).tariffs(called, at, at, override) if called is not None else ()
+        tariffs = (
+            RatePlan(found.id, tuple(tables)).tariffs(called, at, at, Usage(override)) if called is not None else ()
+        )
         tariff = tariffs[0] if tariffs else None
         seconds = _whole_seconds(duration, tariff.duration_rounding if tariff is not None else Rounding.UP)
         return PricedCall(price(tariff, number, seconds), tariff, seconds)

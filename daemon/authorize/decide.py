@@ -21,6 +21,7 @@ from daemon.ledger.account import Standing, available
 from daemon.rating.charge import block_end, charge, first_paid_second
 from daemon.rating.margin import margin_holds
 from daemon.rating.quota import quota
+from daemon.rating.rate_table import Usage
 from daemon.rating.tariff import Tariff
 
 EMERGENCY_SECONDS = 86_400  # seconds; the explicit limit of an emergency call (SPEC section 3)
@@ -159,7 +160,7 @@ def _tariffs(
     found: list[Tariff] = []
     for key in keys:
         plan = catalog.plans.get(key) if key is not None else None
-        more = plan.tariffs(called, now, until, attempt.override) if plan is not None else ()
+        more = plan.tariffs(called, now, until, Usage(attempt.override)) if plan is not None else ()
         if not more and not found:
             return ()
         found += [tariff for tariff in more if tariff not in found]

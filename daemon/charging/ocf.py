@@ -59,6 +59,7 @@ from daemon.charging.repeats import once, question_stands, report_stands, same_s
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.kernel.money import Rounding
 from daemon.rating.charge import duration_seconds, first_paid_second
+from daemon.rating.rate_table import Usage
 
 Encode = Callable[[Decision], bytes]
 EncodeOutcome = Callable[[Outcome], bytes]
@@ -499,7 +500,7 @@ def _forced_quote(context: _Context, report: CallReport) -> Quote | None:
     for account in chain:
         key = account.plan_at(report.attempt.direction, at)
         plan = context.catalog.plans.get(key) if key is not None else None
-        tariffs = plan.tariffs(called, at, at, report.attempt.override) if plan is not None else ()
+        tariffs = plan.tariffs(called, at, at, Usage(report.attempt.override)) if plan is not None else ()
         if not tariffs:
             return None
         levels.append(Level(account.number, account.key, account.currency, tariffs))

@@ -5,7 +5,9 @@ Local days and clocks are computed from a named zone of the tz database (the tzd
 """
 
 import re
+from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -14,9 +16,11 @@ SECOND: Final = 1_000_000  # microseconds
 MINUTE: Final = 60 * SECOND
 DAY: Final = 86_400 * SECOND
 INSTANT_MAX: Final = 253_402_300_799 * SECOND  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
+WALL_CLOCK_END: Final = 4_102_444_800 * SECOND  # 2100-01-01; zones rarely keep one rule half as long
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_WEEK = 7 * DAY
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -64,3 +68,52 @@ def zone(name: str) -> ZoneInfo:
 def local_day(instant: Instant, where: ZoneInfo) -> int:
     """Return the proleptic ordinal of the local calendar day that holds the instant."""
     return (_EPOCH + timedelta(microseconds=instant)).astimezone(where).toordinal()
+
+
+class WallClock:
+    """What the clock on the wall of a zone shows, from transitions found once: a look-up is one bisect.
+
+    ``transitions`` are the instants at which the offset changes and ``offsets`` (microseconds east of UTC) those in
+    force from them on; the first offset is in force before the first transition. Two changes of one week that undo
+    each other would be missed; the shortest time between two in the tz database since 1970 is longer.
+    """
+
+    __slots__ = ("offsets", "transitions", "zone")
+
+    def __init__(self, where: ZoneInfo) -> None:
+        """Find the zone's transitions from 1970 to WALL_CLOCK_END; later instants keep the last offset."""
+        self.zone = where
+        self.transitions: list[Instant] = []
+        self.offsets = [_offset(0, where)]
+        for probe in range(_WEEK, WALL_CLOCK_END, _WEEK):
+            if _offset(probe, where) != self.offsets[-1]:
+                at = _transition(probe - _WEEK, probe, where)
+                self.transitions.append(at)
+                self.offsets.append(_offset(at, where))
+
+    def stretch(self, instant: Instant) -> tuple[int, Instant]:
+        """Return the offset in force at an instant, and the instant at which the next one comes into force."""
+        place = bisect_right(self.transitions, instant)
+        end = self.transitions[place] if place < len(self.transitions) else INSTANT_MAX + 1
+        return self.offsets[place], end
+
+
+def _offset(instant: Instant, where: ZoneInfo) -> int:
+    offset = (_EPOCH + timedelta(microseconds=instant)).astimezone(where).utcoffset()
+    assert offset is not None, where
+    return offset // _MICROSECOND
+
+
+def _transition(before: Instant, after: Instant, where: ZoneInfo) -> Instant:
+    """Return the first whole second with the offset of ``after``, which differs from that of ``before``."""
+    later = _offset(after, where)
+    while after - before > SECOND:
+        middle = (before + after) // (2 * SECOND) * SECOND
+        before, after = (before, middle) if _offset(middle, where) == later else (middle, after)
+    return after
+
+
+@lru_cache(maxsize=64)  # zones; a daemon's rate tables are in a handful
+def wall_clock(name: str) -> WallClock:
+    """Return the wall clock of a zone's name; the same one each time. Raises InstantError."""
+    return WallClock(zone(name))

@@ -1,15 +1,28 @@
-"""The one price formula: what an answered call of so many whole seconds costs (SPEC section 2, Increments and Charge).
+"""What an answered call of so many whole seconds costs: the formula on one tariff (SPEC section 2).
 
-Billing starts at position ``included_seconds``; a block that has begun is paid whole.
-Every amount is an exact count of sixtieths of nano-units until the single rounding at the end.
 Whoever prices, authorises or explains a call comes here; a second formula would be a second truth.
+A bundle's units are given away behind the included seconds: the first block begins where they end, and a call that they
+cover to its end costs no money at all (PITFALLS section 3, case 9).
 """
 
+from bisect import bisect_right
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import Rounding, divide, round_nano
-from daemon.rating.tariff import Tariff
+from daemon.rating.formula import (
+    InForce,
+    Scalar,
+    Stretch,
+    billed_at_one_rate,
+    first_paid,
+    is_money,
+    stretches,
+)
+from daemon.rating.tariff import FOREVER, NO_RATES, Rates, Step, Tariff, Tier
+
+_SCALAR = Scalar()
 
 
 class Charge(NamedTuple):
@@ -22,30 +35,73 @@ class Charge(NamedTuple):
 NOTHING = Charge(0, 0)
 
 
-def charge(tariff: Tariff, seconds: int) -> Charge:
-    """Return the charge of an answered call of ``seconds``; one of 0 seconds and a free one cost nothing at all.
+class Changing:
+    """What is in force where, for a tariff whose rate may change by step, tier or time band."""
 
-    A call within its included seconds still pays connect fee and minimum charge. ``blocked`` is the caller's to ask.
+    __slots__ = ("_alternatives", "_begins", "_span_starts", "_spans")
+
+    def __init__(self, tariff: Tariff, begins: int) -> None:
+        """Take the tariff and the position at which billing starts: tiers are counted from there."""
+        one = (Rates(tariff.band, (Tier(0, (Step(0, tariff.rate, tariff.next_seconds),)),)),)
+        self._alternatives = tariff.alternatives or one
+        self._begins = begins
+        self._spans = tariff.spans
+        self._span_starts = [span.from_second for span in tariff.spans]
+
+    def at(self, position: int, rates: int) -> InForce:
+        """Return what is in force at a position; in a gap the rates that priced the last block."""
+        place, span_end = self._span(position, rates)
+        tiers = self._alternatives[place].tiers
+        units = position - self._begins
+        tier = max((t for t in range(len(tiers)) if tiers[t].from_unit <= units), default=0)
+        tier_end = self._begins + tiers[tier + 1].from_unit if tier + 1 < len(tiers) else FOREVER
+        steps = tiers[tier].steps
+        step = max(s for s in range(len(steps)) if steps[s].from_second <= position)
+        step_end = steps[step + 1].from_second if step + 1 < len(steps) else FOREVER
+        return InForce(steps[step].rate, steps[step].next_seconds, min(span_end, tier_end, step_end), place)
+
+    def _span(self, position: int, rates: int) -> tuple[int, int]:
+        starts = self._span_starts
+        place = bisect_right(starts, position)
+        end = starts[place] if place < len(starts) else FOREVER
+        found = self._spans[place - 1].rates if place else 0
+        return (rates if found == NO_RATES else found), end
+
+
+def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
+    """Return the charge of an answered call of ``seconds``, of which a bundle pays up to ``units``.
+
+    One of 0 seconds and a free one cost nothing at all. A call within its included seconds still pays connect fee and
+    minimum charge. ``blocked`` is the caller's to ask.
     """
     assert seconds >= 0, seconds
-    if seconds <= tariff.free_seconds:
+    if not costs_money(tariff, seconds, units):
         return NOTHING
-    billed = billed_seconds(tariff, seconds)
-    return Charge(round_nano(_sixtieths(tariff, billed), 60, tariff.decimals, tariff.rounding), billed)
+    if tariff.alternatives:
+        blocks, billed = 0, 0
+        for _, length, count, rate, _ in paid_stretches(tariff, seconds, units):
+            billed += count * length
+            blocks += count * length * rate
+    else:
+        rest = seconds - tariff.included_seconds - units
+        billed = billed_at_one_rate(_SCALAR, rest, tariff.first_seconds, tariff.next_seconds)
+        blocks = billed * tariff.rate
+    per = tariff.per
+    exact = max(per * tariff.connect_fee + blocks, per * tariff.minimum_charge)
+    return Charge(round_nano(exact, per, tariff.decimals, tariff.rounding), billed)
 
 
-def billed_seconds(tariff: Tariff, seconds: int) -> int:
-    """Return the seconds of the blocks that have begun in a call of ``seconds`` which is not free."""
-    rest = seconds - tariff.included_seconds
-    if rest <= 0:
-        return 0
-    following = max(rest - tariff.first_seconds, 0)
-    return tariff.first_seconds + -(-following // tariff.next_seconds) * tariff.next_seconds
+def costs_money(tariff: Tariff, seconds: int, units: int) -> bool:
+    """Tell whether an answered call pays anything: not one of 0 seconds, a free one, or one that a bundle covers."""
+    return seconds > 0 and bool(is_money(seconds, tariff.free_seconds, tariff.included_seconds + units, units))
 
 
-def _sixtieths(tariff: Tariff, billed: int) -> int:
-    """Return fee and blocks, at least the minimum, in sixtieths of a nano-unit: a rate is per minute."""
-    return max(60 * tariff.connect_fee + billed * tariff.rate, 60 * tariff.minimum_charge)
+def paid_stretches(tariff: Tariff, seconds: int, units: int = 0) -> Iterator[Stretch]:
+    """Yield the runs of blocks that ``charge`` adds up; none of them where the call costs no money."""
+    if costs_money(tariff, seconds, units):
+        begins = tariff.included_seconds + units
+        found = stretches(_SCALAR, Changing(tariff, begins), begins, tariff.first_seconds, seconds)
+        yield from (stretch for stretch in found if stretch.blocks)
 
 
 def duration_seconds(duration_us: int, rounding: Rounding) -> int:
@@ -56,17 +112,26 @@ def duration_seconds(duration_us: int, rounding: Rounding) -> int:
     return divide(max(duration_us, 0), SECOND, rounding)
 
 
-def first_paid_second(tariff: Tariff) -> int:
+def first_paid_second(tariff: Tariff, units: int = 0) -> int:
     """Return the shortest duration, in seconds, that pays for a block: what an account must be able to afford."""
-    return max(tariff.free_seconds, tariff.included_seconds) + 1
+    paid: int = first_paid(_SCALAR, tariff.free_seconds, tariff.included_seconds + units)
+    return paid
 
 
-def block_end(tariff: Tariff, seconds: int) -> int:
+def bundle_units(tariff: Tariff, seconds: int, units: int) -> int:
+    """Return how many of the units that a bundle has left a call of ``seconds`` uses: none of a free one's."""
+    if seconds <= tariff.free_seconds:
+        return 0
+    return min(units, max(seconds - tariff.included_seconds, 0))
+
+
+def block_end(tariff: Tariff, seconds: int, units: int = 0) -> int:
     """Return the longest duration in seconds that has begun the same blocks as a call of ``seconds`` (at least 1).
 
-    It is the end of the paid block, of the included seconds, or for a free call the end of the free seconds.
+    It is the end of the paid block, of the included seconds or the bundle, or for a free call of the free seconds.
     """
     assert seconds >= 1, seconds
+    begins = tariff.included_seconds + units
     if seconds <= tariff.free_seconds:
         return tariff.free_seconds
-    return tariff.included_seconds + billed_seconds(tariff, seconds)
+    return begins + charge(tariff, seconds, units).billed_seconds

@@ -2,7 +2,6 @@
 
 Texts (``DeckRow``) and finished values (``RateRow``) are different types; what is not understood exactly is an error.
 A bad row never hides the next one and a blank row never ends the deck: all are read, all faults are collected.
-A cell that this release cannot price is a fault too: better no deck than a wrong price.
 Whether the deck is taken is decided whole, from the list of errors (SPEC section 2, INTERFACES "Deck columns").
 """
 
@@ -15,16 +14,18 @@ from typing import Final, NamedTuple, TypeVar
 
 from daemon.kernel.e164 import DIGITS_MAX, digits
 from daemon.kernel.instant import INSTANT_MAX, Instant, parse_rfc3339
-from daemon.kernel.money import parse_nano
+from daemon.kernel.money import currency_code, parse_nano
 
 ROWS_MAX: Final = 2_000_000  # rows of a deck; ours: twice the largest deck of PITFALLS section 3, case 14
 LINE_LENGTH_MAX: Final = 4_096  # characters of a line; fifteen columns fill a tenth of it
 ERRORS_MAX: Final = 1_000  # errors kept word by word; the rest is counted
-SECONDS_MAX: Final = 86_400  # seconds of any length in a row: no call is longer than a day
+SECONDS_MAX: Final = 86_400  # seconds of any length in a row of calls: no call is longer than a day
+UNITS_IN_ROW_MAX: Final = 1_000_000_000_000  # units of any length in another row: a terabyte by the byte
+CODE_LENGTH_MAX: Final = 64  # characters of a tax or ledger code, and of the names of bands and rate types
 EFFECTIVE_ALWAYS: Final[Instant] = 0  # an empty effective_from
 EFFECTIVE_FOREVER: Final[Instant] = INSTANT_MAX + 1  # an empty effective_to
 
-_SECONDS = re.compile(r"[0-9]{1,5}")
+_UNITS = re.compile(r"[0-9]{1,13}")
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _Value = TypeVar("_Value")
 
@@ -68,7 +69,9 @@ class Findings:
 class Terms(NamedTuple):
     """All of a row but number, name and rate; few distinct ones serve a whole deck.
 
-    Amounts are nano-units, lengths seconds, and the row is in force for ``effective_from <= start < effective_to``.
+    Amounts are nano-units, lengths seconds (or the units of the rate type), and the row is in force for
+    ``effective_from <= start < effective_to``. It is the step that begins at ``step_from_second`` of a call, of the
+    tier that begins at ``tier_from`` units of a period. An empty currency is the table's.
     """
 
     connect_fee: int = 0
@@ -81,10 +84,19 @@ class Terms(NamedTuple):
     effective_to: Instant = EFFECTIVE_FOREVER
     rate_type: str = ""
     blocked: bool = False
+    time_band: str = ""
+    step_from_second: int = 0
+    tier_from: int = 0
+    tax_code: str = ""
+    ledger_code: str = ""
+    currency: str = ""
 
 
 class RateRow(NamedTuple):
-    """A finished row: ``rate`` in nano-units a minute, ``source`` and ``line`` where it was read."""
+    """A finished row: ``rate`` in nano-units for what its rate type counts, ``source`` and ``line`` where it was read.
+
+    A row that ``closes`` has no price: it says that its prefix ends at its ``effective_from``.
+    """
 
     prefix: str
     rate: int
@@ -92,6 +104,7 @@ class RateRow(NamedTuple):
     terms: Terms = Terms()
     source: str = ""
     line: int = 0
+    closes: bool = False
 
 
 class DeckRow(NamedTuple):
@@ -114,10 +127,16 @@ class DeckRow(NamedTuple):
     rate_type: str
     blocked: str
     step_from_seconds: str
+    tier_from: str
+    tax_code: str
+    ledger_code: str
+    currency: str
+    action: str
 
 
 COLUMNS: Final = DeckRow._fields[2:]
 REQUIRED: Final = ("prefix", "rate")
+CLOSING: Final = "delete"  # the action of a row that closes its prefix
 _TERMS_FROM: Final = DeckRow._fields.index("connect_fee")
 
 
@@ -182,19 +201,37 @@ def _rows(
     records: Iterator[tuple[int, list[str]]], places: tuple[int, ...], source: str, findings: Findings
 ) -> list[RateRow]:
     width = sum(place >= 0 for place in places)
-    finisher = _Finisher(findings)
-    rows: list[RateRow] = []
-    for count, (line, cells) in enumerate(records):
-        if count == ROWS_MAX:
-            findings.add(DeckError(source, line, "", f"a deck has at most {ROWS_MAX} rows; split it by prefix"))
-            break
+    typed = _typed(records, places, width, source, findings)
+    return _finished(typed, findings)
+
+
+def _typed(
+    records: Iterator[tuple[int, list[str]]], places: tuple[int, ...], width: int, source: str, findings: Findings
+) -> Iterator[DeckRow]:
+    for line, cells in records:
         if len(cells) < width or any(cells[width:]):
             findings.add(DeckError(source, line, "", f"the row has {len(cells)} cells, the header {width}; align them"))
             continue
-        texts = [cells[place] if place >= 0 else "" for place in places]
-        row = finisher.finish(DeckRow(source, line, *texts))
-        if row is not None:
-            rows.append(row)
+        yield DeckRow(source, line, *[cells[place] if place >= 0 else "" for place in places])
+
+
+def finish_deck(typed: Iterable[DeckRow], source: str) -> tuple[list[RateRow], list[DeckError]]:
+    """Return the good rows of typed ones in their order, and every error; take the rows only if there is none."""
+    findings = Findings(source)
+    return _finished(typed, findings), findings.report()
+
+
+def _finished(typed: Iterable[DeckRow], findings: Findings) -> list[RateRow]:
+    finisher = _Finisher(findings)
+    rows: list[RateRow] = []
+    for row in typed:
+        if len(rows) == ROWS_MAX:
+            fault = f"a deck has at most {ROWS_MAX} rows; split it by prefix"
+            findings.add(DeckError(row.source, row.line, "", fault))
+            break
+        finished = finisher.finish(row)
+        if finished is not None:
+            rows.append(finished)
     return rows
 
 
@@ -208,28 +245,36 @@ class _Finisher:
     def finish(self, row: DeckRow) -> RateRow | None:
         """Return the finished row, or None after the fault of every bad cell has been noted."""
         count = self._findings.count
-        prefix, rate = self._required(row, "prefix", _prefix, ""), self._required(row, "rate", _amount, 0)
+        closes = self._cell(row, "action", _closes, False)
+        prefix = self._cell(row, "prefix", _prefix, "")
+        if not (row.prefix or row.destination or row.rate_type):
+            self._fault(row, "prefix", "is empty; a row needs a prefix, a destination of the code list or a rate type")
+        rate = self._cell(row, "rate", _amount, 0) if closes else self._required(row, "rate", _amount, 0)
         destination = self._cell(row, "destination", _name, "")
         terms = self._terms.get(row[_TERMS_FROM:]) or self._finish_terms(row)
         if self._findings.count > count:
             return None
         self._terms[row[_TERMS_FROM:]] = terms
-        return RateRow(prefix, rate, destination, terms, row.source, row.line)
+        return RateRow(prefix, rate, destination, terms, row.source, row.line, closes)
 
     def _finish_terms(self, row: DeckRow) -> Terms:
-        self._cell(row, "step_from_seconds", _first_step, None)
-        self._cell(row, "time_band", _no_band, None)
         terms = Terms(
             connect_fee=self._cell(row, "connect_fee", _amount, 0),
-            first_seconds=self._cell(row, "first_seconds", _block_seconds, 1),
-            next_seconds=self._cell(row, "next_seconds", _block_seconds, 1),
-            free_seconds=self._cell(row, "free_seconds", _seconds, 0),
-            included_seconds=self._cell(row, "included_seconds", _seconds, 0),
+            first_seconds=self._cell(row, "first_seconds", _block_units, 1),
+            next_seconds=self._cell(row, "next_seconds", _block_units, 1),
+            free_seconds=self._cell(row, "free_seconds", _units, 0),
+            included_seconds=self._cell(row, "included_seconds", _units, 0),
             minimum_charge=self._cell(row, "minimum_charge", _amount, 0),
             effective_from=self._cell(row, "effective_from", parse_rfc3339, EFFECTIVE_ALWAYS),
             effective_to=self._cell(row, "effective_to", parse_rfc3339, EFFECTIVE_FOREVER),
-            rate_type=self._cell(row, "rate_type", _rate_type, ""),
+            rate_type=self._cell(row, "rate_type", _code, ""),
             blocked=self._cell(row, "blocked", _boolean, False),
+            time_band=self._cell(row, "time_band", _code, ""),
+            step_from_second=self._cell(row, "step_from_seconds", _units, 0),
+            tier_from=self._cell(row, "tier_from", _units, 0),
+            tax_code=self._cell(row, "tax_code", _code, ""),
+            ledger_code=self._cell(row, "ledger_code", _code, ""),
+            currency=self._cell(row, "currency", currency_code, ""),
         )
         if terms.effective_to <= terms.effective_from:
             self._fault(row, "effective_to", "is not after effective_from; empty means for ever")
@@ -273,17 +318,30 @@ def _amount(text: str) -> int:
     return nano
 
 
-def _seconds(text: str) -> int:
-    if _SECONDS.fullmatch(text) is None or int(text) > SECONDS_MAX:
-        raise ValueError(f"{text!r} is not a whole number of seconds from 0 to {SECONDS_MAX}")
+def _units(text: str) -> int:
+    # Whether seconds or other units are meant, the rate type tells; a table knows it, and holds seconds to a day.
+    if _UNITS.fullmatch(text) is None or int(text) > UNITS_IN_ROW_MAX:
+        raise ValueError(f"{text!r} is not a whole number from 0 to {UNITS_IN_ROW_MAX}")
     return int(text)
 
 
-def _block_seconds(text: str) -> int:
-    seconds = _seconds(text)
-    if seconds < 1:
+def _block_units(text: str) -> int:
+    units = _units(text)
+    if units < 1:
         raise ValueError("a block has at least 1 second; empty means 1")
-    return seconds
+    return units
+
+
+def _code(text: str) -> str:
+    if len(text) > CODE_LENGTH_MAX or not text.isprintable():
+        raise ValueError(f"has more than {CODE_LENGTH_MAX} characters, or one that cannot be printed")
+    return sys.intern(text)
+
+
+def _closes(text: str) -> bool:
+    if text not in (CLOSING, "new", "change"):
+        raise ValueError(f"{text!r} is not one of new, change, {CLOSING}")
+    return text == CLOSING
 
 
 def _boolean(text: str) -> bool:
@@ -291,18 +349,3 @@ def _boolean(text: str) -> bool:
     if answer is None:
         raise ValueError(f"{text!r} is not one of true, false, yes, no, 1, 0")
     return answer
-
-
-def _rate_type(text: str) -> str:
-    if text != "per_minute":
-        raise ValueError(f"this release prices per_minute (or empty) only, not {text!r}; take these rows out")
-    return text
-
-
-def _first_step(text: str) -> None:
-    if text != "0":
-        raise ValueError(f"this release cannot price a step from second {text!r}; leave it empty or 0")
-
-
-def _no_band(text: str) -> None:
-    raise ValueError(f"this release cannot price the time band {text!r}; leave it empty and keep one row for all time")

@@ -5,13 +5,16 @@ Blocks are shown at amounts cut at nine places, neighbours of one rate and band 
 ``charge`` alone, so that an explanation can never disagree with a bill.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from daemon.kernel.e164 import digits
 from daemon.kernel.money import Rounding, divide
-from daemon.rating.charge import charge
-from daemon.rating.tariff import Tariff
+from daemon.rating.charge import bundle_units, charge, costs_money, paid_stretches
+from daemon.rating.formula import Stretch
+from daemon.rating.rate_table import Found
+from daemon.rating.tariff import Gap, Tariff
 
 
 class Status(Enum):
@@ -48,7 +51,7 @@ class Priced:
     """A price and its parts, all amounts in nano-units; ``reason`` is the denial code where there is no price.
 
     ``rounding`` is what is left of the charge: the rounding of the total and, where it applies, the lift to the
-    minimum charge. ``connect_fee`` is the fee this call pays: 0 for a free one.
+    minimum charge. ``connect_fee`` is the fee this call pays: 0 for a free one. ``bundle_units`` were paid by a bundle.
     """
 
     status: Status
@@ -61,20 +64,22 @@ class Priced:
     connect_fee: int = 0
     blocks: tuple[PricedBlock, ...] = ()
     rounding: int = 0
+    bundle_units: int = 0
 
 
-def price(tariff: Tariff | None, number: str, seconds: int) -> Priced:
+def price(found: Found, number: str, seconds: int, units: int = 0, *, needs_number: bool = True) -> Priced:
     """Return the explained price of an answered call of ``seconds`` to a number; None is a number without a rate.
 
-    Blocked comes before the duration: a call of 0 seconds to a blocked number is blocked (SPEC section 2).
+    Blocked comes before the duration: a call of 0 seconds to a blocked number is blocked (SPEC section 2). ``units`` of
+    a bundle are used first. Usage that is found by its rate type alone needs no number.
     """
-    if digits(number) is None:
+    if digits(number) is None and (needs_number or number):
         return _unpriced(Status.INVALID)
-    if tariff is None:
+    if found is None:
         return _unpriced(Status.UNRATED)
-    if tariff.blocked:
-        return _blocked(tariff)
-    return _rated(tariff, seconds)
+    if isinstance(found, Gap):
+        return Priced(Status.UNRATED, _REASONS[Status.UNRATED], found.prefix, found.destination)
+    return _blocked(found) if found.blocked else _rated(found, seconds, units)
 
 
 def _unpriced(status: Status) -> Priced:
@@ -86,10 +91,10 @@ def _blocked(tariff: Tariff) -> Priced:
     return Priced(Status.BLOCKED, reason, tariff.prefix, tariff.destination, currency=tariff.currency)
 
 
-def _rated(tariff: Tariff, seconds: int) -> Priced:
-    total, billed = charge(tariff, seconds)
-    fee = tariff.connect_fee if seconds > tariff.free_seconds else 0
-    blocks = _blocks(tariff, billed)
+def _rated(tariff: Tariff, seconds: int, units: int) -> Priced:
+    total, billed = charge(tariff, seconds, units)
+    fee = tariff.connect_fee if costs_money(tariff, seconds, units) else 0
+    blocks = priced_blocks(tariff, paid_stretches(tariff, seconds, units))
     return Priced(
         status=Status.RATED,
         reason=_REASONS[Status.RATED],
@@ -101,12 +106,20 @@ def _rated(tariff: Tariff, seconds: int) -> Priced:
         connect_fee=fee,
         blocks=blocks,
         rounding=total - fee - sum(block.amount for block in blocks),
+        bundle_units=bundle_units(tariff, seconds, units),
     )
 
 
-def _blocks(tariff: Tariff, billed: int) -> tuple[PricedBlock, ...]:
-    """Return the joined blocks: one, as a rate has neither steps nor bands in this release."""
-    if billed == 0:
-        return ()
-    amount = divide(billed * tariff.rate, 60, Rounding.DOWN)
-    return (PricedBlock(tariff.included_seconds, billed, tariff.rate, "", amount),)
+def priced_blocks(tariff: Tariff, stretches: Iterable[Stretch]) -> tuple[PricedBlock, ...]:
+    """Return runs of blocks, neighbours of one rate and band joined."""
+    joined: list[PricedBlock] = []
+    for position, length, blocks, rate, place in stretches:
+        band = tariff.alternatives[place].band if tariff.alternatives else tariff.band
+        seconds = blocks * length
+        begins = position
+        if joined and (joined[-1].rate, joined[-1].band) == (rate, band):
+            begins, seconds = joined[-1].from_second, joined[-1].seconds + seconds
+            joined.pop()
+        amount = divide(seconds * rate, tariff.per, Rounding.DOWN)
+        joined.append(PricedBlock(begins, seconds, rate, band, amount))
+    return tuple(joined)

@@ -1,43 +1,60 @@
-"""How long the money lasts: the exact inverse of ``charge``, in closed form.
+"""How long the money lasts: the exact inverse of ``charge``.
 
 ``charge(quota) <= available < charge(quota + 1)``, unless the cap stopped it.
-Rounding happens once, so it is undone once: the largest unrounded price that still rounds to an affordable amount
-divided by the rate is the number of seconds that blocks may fill.
-An empty account does not buy endless free seconds: whoever cannot pay the first paid block gets none.
+Rounding happens once, so it is undone once: the largest unrounded price that still rounds to an affordable amount is
+spent on the same runs of blocks that ``charge`` adds up, each run in closed form.
+An empty account does not buy endless free seconds: whoever cannot pay the first paid block gets none but a bundle's.
 """
 
+from collections.abc import Iterable
+
 from daemon.kernel.money import DECIMALS_MAX, Rounding
-from daemon.rating.charge import charge, first_paid_second
+from daemon.rating.charge import charge, first_paid_second, paid_stretches
+from daemon.rating.formula import Stretch
 from daemon.rating.tariff import Tariff
 
 
-def quota(tariff: Tariff, available: int | None, cap_seconds: int) -> int:
+def quota(tariff: Tariff, available: int | None, cap_seconds: int, units: int = 0) -> int:
     """Return the most whole seconds, at most ``cap_seconds``, that ``available`` nano-units pay (None: no limit).
 
-    Returns 0 where the first paid block does not fit, whatever the cap and however long a free call could be.
+    ``units`` of a bundle are used first. Returns 0 where it has none and the first paid block does not fit, whatever
+    the cap and however long a free call could be.
     """
     assert cap_seconds >= 0, cap_seconds
     if available is None:
         return cap_seconds
-    if charge(tariff, first_paid_second(tariff)).amount > available:
-        return 0
-    return min(_affordable_seconds(tariff, available, cap_seconds), cap_seconds)
+    paid = first_paid_second(tariff, units)
+    if charge(tariff, paid, units).amount > available:
+        return min(paid - 1, cap_seconds) if units else 0
+    return min(_affordable_seconds(tariff, available, cap_seconds, units), cap_seconds)
 
 
-def _affordable_seconds(tariff: Tariff, available: int, cap_seconds: int) -> int:
-    """Return the end of the last block that fits, where the first paid one is known to fit; the cap at rate 0."""
+def _affordable_seconds(tariff: Tariff, available: int, cap_seconds: int, units: int) -> int:
+    """Return the end of the last block that fits, where the first paid one is known to fit, or at least the cap."""
+    left = _exact_max(tariff, available) - tariff.per * tariff.connect_fee
+    if tariff.alternatives:
+        return _end_of_money(paid_stretches(tariff, cap_seconds, units), left, cap_seconds)
     if tariff.rate == 0:
         return cap_seconds
-    seconds = (_sixtieths_max(tariff, available) - 60 * tariff.connect_fee) // tariff.rate
-    further_blocks = (seconds - tariff.first_seconds) // tariff.next_seconds
-    return tariff.included_seconds + tariff.first_seconds + further_blocks * tariff.next_seconds
+    further_blocks = (left // tariff.rate - tariff.first_seconds) // tariff.next_seconds
+    return tariff.included_seconds + units + tariff.first_seconds + further_blocks * tariff.next_seconds
 
 
-def _sixtieths_max(tariff: Tariff, available: int) -> int:
-    """Return the largest price, in sixtieths of a nano-unit, that rounds to at most ``available``."""
+def _end_of_money(paid: Iterable[Stretch], left: int, cap_seconds: int) -> int:
+    for position, length, blocks, rate, _ in paid:
+        price = length * rate
+        if blocks * price > left:
+            affordable: int = position + left // price * length
+            return affordable
+        left -= blocks * price
+    return cap_seconds
+
+
+def _exact_max(tariff: Tariff, available: int) -> int:
+    """Return the largest price, in ``per``-ths of a nano-unit, that rounds to at most ``available``."""
     step: int = 10 ** (DECIMALS_MAX - tariff.decimals)
     steps = available // step
-    return 60 * steps * step + _rounded_away(tariff.rounding, 60 * step, steps)
+    return tariff.per * steps * step + _rounded_away(tariff.rounding, tariff.per * step, steps)
 
 
 def _rounded_away(rounding: Rounding, step: int, steps: int) -> int:
@@ -46,6 +63,8 @@ def _rounded_away(rounding: Rounding, step: int, steps: int) -> int:
         return 0
     if rounding is Rounding.DOWN:
         return step - 1
-    # A tie at half a step goes up, save that half-even brings it back to an even count.
+    # Exactly half a step goes up, save that half-even brings it back to an even count; an odd step has no exact half.
+    if step % 2:
+        return step // 2
     tie_falls = rounding is Rounding.HALF_EVEN and steps % 2 == 0
     return step // 2 if tie_falls else step // 2 - 1

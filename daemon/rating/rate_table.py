@@ -1,31 +1,42 @@
-"""One deck version, indexed: the longest prefix valid at an instant, then the latest version of it, never the cheapest.
+"""One deck version, indexed: the longest prefix valid at an instant, then its band, never the cheapest.
 
-Nested prefixes are flattened into disjoint segments of the number line of ``kernel.e164``: a lookup is one bisect.
-A segment names its best row and each row the one to try next (an earlier version of its prefix, then the latest of the
-next shorter prefix), so that one index serves all instants and a thousand effective dates cost nothing.
-Rows live in flat arrays, some 50 bytes each; a Tariff is built when asked for.
+The longest prefix decides even where none of its bands holds the time: such a time is unrated, and no shorter prefix is
+asked (SPEC section 2, Time bands). Offers and rows lie in flat arrays, some 50 bytes each; a Tariff is built when asked
+for, and kept where it depends on nothing but its row. Usage of another rate type than calls has offers of its own.
 """
 
 from array import array
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
-from daemon.kernel.e164 import DIGITS_MAX, digits, line_interval, line_position
-from daemon.kernel.instant import Instant
+from daemon.kernel.e164 import DIGITS_MAX, digits, line_position
+from daemon.kernel.instant import DAY, SECOND, Instant, wall_clock
 from daemon.kernel.money import DECIMALS_MAX, NANO, UNITS_MAX, Rounding
-from daemon.rating.deck import SECONDS_MAX, DeckError, Findings, RateRow, Terms
-from daemon.rating.tariff import Tariff
+from daemon.rating.deck import SECONDS_MAX, UNITS_IN_ROW_MAX, DeckError, Findings, RateRow, Terms
+from daemon.rating.prefix_index import NO_OFFER, PrefixIndex
+from daemon.rating.rate_type import BARE, BUILT_IN, CALLS, RateType
+from daemon.rating.tariff import NO_RATES, Gap, Rates, Span, Step, Tariff, Tier
+from daemon.rating.time_band import NO_BAND, Calendar, TimeBand, contradictions
+from daemon.rating.versions import Offer, Version, by_prefix, offers_of
 
-VERSIONS_MAX: Final = 1_000  # rows of one prefix; ours: two decades of weekly prices, and a bound on one lookup
-_NONE: Final = -1  # no row
+HORIZON_SECONDS: Final = 7 * 86_400  # seconds of a call that a split tariff lays out; no call is longer than a day
+KEPT_TARIFFS_MAX: Final = 8_192  # tariffs kept by one table; a switch's traffic goes to fewer prefixes in a minute
+VOICE: Final = "VOICE"
+WHOLE, GRADUATED = "whole", "graduated"
+TIER_RULES: Final = ("", GRADUATED, WHOLE)
+
+Found = Tariff | Gap | None
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a table says of all its rows; ``override`` is a pattern on a usage record's override value, empty: any."""
+    """What a table says of all its rows; ``override`` is a pattern on a usage record's override value, empty: any.
+
+    ``rate_types`` are the declared ones by the deck's word for each, beside those built in. ``tiers`` is how a
+    period's volume chooses among tiers; without it a deck with tiers is refused.
+    """
 
     table: str
     version: int
@@ -35,17 +46,202 @@ class Policy:
     duration_rounding: Rounding = Rounding.UP
     name: str = ""
     override: str = ""
+    zone: str = "UTC"
+    split_bands: bool = False
+    bands: tuple[TimeBand, ...] = ()
+    rate_types: Mapping[str, RateType] = field(default_factory=lambda: MappingProxyType({}))
+    tiers: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what no settings file can state."""
+        assert 0 <= self.decimals <= DECIMALS_MAX, self.decimals
+        assert self.tiers in TIER_RULES, self.tiers
+
+    def rate_type(self, word: str) -> RateType | None:
+        """Return the rate type of a deck's or a record's word, None where nobody declared it."""
+        return self.rate_types.get(word) or BUILT_IN.get(word)
+
+
+class Usage(NamedTuple):
+    """What a usage record says beside its number: how it was classified, and what its payer has used before.
+
+    ``volumes`` are units of the period by meter; ``on_net``: the called number is one of the tenant's own.
+    """
+
+    override: str = ""
+    rate_type: str = ""
+    on_net: bool = False
+    volumes: Mapping[str, int] = MappingProxyType({})
+
+    @property
+    def override_value(self) -> str:
+        """What override patterns are held against: a call that states nothing is VOICE."""
+        return VOICE if not self.override and self.rate_type in BARE else self.override
+
+
+A_CALL: Final = Usage()
+
+
+class Choice(NamedTuple):
+    """The rows of one offer by band: ``heads`` beside ``bands``; ``other`` is for all other time, NO_RATES for none."""
+
+    bands: tuple[str, ...]
+    heads: tuple[int, ...]
+    other: int
+
+
+class Heads:
+    """The first row of each tier of each version, in flat arrays; names and terms are kept once each.
+
+    A head with steps names the first of them; the steps of one head lie together.
+    """
+
+    __slots__ = (
+        "_destination_of", "_destinations", "_known_destinations", "_known_terms", "_terms", "_terms_of", "ladders",
+        "rates", "step_from", "step_next", "step_rate", "steps_end", "steps_of",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        """Begin with no row."""
+        self.rates = array("q")
+        self._terms_of = array("i")
+        self._destination_of = array("i")
+        self._known_terms: dict[Terms, int] = {}
+        self._known_destinations: dict[str, int] = {}
+        self._terms: list[Terms] = []
+        self._destinations: list[str] = []
+        self.steps_of: dict[int, tuple[int, int]] = {}  # head: its first step and the one behind its last
+        self.step_from, self.step_rate, self.step_next = array("q"), array("q"), array("q")
+        self.ladders: dict[int, tuple[tuple[int, int], ...]] = {}  # head of a version: (tier from, head) of its tiers
+
+    def add(self, row: RateRow) -> int:
+        """Take a row, and return its place."""
+        terms = self._known_terms.setdefault(row.terms, len(self._terms))
+        if terms == len(self._terms):
+            self._terms.append(row.terms)
+        name = self._known_destinations.setdefault(row.destination, len(self._destinations))
+        if name == len(self._destinations):
+            self._destinations.append(row.destination)
+        self.rates.append(row.rate)
+        self._terms_of.append(terms)
+        self._destination_of.append(name)
+        return len(self.rates) - 1
+
+    def add_version(self, version: Version) -> int:
+        """Take a version, and return the place of its head."""
+        if version.is_one_row:
+            return self.add(version.rows[0])
+        tiers: dict[int, list[RateRow]] = {}
+        for row in version.rows:
+            tiers.setdefault(row.terms.tier_from, []).append(row)
+        heads = tuple((tier_from, self._add_tier(rows)) for tier_from, rows in tiers.items())
+        if len(heads) > 1:
+            self.ladders[heads[0][1]] = heads
+        return heads[0][1]
+
+    def _add_tier(self, rows: list[RateRow]) -> int:
+        head = self.add(rows[0])
+        if len(rows) > 1:
+            self.steps_of[head] = (len(self.step_from), len(self.step_from) + len(rows))
+            for row in rows:
+                self.step_from.append(row.terms.step_from_second)
+                self.step_rate.append(row.rate)
+                self.step_next.append(row.terms.next_seconds)
+        return head
+
+    def terms(self, head: int) -> Terms:
+        """Return the terms of a row."""
+        return self._terms[self._terms_of[head]]
+
+    def destination(self, head: int) -> str:
+        """Return the name of a row's destination."""
+        return self._destinations[self._destination_of[head]]
+
+    def steps(self, head: int) -> tuple[Step, ...]:
+        """Return the steps of a row: itself where it has no others."""
+        if head not in self.steps_of:
+            return (Step(0, self.rates[head], self.terms(head).next_seconds),)
+        first, end = self.steps_of[head]
+        return tuple(Step(self.step_from[n], self.step_rate[n], self.step_next[n]) for n in range(first, end))
+
+    @property
+    def all_terms(self) -> list[Terms]:
+        """The distinct terms; ``terms_places`` says which are whose."""
+        return self._terms
+
+    @property
+    def terms_places(self) -> "array[int]":
+        """The place among ``all_terms`` of each row's."""
+        return self._terms_of
+
+
+class Offers:
+    """The offers of one kind of usage: by prefix, by window of time, and where there are bands by band."""
+
+    __slots__ = ("_known_windows", "choices", "index", "lengths", "picks", "window_of", "windows")
+
+    def __init__(self, offers: Iterable[Offer], heads: Heads) -> None:
+        """Take the offers in the order of the number line, and their rows."""
+        self.windows: list[tuple[Instant, Instant]] = []
+        self._known_windows: dict[tuple[Instant, Instant], int] = {}
+        self.window_of, self.picks, self.lengths = array("i"), array("i"), array("b")
+        self.choices: list[Choice] = []
+        known: dict[int, int] = {}  # id of a version's rows: its head, since offers share versions
+        self.index = PrefixIndex(self._taken(offer, heads, known) for offer in offers)
+
+    def _taken(self, offer: Offer, heads: Heads, known: dict[int, int]) -> str:
+        window = (offer.begins, offer.ends)
+        place = self._known_windows.setdefault(window, len(self.windows))
+        if place == len(self.windows):
+            self.windows.append(window)
+        self.window_of.append(place)
+        self.lengths.append(len(offer.prefix))
+        self.picks.append(self._pick(offer, heads, known))
+        return offer.prefix
+
+    def _pick(self, offer: Offer, heads: Heads, known: dict[int, int]) -> int:
+        """Return the head of the one version of an offer, or below 0 the place of its choice by band."""
+        if len(offer.versions) == 1 and not offer.versions[0].band and offer.versions[0].is_one_row:
+            return heads.add(offer.versions[0].rows[0])
+        placed: dict[str, int] = {}
+        for version in offer.versions:
+            if id(version.rows) not in known:
+                known[id(version.rows)] = heads.add_version(version)
+            placed[version.band] = known[id(version.rows)]
+        if placed.keys() == {""}:
+            return placed[""]
+        other = placed.pop("", NO_RATES)
+        self.choices.append(Choice(tuple(placed), tuple(placed.values()), other))
+        return -len(self.choices)
+
+    def is_valid(self, offer: int, at: Instant) -> bool:
+        """Tell whether an offer is in force at an instant."""
+        begins, ends = self.windows[self.window_of[offer]]
+        return begins <= at < ends
+
+    def find(self, number: str, at: Instant) -> Iterator[int]:
+        """Yield the offers in force at an instant whose prefix begins a number, the longest first."""
+        index = self.index
+        offer = index.best(number)
+        while offer != NO_OFFER:
+            if self.is_valid(offer, at):
+                yield offer
+            offer = index.next_offers[offer]
 
 
 class RateTable:
     """The rows of one version of one deck. Build it by ``from_rows``; it never changes afterwards."""
 
-    __slots__ = ("_columns", "_index", "policy")
+    __slots__ = ("_calendars", "_kept", "_other", "heads", "offers", "policy")
 
-    def __init__(self, policy: Policy, columns: "_Columns", index: "_Index") -> None:
+    def __init__(self, policy: Policy, heads: Heads, offers: Offers, other: Mapping[str, Offers]) -> None:
+        """Take what ``from_rows`` made."""
         self.policy = policy
-        self._columns = columns
-        self._index = index
+        self.heads = heads
+        self.offers = offers  # of calls that have a prefix
+        self._other = other  # of each other rate type
+        self._calendars: dict[tuple[str, ...], Calendar] = {}
+        self._kept: dict[int, Tariff] = {}
 
     @classmethod
     def from_rows(
@@ -61,12 +257,26 @@ class RateTable:
         name: str = "",
         override: str = "",
     ) -> "tuple[RateTable | None, list[DeckError]]":
-        """Return the table, or None and why not: bad values, or two rows for one step of one version of a rate."""
-        assert 0 <= decimals <= DECIMALS_MAX, decimals
+        """Return the table of a plain policy, or None and why not."""
         policy = Policy(table, version, currency, decimals, rounding, duration_rounding, name, override)
+        return cls.of(policy, rows)
+
+    @classmethod
+    def of(cls, policy: Policy, rows: Iterable[RateRow]) -> "tuple[RateTable | None, list[DeckError]]":
+        """Return the table, or None and why not: bad values, or rows that contradict each other."""
         given = list(rows)
-        errors = _row_errors(given, table) or _version_errors(ordered := _in_precedence(given), table)
-        return (None, errors) if errors else (cls(policy, _Columns(ordered), _Index(ordered)), [])
+        findings = Findings(policy.table)
+        _note_bad_rows(given, policy, findings)
+        if findings.count:
+            return None, findings.report()
+        heads, overlapping = Heads(), contradictions(policy.bands)
+        made = {
+            kind: Offers(_ordered_offers(members, overlapping, policy.table, findings), heads)
+            for kind, members in _by_kind(given, policy).items()
+        }
+        if findings.count:
+            return None, findings.report()
+        return cls(policy, heads, made.pop(""), made), []
 
     @property
     def id(self) -> str:
@@ -74,27 +284,139 @@ class RateTable:
         return self.policy.table
 
     def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self._columns.rates)
+        """Return the number of rates: versions and their tiers, whatever their steps."""
+        return len(self.heads.rates)
 
-    def match(self, number: str, at: Instant) -> Tariff | None:
+    def match(self, number: str, at: Instant, usage: Usage = A_CALL) -> Tariff | None:
         """Return the tariff in force at an instant for the digits of a number (``kernel.e164.digits``), or None."""
-        row = self._index.best(number)
-        while row != _NONE and not self._columns.is_valid(row, at):
-            row = self._index.next_rows[row]
-        return None if row == _NONE else self._columns.tariff(row, number, self.policy)
+        found = self.find(number, at, usage)
+        return found if isinstance(found, Tariff) else None
 
-    def tariffs(self, number: str, start: Instant, end: Instant) -> tuple[Tariff, ...]:
+    def find(self, number: str, at: Instant, usage: Usage = A_CALL) -> Found:
+        """Return the tariff in force at an instant, a Gap where the longest prefix has none then, None for no rate."""
+        kind = self.policy.rate_type(usage.rate_type)
+        if kind is None:
+            return None
+        if kind.is_calls and number:
+            for offer in self.offers.find(number, at):
+                if kind.id in BARE or self._is_of(self.offers, offer, kind):
+                    return self._found(self.offers, offer, number, at, usage)
+        others = self._other.get(kind.id)
+        offer = next(others.find(number, at), NO_OFFER) if others is not None else NO_OFFER
+        return self._found(others, offer, number, at, usage) if others is not None and offer != NO_OFFER else None
+
+    def _is_of(self, offers: Offers, offer: int, kind: RateType) -> bool:
+        pick = offers.picks[offer]
+        choice = offers.choices[-1 - pick] if pick < 0 else None
+        head = pick if choice is None else (*choice.heads, choice.other)[0]
+        return self.policy.rate_type(self.heads.terms(head).rate_type) == kind
+
+    def _found(self, offers: Offers, offer: int, number: str, at: Instant, usage: Usage) -> Tariff | Gap:
+        pick, prefix = offers.picks[offer], number[: offers.lengths[offer]]
+        if pick >= 0:
+            return self._tariff(pick, prefix, usage)
+        choice = offers.choices[-1 - pick]
+        calendar = self.calendar(choice.bands)
+        band = calendar.active(at)
+        head = choice.heads[band] if band != NO_BAND else choice.other
+        if head == NO_RATES:
+            return Gap(self.policy.table, prefix, self.heads.destination(choice.heads[0]))
+        tariff = self._tariff(head, prefix, usage)
+        if not self.policy.split_bands:
+            return tariff
+        return self._split(tariff, choice, calendar, at, usage)
+
+    def calendar(self, bands: tuple[str, ...]) -> Calendar:
+        """Return the calendar of some of the policy's bands, on the wall clock of its zone."""
+        found = self._calendars.get(bands)
+        if found is None:
+            known = {band.id: band for band in self.policy.bands}
+            found = Calendar(wall_clock(self.policy.zone), [known[name] for name in bands])
+            self._calendars[bands] = found
+        return found
+
+    def _tariff(self, head: int, prefix: str, usage: Usage) -> Tariff:
+        if head in self.heads.ladders:
+            volume = usage.volumes.get(self.policy.table, 0)
+            return self._built(self._tier(head, volume), prefix, self._tiers(head, volume), volume)
+        kept = self._kept.get(head)
+        if kept is None:
+            if len(self._kept) >= KEPT_TARIFFS_MAX:
+                self._kept.clear()
+            kept = self._kept[head] = self._built(head, prefix, (Tier(0, self.heads.steps(head)),), None)
+        return kept
+
+    def _tier(self, head: int, volume: int) -> int:
+        """Return the head of the tier that a volume has reached."""
+        return max((entry for entry in self.heads.ladders[head] if entry[0] <= volume), default=(0, head))[1]
+
+    def _tiers(self, head: int, volume: int) -> tuple[Tier, ...]:
+        """Return the tiers that a call meets, counted from where its billing starts."""
+        ladder = self.heads.ladders.get(head, ((0, head),))
+        now = Tier(0, self.heads.steps(self._tier(head, volume) if head in self.heads.ladders else head))
+        if self.policy.tiers != GRADUATED:
+            return (now,)
+        later = ((tier_from - volume, tier) for tier_from, tier in ladder if tier_from > volume)
+        return (now, *(Tier(units, self.heads.steps(tier)) for units, tier in later))
+
+    def _built(self, head: int, prefix: str, tiers: tuple[Tier, ...], volume: int | None) -> Tariff:
+        policy, terms = self.policy, self.heads.terms(head)
+        kind = policy.rate_type(terms.rate_type)
+        assert kind is not None, terms
+        changes = len(tiers) > 1 or len(tiers[0].steps) > 1
+        return Tariff(
+            table=policy.table, deck_version=policy.version, prefix=prefix, destination=self.heads.destination(head),
+            currency=policy.currency, rate=self.heads.rates[head], connect_fee=terms.connect_fee,
+            first_seconds=terms.first_seconds, next_seconds=terms.next_seconds, free_seconds=terms.free_seconds,
+            included_seconds=terms.included_seconds, minimum_charge=terms.minimum_charge, decimals=policy.decimals,
+            rounding=policy.rounding, duration_rounding=policy.duration_rounding, blocked=terms.blocked,
+            rate_type=kind.id, tax_code=terms.tax_code, ledger_code=terms.ledger_code, unit=kind.unit, per=kind.per,
+            band=terms.time_band, tier=terms.tier_from, meter="" if volume is None else policy.table,
+            volume=volume or 0, alternatives=(Rates(terms.time_band, tiers),) if changes else (),
+        )  # fmt: skip
+
+    def _split(self, tariff: Tariff, choice: Choice, calendar: Calendar, at: Instant, usage: Usage) -> Tariff:
+        """Return a tariff with the bands that a call meets: a block has the price of the instant at which it begins."""
+        edges = calendar.changes(at, at + HORIZON_SECONDS * SECOND)
+        if len(edges.instants) == 1:
+            return tariff
+        volume = usage.volumes.get(self.policy.table, 0)
+        places: dict[int, int] = {}
+        spans = []
+        for instant, band in zip(edges.instants, edges.active, strict=True):
+            head = choice.heads[band] if band != NO_BAND else choice.other
+            rates = places.setdefault(head, len(places)) if head != NO_RATES else NO_RATES
+            spans.append(Span(-(-(instant - at) // SECOND), rates))
+        alternatives = tuple(Rates(self.heads.terms(head).time_band, self._tiers(head, volume)) for head in places)
+        has_tiers = any(head in self.heads.ladders for head in places)
+        return replace(
+            tariff, alternatives=alternatives, spans=tuple(spans[1:]),
+            meter=self.policy.table if has_tiers else "", volume=volume if has_tiers else 0,
+        )  # fmt: skip
+
+    def tariffs(self, number: str, start: Instant, end: Instant, usage: Usage = A_CALL) -> tuple[Tariff, ...]:
         """Return the tariff in force at ``start``, then each different one that comes into force until ``end``.
 
         ``end`` is included; empty where none is in force at ``start``, whatever comes later.
         """
-        return successive(lambda at: self.match(number, at), start, self.changes(number, start, end))
+        return successive(lambda at: self.match(number, at, usage), start, self.changes(number, start, end))
 
     def changes(self, number: str, start: Instant, end: Instant) -> set[Instant]:
-        """Return the instants in ``(start, end]`` at which some row that fits the number begins or ends."""
-        terms = map(self._columns.terms_of, self._index.candidates(number))
-        return {at for each in terms for at in (each.effective_from, each.effective_to) if start < at <= end}
+        """Return the instants in ``(start, end]`` at which what the number is asked may change.
+
+        Where calls are split, the price changes with the instant at which one begins: ``end`` is one of them.
+        """
+        offers = self.offers
+        found: set[Instant] = set()
+        for offer in offers.index.candidates(number) if number else ():
+            found.update(offers.windows[offers.window_of[offer]])
+            pick = offers.picks[offer]
+            if pick < 0:
+                edges = self.calendar(offers.choices[-1 - pick].bands).changes(start, end + 1)
+                found.update(edges.instants)
+                if self.policy.split_bands:
+                    found.add(end)
+        return {at for at in found if start < at <= end}
 
 
 def successive(
@@ -109,160 +431,81 @@ def successive(
     return tuple(dict.fromkeys((first, *later)))
 
 
-def _row_errors(rows: Sequence[RateRow], table: str) -> list[DeckError]:
-    findings = Findings(table)
+def _by_kind(rows: Iterable[RateRow], policy: Policy) -> dict[str, list[RateRow]]:
+    """Return the rows of calls with a prefix under the empty name, all others under their rate type's."""
+    kinds: dict[str, list[RateRow]] = {"": []}
+    calls = kinds[""]
+    names: dict[str, RateType | None] = {}
+    for row in rows:
+        word = row.terms.rate_type
+        kind = names.setdefault(word, policy.rate_type(word)) if word else CALLS
+        assert kind is not None, row
+        if kind.is_calls and row.prefix:
+            calls.append(row)
+        else:
+            kinds.setdefault(kind.id, []).append(row)
+    return kinds
+
+
+def _ordered_offers(
+    rows: list[RateRow], overlapping: frozenset[tuple[str, str]], table: str, findings: Findings
+) -> Iterator[Offer]:
+    """Yield the offers by the place of their prefix on the number line, those of one prefix latest first."""
+    groups = by_prefix(rows)
+    for prefix in sorted(groups, key=line_position):
+        yield from offers_of(prefix, groups[prefix], overlapping, table, findings)
+
+
+def _note_bad_rows(rows: Iterable[RateRow], policy: Policy, findings: Findings) -> None:
     known: dict[Terms, str] = {}
     for row in rows:
         fault = _row_fault(row) or known.get(row.terms)
         if fault is None:
-            fault = known[row.terms] = _terms_fault(row.terms)
+            fault = known[row.terms] = _terms_fault(row.terms, policy)
         if fault:
-            findings.add(DeckError(row.source or table, row.line, "", fault))
-    return findings.report()
+            findings.add(DeckError(row.source or policy.table, row.line, "", fault))
 
 
 def _row_fault(row: RateRow) -> str:
-    if digits(row.prefix) != row.prefix:
+    if row.prefix and digits(row.prefix) != row.prefix:
         return f"the prefix {row.prefix!r} is not 1 to {DIGITS_MAX} digits"
+    if not row.prefix and not row.terms.rate_type:
+        return "a row without a prefix needs a rate type, or a destination that the table's code list has"
     return "" if 0 <= row.rate <= UNITS_MAX * NANO else "the rate is negative or too large"
 
 
-def _terms_fault(terms: Terms) -> str:
+def _terms_fault(terms: Terms, policy: Policy) -> str:
+    return _amounts_fault(terms) or _words_fault(terms, policy) or _lengths_fault(terms, policy)
+
+
+def _amounts_fault(terms: Terms) -> str:
     if not all(0 <= amount <= UNITS_MAX * NANO for amount in (terms.connect_fee, terms.minimum_charge)):
         return "the connect fee or the minimum charge is negative or too large"
-    if not all(1 <= length <= SECONDS_MAX for length in (terms.first_seconds, terms.next_seconds)):
-        return f"first_seconds and next_seconds are 1 to {SECONDS_MAX}"
-    if not all(0 <= length <= SECONDS_MAX for length in (terms.free_seconds, terms.included_seconds)):
-        return f"free_seconds and included_seconds are 0 to {SECONDS_MAX}"
     return "" if terms.effective_from < terms.effective_to else "effective_to is not after effective_from"
 
 
-def _in_precedence(rows: Sequence[RateRow]) -> list[RateRow]:
-    """Return the rows by place on the number line (outer prefix first), those of one prefix latest version first."""
-    # Two stable sorts by one plain integer each: a million key tuples would cost more than the rows.
-    latest_first = sorted(rows, key=lambda row: row.terms.effective_from, reverse=True)
-    latest_first.sort(key=lambda row: line_position(row.prefix))
-    return latest_first
+def _words_fault(terms: Terms, policy: Policy) -> str:
+    if terms.time_band and all(band.id != terms.time_band for band in policy.bands):
+        known = ", ".join(band.id for band in policy.bands) or "none"
+        return f"the time band {terms.time_band!r} is not declared; declared are {known}: add a [[time_band]]"
+    if policy.rate_type(terms.rate_type) is None:
+        known = ", ".join(word for word in (*BUILT_IN, *policy.rate_types) if word)
+        return f"the rate type {terms.rate_type!r} is not declared; known are {known}: add a [[rate_type]] or map it"
+    if terms.currency not in ("", policy.currency):
+        return f"the row is in {terms.currency}, the table in {policy.currency}; a table has one currency"
+    if terms.tier_from and not policy.tiers:
+        return 'the table has no rule for tiers; state tiers = "graduated" or "whole" for it'
+    return ""
 
 
-def _version_errors(ordered: Sequence[RateRow], table: str) -> list[DeckError]:
-    findings = Findings(table)
-    versions = 1
-    for earlier, row in pairwise(ordered):
-        versions = versions + 1 if row.prefix == earlier.prefix else 1
-        fault = _version_fault(earlier, row, versions)
-        if fault:
-            findings.add(DeckError(row.source or table, row.line, "", fault))
-    return findings.report()
+def _lengths_fault(terms: Terms, policy: Policy) -> str:
+    kind = policy.rate_type(terms.rate_type)
+    most = SECONDS_MAX if kind is not None and kind.is_calls else UNITS_IN_ROW_MAX
+    if not all(1 <= length <= most for length in (terms.first_seconds, terms.next_seconds)):
+        return f"first_seconds and next_seconds are 1 to {most}"
+    if not all(0 <= length <= most for length in (terms.free_seconds, terms.included_seconds, terms.step_from_second)):
+        return f"free_seconds, included_seconds and step_from_seconds are 0 to {most}"
+    return ""
 
 
-def _version_fault(earlier: RateRow, row: RateRow, versions: int) -> str:
-    if versions > VERSIONS_MAX:
-        return f"the prefix {row.prefix} has more than {VERSIONS_MAX} rows; take out those long past"
-    if versions == 1 or row.terms.effective_from != earlier.terms.effective_from:
-        return ""
-    where = f"the prefix {row.prefix} has one effective_from in line {earlier.line} and here"
-    if row.terms.effective_to != earlier.terms.effective_to:
-        return f"{where}, with different effective_to; keep one row"
-    return f"{where}: two rows for second 0 of one version; keep one row"
-
-
-class _Columns:
-    """The rows in flat arrays, in order of precedence; names and terms are kept once each."""
-
-    __slots__ = ("_destination_of", "_destinations", "_lengths", "_terms", "_terms_of", "rates")
-
-    def __init__(self, rows: Sequence[RateRow]) -> None:
-        destinations: dict[str, int] = {}
-        terms: dict[Terms, int] = {}
-        self.rates = array("q", (row.rate for row in rows))
-        self._lengths = array("b", (len(row.prefix) for row in rows))
-        self._destination_of = array("i", (destinations.setdefault(row.destination, len(destinations)) for row in rows))
-        self._terms_of = array("i", (terms.setdefault(row.terms, len(terms)) for row in rows))
-        self._destinations = tuple(destinations)
-        self._terms = tuple(terms)
-
-    def terms_of(self, row: int) -> Terms:
-        """Return the terms of a row."""
-        return self._terms[self._terms_of[row]]
-
-    def is_valid(self, row: int, at: Instant) -> bool:
-        """Tell whether a row is in force at an instant."""
-        terms = self._terms[self._terms_of[row]]
-        return terms.effective_from <= at < terms.effective_to
-
-    def tariff(self, row: int, number: str, policy: Policy) -> Tariff:
-        """Return the tariff of a row for a number that begins with its prefix."""
-        terms = self.terms_of(row)
-        return Tariff(
-            table=policy.table,
-            deck_version=policy.version,
-            prefix=number[: self._lengths[row]],
-            destination=self._destinations[self._destination_of[row]],
-            currency=policy.currency,
-            rate=self.rates[row],
-            connect_fee=terms.connect_fee,
-            first_seconds=terms.first_seconds,
-            next_seconds=terms.next_seconds,
-            free_seconds=terms.free_seconds,
-            included_seconds=terms.included_seconds,
-            minimum_charge=terms.minimum_charge,
-            decimals=policy.decimals,
-            rounding=policy.rounding,
-            duration_rounding=policy.duration_rounding,
-            blocked=terms.blocked,
-            rate_type=terms.rate_type,
-        )
-
-
-class _Index:
-    """Segments of the number line, each with its best row, and for every row the one to try after it."""
-
-    __slots__ = ("_open", "_segment_rows", "_segment_starts", "next_rows")
-
-    def __init__(self, rows: Sequence[RateRow]) -> None:
-        self._segment_starts = array("q", [0])
-        self._segment_rows = array("i", [_NONE])
-        self.next_rows = array("i")
-        self._open: list[tuple[int, int]] = []  # end and first row of the prefixes around the sweep, outermost first
-        for row in range(len(rows)):
-            self._add(row, rows[row].prefix, row > 0 and rows[row - 1].prefix == rows[row].prefix)
-        self._close(11**DIGITS_MAX)
-
-    def best(self, number: str) -> int:
-        """Return the latest row of the longest prefix that begins the number, valid or not; -1 if there is none."""
-        return self._segment_rows[bisect_right(self._segment_starts, line_position(number)) - 1]
-
-    def candidates(self, number: str) -> Iterator[int]:
-        """Yield the rows whose prefix begins the number, in order of precedence."""
-        row = self.best(number)
-        while row != _NONE:
-            yield row
-            row = self.next_rows[row]
-
-    def _add(self, row: int, prefix: str, is_earlier_version: bool) -> None:
-        if is_earlier_version:
-            self.next_rows.append(self.next_rows[-1])
-            self.next_rows[-2] = row
-            return
-        start, end = line_interval(prefix)
-        self._close(start)
-        self.next_rows.append(self._innermost())
-        self._segment(start, row)
-        self._open.append((end, row))
-
-    def _close(self, position: int) -> None:
-        """End every prefix that ends at or before the position; what follows it belongs to the prefix around it."""
-        while self._open and self._open[-1][0] <= position:
-            end, _ = self._open.pop()
-            self._segment(end, self._innermost())
-
-    def _innermost(self) -> int:
-        return self._open[-1][1] if self._open else _NONE
-
-    def _segment(self, start: int, row: int) -> None:
-        if self._segment_starts[-1] == start:
-            self._segment_rows[-1] = row
-        else:
-            self._segment_starts.append(start)
-            self._segment_rows.append(row)
+assert HORIZON_SECONDS * SECOND == 7 * DAY

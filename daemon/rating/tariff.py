@@ -2,16 +2,56 @@
 
 It is frozen with the call when the call is granted and again at answer, so that the price of a call can be computed
 from the call alone, whatever happens to the deck meanwhile (SPEC section 2).
+Where a rate has steps, tiers or a split by time bands, ``alternatives`` hold them all by position from answer; the row
+in force at answer is the first, and its connect fee, free and included seconds, minimum and first block are the call's.
 """
 
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from daemon.kernel.money import Rounding
+
+SECONDS: Final = "second"  # the unit of calls
+FOREVER: Final = 1 << 61  # units; beyond every position, and far enough from 2**63 that sums with it are exact
+NO_RATES: Final = -1  # a span in which no rows are in force
+
+
+class Step(NamedTuple):
+    """From this second on, a block that begins is ``next_seconds`` long and has this rate."""
+
+    from_second: int
+    rate: int
+    next_seconds: int
+
+
+class Tier(NamedTuple):
+    """From this unit of the call on, counted from where billing starts, these steps."""
+
+    from_unit: int
+    steps: tuple[Step, ...]
+
+
+class Rates(NamedTuple):
+    """The rows of one time band (empty: all other time), by tier and step."""
+
+    band: str
+    tiers: tuple[Tier, ...]
+
+
+class Span(NamedTuple):
+    """From this second on, the rates of this place among the alternatives, or NO_RATES."""
+
+    from_second: int
+    rates: int
 
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """Amounts in nano-units, ``rate`` per minute, lengths in whole seconds from answer."""
+    """Amounts in nano-units, lengths in whole units (seconds of a call) from answer; ``rate`` is for ``per`` units.
+
+    ``alternatives`` and ``spans`` are empty where one rate and one increment hold to the end of the call. A tariff
+    that depends on a period's volume names the meter that counts it, and ``volume`` is what it was chosen by.
+    """
 
     table: str
     deck_version: int
@@ -32,3 +72,20 @@ class Tariff:
     rate_type: str = ""
     tax_code: str = ""
     ledger_code: str = ""
+    unit: str = SECONDS
+    per: int = 60
+    band: str = ""
+    tier: int = 0
+    meter: str = ""
+    volume: int = 0
+    alternatives: tuple[Rates, ...] = ()
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A number whose longest prefix has rows, but none for this time: it is unrated, whatever a shorter one says."""
+
+    table: str
+    prefix: str
+    destination: str
