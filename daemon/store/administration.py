@@ -103,9 +103,16 @@ class Administration(Decks, Handoff):
     async def load_catalog(self, emergency: Emergency) -> Catalog:
         """Return the catalog of what is configured now, decks included."""
         configuration = await self.load_configuration()
-        tables = {Key(spec.tenant, spec.id): await self.rate_table(spec) for spec in configuration.rate_tables}
-        for key in self._tables.keys() - tables.keys():
+        catalog = await self.catalog_of(configuration, emergency)
+        for key in self._tables.keys() - catalog.tables.keys():
             del self._tables[key]
+        return catalog
+
+    async def catalog_of(self, configuration: Configuration, emergency: Emergency) -> Catalog:
+        """Return the catalog of a configuration of this store, or of a part of it, with the decks in force."""
+        tables = {
+            Key(spec.tenant, spec.id): await self.rate_table(spec, configuration) for spec in configuration.rate_tables
+        }
         rows = await self.rows("SELECT role, tenant, id, number FROM account")
         numbers = {(role, tenant, name): number for role, tenant, name, number in rows}
         return build_catalog(configuration, tables, numbers, emergency)

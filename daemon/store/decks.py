@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from daemon.charging.configuration import RateTableSpec
+from daemon.charging.configuration import Configuration, RateTableSpec, policy_of
 from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.rating.deck import RateRow
-from daemon.rating.rate_table import RateTable
+from daemon.rating.rate_table import Policy, RateTable
 from daemon.store.deck_import import (
     DeckChange,
     DeckDifference,
@@ -78,7 +78,7 @@ class Decks:
     def __init__(self, now: Callable[[], Instant]) -> None:
         """Take the clock that dates versions."""
         self._now = now
-        self._tables: dict[Key, tuple[RateTableSpec, int, RateTable]] = {}
+        self._tables: dict[Key, tuple[Policy, RateTable]] = {}
 
     async def administer(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run administrative work in a transaction; given by the engine."""
@@ -88,15 +88,15 @@ class Decks:
         """Return rows; given by the engine."""
         raise StoreError("an engine gives this")
 
-    async def rate_table(self, spec: RateTableSpec) -> RateTable:
+    async def rate_table(self, spec: RateTableSpec, configuration: Configuration) -> RateTable:
         """Return the rate table of a spec with its newest deck. Raises StoreError where the rows contradict."""
         key = Key(spec.tenant, spec.id)
-        version = await self._version(key)
+        policy = policy_of(spec, await self._version(key), configuration)
         cached = self._tables.get(key)
-        if cached is not None and cached[:2] == (spec, version):
-            return cached[2]
-        table = await asyncio.to_thread(_built, spec, version, *await self._stored(key))
-        self._tables[key] = (spec, version, table)
+        if cached is not None and cached[0] == policy:
+            return cached[1]
+        table = await asyncio.to_thread(_built, key, policy, *await self._stored(key))
+        self._tables[key] = (policy, table)
         return table
 
     async def _version(self, key: Key) -> int:
@@ -155,16 +155,10 @@ def _rows(stored: Sequence[tuple[Any, ...]], ends: Mapping[int, Instant]) -> lis
     return [row for row in found if not row.is_withdrawn]
 
 
-def _built(
-    spec: RateTableSpec, version: int, stored: Sequence[tuple[Any, ...]], ends: Mapping[int, Instant]
-) -> RateTable:
-    table, errors = RateTable.from_rows(
-        (row.in_force_until_its_end for row in _rows(stored, ends)), table=spec.id, version=version,
-        currency=spec.currency, decimals=spec.decimals, rounding=spec.rounding,
-        duration_rounding=spec.duration_rounding,
-    )  # fmt: skip
+def _built(key: Key, policy: Policy, stored: Sequence[tuple[Any, ...]], ends: Mapping[int, Instant]) -> RateTable:
+    table, errors = RateTable.of(policy, (row.in_force_until_its_end for row in _rows(stored, ends)))
     if table is None:
-        raise StoreError(f"rate table {spec.tenant}/{spec.id}: {errors[0]}")
+        raise StoreError(f"rate table {key}: {errors[0]}")
     return table
 
 
