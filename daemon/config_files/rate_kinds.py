@@ -50,9 +50,10 @@ def _holiday(value: object) -> str:
     if _DATE.fullmatch(written) is None:
         raise Unfit(f"{quoted(written)} is no day such as 2026-12-25")
     try:
-        return _placed(date.fromisoformat(written))
+        day = date.fromisoformat(written)
     except ValueError:
         raise Unfit(f"{quoted(written)} is no day of the calendar") from None
+    return _placed(day)
 
 
 def _placed(day: date) -> str:
