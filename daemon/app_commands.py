@@ -55,7 +55,7 @@ from daemon.rating.code_list import expanded
 from daemon.rating.deck import RateRow
 from daemon.rating.explain import Priced, price
 from daemon.rating.plan_trace import Asked, asked
-from daemon.rating.rate_plan import MarkedTable, RatePlan
+from daemon.rating.rate_plan import MarkedTable
 from daemon.rating.rate_table import Found
 from daemon.rating.rate_type import BARE
 from daemon.rating.tariff import Tariff
@@ -174,13 +174,13 @@ def _plans_asked(configuration: Configuration, plan: Key, account: Key | None) -
     return [plan, *(Key(spec.tenant, dated.plan) for spec in found for dated in spec.rate_plan)]
 
 
-def _priced(
-    catalog: Catalog, plan: RatePlan, tenant: str, account: AccountTerms | None, question: Question
-) -> PricedCall:
+def priced_call(catalog: Catalog, plan_key: Key, account: AccountTerms | None, question: Question) -> PricedCall:
+    """Return what a plan of a catalog asks, for an account's outbound call where one is named."""
+    plan = catalog.plans[plan_key]
     called = digits(question.number) or ""
     volumes = {marked.table.id: question.volume for marked in (*plan.marked_tables, *map(MarkedTable, plan.on_net))}
     service = Service(question.override, question.rate_type, volumes)
-    usage = usage_of(catalog, tenant, Direction.OUTBOUND, called, service)
+    usage = usage_of(catalog, plan_key.tenant, Direction.OUTBOUND, called, service)
     own = account.rates if account is not None else None
     is_asked = bool(called) or not question.number
     found = plan.find(called, question.at, usage, own) if is_asked else None
@@ -307,7 +307,7 @@ class Opened:
         terms = catalog.accounts.get(payer) if payer is not None else None
         if payer is not None and (terms is None or payer.tenant != key.tenant):
             raise Refused(f"tenant {key.tenant}, whose plan this is, has no account {payer.id}")
-        return _priced(catalog, catalog.plans[key], key.tenant, terms, question)
+        return priced_call(catalog, key, terms, question)
 
     async def explain(self, attempt: CallAttempt) -> tuple[Decision, list[Rule]]:
         """Decide about a call without effect."""
