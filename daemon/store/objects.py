@@ -119,10 +119,24 @@ def _decoded(kind: str, body: bytes) -> Spec:
 
 def configuration_of(revision: int, rows: Iterable[tuple[Any, ...]]) -> Configuration:
     """Return the configuration of rows of kind and body."""
+    return _grouped(revision, ((kind, _decoded(kind, body)) for kind, body in rows))
+
+
+def _grouped(revision: int, specs: Iterable[tuple[str, Spec]]) -> Configuration:
     groups: dict[str, list[Spec]] = {name: [] for name in _GROUPS.values()}
-    for kind, body in rows:
-        groups[_GROUPS[kind]].append(_decoded(kind, body))
+    for kind, spec in specs:
+        groups[_GROUPS[kind]].append(spec)
     return Configuration(revision, **{name: tuple(specs) for name, specs in groups.items()})  # type: ignore[arg-type]
+
+
+def with_specs(configuration: Configuration, specs: Iterable[Spec]) -> Configuration:
+    """Return a configuration in which objects are as they are given, the others as they were."""
+    known: dict[Place, Spec] = {}
+    for name in _GROUPS.values():
+        known |= {place_of(spec): spec for spec in getattr(configuration, name)}
+    known |= {place_of(spec): spec for spec in specs}
+    rows = [(place[0], spec) for place, spec in known.items()]
+    return _grouped(configuration.revision, rows)
 
 
 def bump(connection: sqlite3.Connection) -> None:
