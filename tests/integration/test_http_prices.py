@@ -18,11 +18,12 @@ from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import parse_nano
 from daemon.rating.deck import read_deck
+from daemon.store.administration import Spec
 from tests.unit.http_api.http_world import FRANCE, GERMANY, START, UK, HttpWorld, account, good, http_world
 
 TAKEOVER = START + 100 * SECOND
 # START is Monday 2026-09-21 10:13:20 in New York: the band ends after forty seconds.
-OBJECTS = [
+OBJECTS: list[Spec] = [
     TimeBandSpec("main", "peak", ("mon-fri 08:00-10:14",), ("2026-09-22",)),
     RateTableSpec("main", "banded", "USD", "America/New_York", split_bands=True),
     RateTableSpec("main", "later", "USD"),
@@ -85,9 +86,7 @@ async def test_a_plan_takes_over_at_its_second(world: HttpWorld) -> None:
     good(await world.report("answer", "c2", "unrouted"))
     world.wait(30)
     ends = [good(await world.report("end", call, "unrouted", duration_seconds=30)) for call in ("c1", "c2")]
-    assert [end["charge"] for end in ends] == ["0.15", "0.60"], (
-        "0.30 a minute before, 0.60 and 100 percent since"
-    )
+    assert [end["charge"] for end in ends] == ["0.15", "0.60"], "0.30 a minute before, 0.60 and 100 percent since"
 
 
 async def test_an_account_has_prices_of_its_own(world: HttpWorld) -> None:
