@@ -7,12 +7,12 @@ for, and kept where it depends on nothing but its row. Usage of another rate typ
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from daemon.kernel.e164 import DIGITS_MAX, digits, line_position
-from daemon.kernel.instant import DAY, SECOND, Instant, wall_clock
+from daemon.kernel.instant import SECOND, Instant, wall_clock
 from daemon.kernel.money import DECIMALS_MAX, NANO, UNITS_MAX, Rounding
 from daemon.rating.deck import SECONDS_MAX, UNITS_IN_ROW_MAX, DeckError, Findings, RateRow, Terms
 from daemon.rating.prefix_index import NO_OFFER, PrefixIndex
@@ -21,7 +21,7 @@ from daemon.rating.tariff import NO_RATES, Gap, Rates, Span, Step, Tariff, Tier
 from daemon.rating.time_band import NO_BAND, Calendar, TimeBand, contradictions
 from daemon.rating.versions import Offer, Version, by_prefix, offers_of
 
-HORIZON_SECONDS: Final = 7 * 86_400  # seconds of a call that a split tariff lays out; no call is longer than a day
+HORIZON_SECONDS: Final = 2 * 86_400  # seconds of a call that a split tariff lays out; a live call has at most half
 KEPT_TARIFFS_MAX: Final = 8_192  # tariffs kept by one table; a switch's traffic goes to fewer prefixes in a minute
 VOICE: Final = "VOICE"
 WHOLE, GRADUATED = "whole", "graduated"
@@ -65,13 +65,15 @@ class Policy:
 class Usage(NamedTuple):
     """What a usage record says beside its number: how it was classified, and what its payer has used before.
 
-    ``volumes`` are units of the period by meter; ``on_net``: the called number is one of the tenant's own.
+    ``volumes`` are units of the period by meter; ``on_net``: the called number is one of the tenant's own. A tariff
+    that is split by bands is laid out for ``horizon_seconds`` from answer; its last band stays in force after them.
     """
 
     override: str = ""
     rate_type: str = ""
     on_net: bool = False
     volumes: Mapping[str, int] = MappingProxyType({})
+    horizon_seconds: int = HORIZON_SECONDS
 
     @property
     def override_value(self) -> str:
@@ -283,6 +285,11 @@ class RateTable:
         """Return the table's id."""
         return self.policy.table
 
+    @property
+    def kinds(self) -> Mapping[str, Offers]:
+        """The offers of each kind of usage: those of calls that have a prefix under the empty name."""
+        return {"": self.offers, **self._other}
+
     def __len__(self) -> int:
         """Return the number of rates: versions and their tiers, whatever their steps."""
         return len(self.heads.rates)
@@ -322,9 +329,14 @@ class RateTable:
         if head == NO_RATES:
             return Gap(self.policy.table, prefix, self.heads.destination(choice.heads[0]))
         tariff = self._tariff(head, prefix, usage)
-        if not self.policy.split_bands:
+        if not self.policy.split_bands or not self.counts_seconds(usage.rate_type):
             return tariff
         return self._split(tariff, choice, calendar, at, usage)
+
+    def counts_seconds(self, word: str) -> bool:
+        """Tell whether usage of a rate type is calls: only they last, so that bands can split them."""
+        kind = self.policy.rate_type(word)
+        return kind is not None and kind.is_calls
 
     def calendar(self, bands: tuple[str, ...]) -> Calendar:
         """Return the calendar of some of the policy's bands, on the wall clock of its zone."""
@@ -377,22 +389,23 @@ class RateTable:
 
     def _split(self, tariff: Tariff, choice: Choice, calendar: Calendar, at: Instant, usage: Usage) -> Tariff:
         """Return a tariff with the bands that a call meets: a block has the price of the instant at which it begins."""
-        edges = calendar.changes(at, at + HORIZON_SECONDS * SECOND)
+        edges = calendar.changes(at, at + usage.horizon_seconds * SECOND)
         if len(edges.instants) == 1:
             return tariff
+        heads = [choice.heads[band] if band != NO_BAND else choice.other for band in edges.active]
+        places = {head: place for place, head in enumerate(dict.fromkeys(head for head in heads if head != NO_RATES))}
+        spans = tuple(
+            Span(-((at - instant) // SECOND), places.get(head, NO_RATES))
+            for instant, head in zip(edges.instants[1:], heads[1:], strict=True)
+        )
         volume = usage.volumes.get(self.policy.table, 0)
-        places: dict[int, int] = {}
-        spans = []
-        for instant, band in zip(edges.instants, edges.active, strict=True):
-            head = choice.heads[band] if band != NO_BAND else choice.other
-            rates = places.setdefault(head, len(places)) if head != NO_RATES else NO_RATES
-            spans.append(Span(-(-(instant - at) // SECOND), rates))
-        alternatives = tuple(Rates(self.heads.terms(head).time_band, self._tiers(head, volume)) for head in places)
-        has_tiers = any(head in self.heads.ladders for head in places)
-        return replace(
-            tariff, alternatives=alternatives, spans=tuple(spans[1:]),
-            meter=self.policy.table if has_tiers else "", volume=volume if has_tiers else 0,
-        )  # fmt: skip
+        alternatives = tuple(self._alternative(head, volume) for head in places)
+        if any(head in self.heads.ladders for head in places):
+            tariff = tariff.changed(meter=self.policy.table, volume=volume)
+        return tariff.changed(alternatives=alternatives, spans=spans)
+
+    def _alternative(self, head: int, volume: int) -> Rates:
+        return Rates(self.heads.terms(head).time_band, self._tiers(head, volume))
 
     def tariffs(self, number: str, start: Instant, end: Instant, usage: Usage = A_CALL) -> tuple[Tariff, ...]:
         """Return the tariff in force at ``start``, then each different one that comes into force until ``end``.
@@ -506,6 +519,3 @@ def _lengths_fault(terms: Terms, policy: Policy) -> str:
     if not all(0 <= length <= most for length in (terms.free_seconds, terms.included_seconds, terms.step_from_second)):
         return f"free_seconds, included_seconds and step_from_seconds are 0 to {most}"
     return ""
-
-
-assert HORIZON_SECONDS * SECOND == 7 * DAY
