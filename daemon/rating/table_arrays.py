@@ -74,7 +74,7 @@ class TableArrays:
         """Return for each offer of calls whether it is of a rate type."""
         picks = self._offers[""].all_picks
         heads = np.where(picks >= 0, picks, self._choices.any_head(picks))
-        fitting: Mask = np.asarray(self.rows.is_of(kind)[self.rows.terms(heads)], np.bool_)
+        fitting: Mask = self.rows.is_of(kind)[self.rows.terms(heads)]
         return fitting
 
     def heads(self, picks: Array, starts: Array) -> Array:
@@ -99,8 +99,10 @@ class TableArrays:
 
     def changing(self, picks: Array, heads: Array, *, split: bool) -> Mask:
         """Tell whose rate may change in a call: by step, or by band where calls are split."""
-        stepped: Mask = self.rows.has_steps[np.maximum(heads, 0)]
-        return (stepped | ((picks < 0) & (picks != NO_PICK)) if split else stepped) & (heads != NO_RATES)
+        changing: Mask = self.rows.has_steps[np.maximum(heads, 0)] & (heads != NO_RATES)
+        if split:
+            changing |= (picks < 0) & (picks != NO_PICK) & (heads != NO_RATES)
+        return changing
 
     def schedule(self, picks: Array, heads: Array, starts: Array, *, split: bool) -> "Changing":
         """Return what is in force where in calls that ``changing`` told of."""
