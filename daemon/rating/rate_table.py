@@ -7,7 +7,7 @@ for, and kept where it depends on nothing but its row. Usage of another rate typ
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -56,6 +56,10 @@ class Policy:
         """Refuse what no settings file can state."""
         assert 0 <= self.decimals <= DECIMALS_MAX, self.decimals
         assert self.tiers in TIER_RULES, self.tiers
+
+    def named(self, table: str) -> "Policy":
+        """Return the same policy of a table of another id."""
+        return replace(self, table=table)
 
     def rate_type(self, word: str) -> RateType | None:
         """Return the rate type of a deck's or a record's word, None where nobody declared it."""
@@ -188,10 +192,10 @@ class Offers:
         self._known_windows: dict[tuple[Instant, Instant], int] = {}
         self.window_of, self.picks, self.lengths = array("i"), array("i"), array("b")
         self.choices: list[Choice] = []
-        known: dict[int, int] = {}  # id of a version's rows: its head, since offers share versions
+        known: dict[int, tuple[int, tuple[RateRow, ...]]] = {}  # by the id of a version's rows: its head, and they
         self.index = PrefixIndex(self._taken(offer, heads, known) for offer in offers)
 
-    def _taken(self, offer: Offer, heads: Heads, known: dict[int, int]) -> str:
+    def _taken(self, offer: Offer, heads: Heads, known: dict[int, tuple[int, tuple[RateRow, ...]]]) -> str:
         window = (offer.begins, offer.ends)
         place = self._known_windows.setdefault(window, len(self.windows))
         if place == len(self.windows):
@@ -201,15 +205,16 @@ class Offers:
         self.picks.append(self._pick(offer, heads, known))
         return offer.prefix
 
-    def _pick(self, offer: Offer, heads: Heads, known: dict[int, int]) -> int:
+    def _pick(self, offer: Offer, heads: Heads, known: dict[int, tuple[int, tuple[RateRow, ...]]]) -> int:
         """Return the head of the one version of an offer, or below 0 the place of its choice by band."""
         if len(offer.versions) == 1 and not offer.versions[0].band and offer.versions[0].is_one_row:
             return heads.add(offer.versions[0].rows[0])
         placed: dict[str, int] = {}
         for version in offer.versions:
+            # Windows of one prefix share versions; the rows are kept beside their head, so that no id is used anew.
             if id(version.rows) not in known:
-                known[id(version.rows)] = heads.add_version(version)
-            placed[version.band] = known[id(version.rows)]
+                known[id(version.rows)] = (heads.add_version(version), version.rows)
+            placed[version.band] = known[id(version.rows)][0]
         if placed.keys() == {""}:
             return placed[""]
         other = placed.pop("", NO_RATES)
