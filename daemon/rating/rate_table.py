@@ -311,32 +311,35 @@ class RateTable:
             return None
         if kind.is_calls and number:
             for offer in self.offers.find(number, at):
-                if kind.id in BARE or self._is_of(self.offers, offer, kind):
+                if kind.id in BARE or self._is_of(offer, at, kind):
                     return self._found(self.offers, offer, number, at, usage)
         others = self._other.get(kind.id)
         offer = next(others.find(number, at), NO_OFFER) if others is not None else NO_OFFER
         return self._found(others, offer, number, at, usage) if others is not None and offer != NO_OFFER else None
 
-    def _is_of(self, offers: Offers, offer: int, kind: RateType) -> bool:
-        pick = offers.picks[offer]
-        choice = offers.choices[-1 - pick] if pick < 0 else None
-        head = pick if choice is None else (*choice.heads, choice.other)[0]
-        return self.policy.rate_type(self.heads.terms(head).rate_type) == kind
+    def _is_of(self, offer: int, at: Instant, kind: RateType) -> bool:
+        """Tell whether the row of an offer that is in force at an instant is of a rate type."""
+        pick = self.offers.picks[offer]
+        head = pick if pick >= 0 else self._in_force(self.offers.choices[-1 - pick], at)
+        return head != NO_RATES and self.policy.rate_type(self.heads.terms(head).rate_type) == kind
+
+    def _in_force(self, choice: Choice, at: Instant) -> int:
+        """Return the row of a choice at an instant, NO_RATES where it has none."""
+        band = self.calendar(choice.bands).active(at)
+        return choice.heads[band] if band != NO_BAND else choice.other
 
     def _found(self, offers: Offers, offer: int, number: str, at: Instant, usage: Usage) -> Tariff | Gap:
         pick, prefix = offers.picks[offer], number[: offers.lengths[offer]]
         if pick >= 0:
             return self._tariff(pick, prefix, usage)
         choice = offers.choices[-1 - pick]
-        calendar = self.calendar(choice.bands)
-        band = calendar.active(at)
-        head = choice.heads[band] if band != NO_BAND else choice.other
+        head = self._in_force(choice, at)
         if head == NO_RATES:
             return Gap(self.policy.table, prefix, self.heads.destination(choice.heads[0]))
         tariff = self._tariff(head, prefix, usage)
         if not self.policy.split_bands or not self.counts_seconds(usage.rate_type):
             return tariff
-        return self._split(tariff, choice, calendar, at, usage)
+        return self._split(tariff, choice, at, usage)
 
     def counts_seconds(self, word: str) -> bool:
         """Tell whether usage of a rate type is calls: only they last, so that bands can split them."""
@@ -392,9 +395,9 @@ class RateTable:
             volume=volume or 0, alternatives=(Rates(terms.time_band, tiers),) if changes else (),
         )  # fmt: skip
 
-    def _split(self, tariff: Tariff, choice: Choice, calendar: Calendar, at: Instant, usage: Usage) -> Tariff:
+    def _split(self, tariff: Tariff, choice: Choice, at: Instant, usage: Usage) -> Tariff:
         """Return a tariff with the bands that a call meets: a block has the price of the instant at which it begins."""
-        edges = calendar.changes(at, at + usage.horizon_seconds * SECOND)
+        edges = self.calendar(choice.bands).changes(at, at + usage.horizon_seconds * SECOND)
         if len(edges.instants) == 1:
             return tariff
         heads = [choice.heads[band] if band != NO_BAND else choice.other for band in edges.active]
