@@ -14,15 +14,14 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
+from daemon.authorize.catalog import AccountKind
 from daemon.charging.configuration import AccountSpec, RateTableSpec, TenantSpec
 from daemon.charging.ports import Reads
-from daemon.authorize.catalog import AccountKind
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant
 from daemon.rating.deck import RateRow, read_deck
@@ -30,8 +29,7 @@ from daemon.rating.rate_table import RateTable
 from daemon.settings import StoreSettings
 from daemon.store import SqliteStore, open_store
 from daemon.store.deck_import import DeckChange
-from daemon.store.decks import _INSERT, STAGE_ROWS
-from daemon.store.deck_versions import values_of
+from daemon.store.decks import _INSERT, STAGE_ROWS, values_of
 
 T = TypeVar("T")
 ROWS = 1_000_000
@@ -168,7 +166,7 @@ def bare(folder: Path) -> None:
     began = time.perf_counter()
     for place in range(0, len(rows), STAGE_ROWS):
         connection.execute("BEGIN IMMEDIATE")
-        values = (("main", "bare", 1, *values_of(row)) for row in rows[place : place + STAGE_ROWS])
+        values = (("main", "bare", 1, *values_of(row), 1) for row in rows[place : place + STAGE_ROWS])
         connection.executemany(_INSERT, values)
         connection.execute("COMMIT")
     print(f"the bare driver writes these rows in {time.perf_counter() - began:.1f} s")
