@@ -152,11 +152,13 @@ class Decks:
         terms: dict[Terms, int] = {}
         for begins in range(0, total, STAGE_ROWS):
             part = slice(begins, begins + STAGE_ROWS)
-            new = {row.terms for row in plan.fresh[part]} - terms.keys()
+            places = {id(row.terms): row.terms for row in plan.fresh[part]}  # nearly always one object where equal
+            new = set(places.values()) - terms.keys()
             if new:
                 terms |= await self.administer(partial(numbered, new))
+            numbers = {place: terms[each] for place, each in places.items()}
             # What is written is laid out before the transaction, in which nothing else can commit.
-            rows = [(*key, version, *values_of(row), terms[row.terms]) for row in plan.fresh[part]]
+            rows = [(*key, version, *values_of(row), numbers[id(row.terms)]) for row in plan.fresh[part]]
             ends = [(*key, version, ending.number, ending.at) for ending in plan.endings[part]]
             await self.administer(partial(_stage, rows, ends))
             if progress is not None:
@@ -228,12 +230,12 @@ def _planned_rollback(
 
 def deck_digest(rows: Sequence[RateRow]) -> str:
     """Return the SHA-256 of a deck as it is stated, whatever the order of its rows and the name of its file."""
-    known: dict[Terms, str] = {}
+    known: dict[int, str] = {}  # by id: the rows hold their terms, and equal ones are nearly always one object
     lines = []
     for row in rows:
-        terms = known.get(row.terms)
+        terms = known.get(id(row.terms))
         if terms is None:
-            terms = known[row.terms] = _terms_digested(row.terms)
+            terms = known[id(row.terms)] = _terms_digested(row.terms)
         closes = ", 'delete'" if row.closes else ""
         lines.append(f"({row.prefix!r}, {row.rate}, {row.destination!r}, {terms}{closes})")
     lines.sort()
