@@ -57,19 +57,21 @@ from daemon.store import SqliteStore, open_store
 from daemon.store.administration import AccountView, Credited, Difference, Refused
 from daemon.store.check import Finding as StoreFinding
 from daemon.store.check import check_store
+from daemon.store.deck_difference import KINDS
 from daemon.store.decks import DeckChange, DeckDifference
+from daemon.store.decks import Progress as DeckProgress
 from daemon.store.objects import note
 from daemon.store.sqlite import path_of
 
 T = TypeVar("T")
 
 __all__ = [
-    "AccountKind", "AccountView", "Call", "CallAttempt", "Credited", "Decision", "DeckDifference", "Difference",
-    "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported", "Finding", "ListedBatch",
-    "LocalPacketError", "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall", "Progress", "RadiusError",
-    "Refused", "Reply", "Rule", "Status", "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec",
-    "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "radius_decode", "radius_send",
-    "sequence_of", "store_exists", "upgraded", "who",
+    "KINDS", "AccountKind", "AccountView", "Call", "CallAttempt", "Credited", "Decision", "DeckDifference",
+    "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported", "Finding",
+    "ListedBatch", "LocalPacketError", "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall",
+    "Progress", "RadiusError", "Refused", "Reply", "Rule", "Status", "StoreError", "StoreFinding", "StoreUnavailable",
+    "Tariff", "TokenSpec", "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "radius_decode",
+    "radius_send", "sequence_of", "store_exists", "upgraded", "who",
 ]  # fmt: skip
 
 
@@ -180,17 +182,40 @@ class Opened:
 
     async def import_deck(
         self, text: str, rows: Sequence[RateRow], *, mode: str, effective_from: Instant | None, source: str,
-        backdate: bool, dry_run: bool,
-    ) -> DeckDifference:  # fmt: skip
-        """Import a deck, or tell what it would change."""
-        change = DeckChange(mode, effective_from, who(), source, backdate)
-        return await self.store.import_deck(await self.key(text), rows, change, dry_run=dry_run)
+        backdate: bool, dry_run: bool, yes: bool, progress: DeckProgress,
+    ) -> tuple[DeckDifference, int]:  # fmt: skip
+        """Import a deck, or tell what it would change; return the table's limit of closed or changed percent as well.
 
-    async def closed_limit_percent(self, text: str) -> int:
-        """Return how much of a table an import may close or change without being asked twice."""
+        Above the limit nothing is written, unless ``yes`` is said.
+        """
         key = await self.key(text)
-        found = [spec for spec in (await self.configuration()).rate_tables if (spec.tenant, spec.id) == key]
-        return found[0].closed_limit_percent if found else 0
+        change, limit = DeckChange(mode, effective_from, who(), source, backdate), await self._closed_limit(key)
+        difference = await self.store.import_deck(
+            key, rows, change, dry_run=dry_run, limit_percent=None if yes else limit, progress=progress
+        )
+        return difference, limit
+
+    async def rollback_deck(
+        self, text: str, to: int, *, reason: str, dry_run: bool, yes: bool, progress: DeckProgress
+    ) -> tuple[DeckDifference, int]:
+        """Go back to a version of a deck, or tell what that would change; with the table's limit, as an import."""
+        key = await self.key(text)
+        limit = await self._closed_limit(key)
+        difference = await self.store.rollback_deck(
+            key, to, who=who(), reason=reason, dry_run=dry_run, limit_percent=None if yes else limit,
+            progress=progress,
+        )  # fmt: skip
+        return difference, limit
+
+    async def deck_versions(self, text: str) -> list[dict[str, object]]:
+        """Return the versions of a table's deck, oldest first. Raises Refused where there is no such table."""
+        key = await self.key(text)
+        await self.store.rate_table_spec(key)
+        return await self.store.deck_versions(key)
+
+    async def _closed_limit(self, key: Key) -> int:
+        """Return how much of a table an import may close or change without being asked twice."""
+        return (await self.store.rate_table_spec(key)).closed_limit_percent
 
     async def price(self, plan: str, number: str, duration: Decimal, at: Instant, override: str) -> PricedCall:
         """Price one answered call of a duration in seconds by a plan. Raises Refused where there is no such plan."""

@@ -175,14 +175,15 @@ class Administration(Decks, Handoff):
             if await self.stated_digest(key, SCENARIO) == digest:
                 told.append(DeckDifference(str(key), unchanged=len(rows)))
                 continue
-            spec = stated[key] if key in stated else await self._rate_table_spec(key)
+            spec = stated[key] if key in stated else await self.rate_table_spec(key)
             version, plan = await self.deck_plan(spec, rows, change, now)
             told.append(plan.difference)
             if plan.is_change and not dry_run:
                 staged.append(await self.staged(key, digest, change, version, plan, now))
         return tuple(told), staged
 
-    async def _rate_table_spec(self, key: Key) -> RateTableSpec:
+    async def rate_table_spec(self, key: Key) -> RateTableSpec:
+        """Return a configured rate table. Raises Refused where there is none."""
         query = "SELECT body FROM config_object WHERE kind = 'rate_table' AND tenant = ? AND id = ?"
         found = await self.rows(query, key)
         if not found:
@@ -198,7 +199,7 @@ class Administration(Decks, Handoff):
         Nothing is written where more than ``limit_percent`` of what was in force would be closed or changed.
         """
         now = self._now()
-        spec = await self._rate_table_spec(table)
+        spec = await self.rate_table_spec(table)
         base, plan = await self.deck_plan(spec, rows, change, now)
         if not dry_run and plan.is_change and _is_within(plan, limit_percent):
             digest = await asyncio.to_thread(deck_digest, rows)
@@ -211,7 +212,7 @@ class Administration(Decks, Handoff):
     ) -> DeckDifference:  # fmt: skip
         """Make the prices of a table from now on those of one of its versions, by a new one. Raises as an import."""
         now = self._now()
-        spec = await self._rate_table_spec(table)
+        spec = await self.rate_table_spec(table)
         base, plan = await self.rollback_plan(spec, to, now)
         if not dry_run and plan.is_change and _is_within(plan, limit_percent):
             change = DeckChange("rollback", None, who, f"version {to}", reason=reason)
