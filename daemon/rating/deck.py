@@ -22,9 +22,11 @@ ERRORS_MAX: Final = 1_000  # errors kept word by word; the rest is counted
 SECONDS_MAX: Final = 86_400  # seconds of any length in a row of calls: no call is longer than a day
 UNITS_IN_ROW_MAX: Final = 1_000_000_000_000  # units of any length in another row: a terabyte by the byte
 CODE_LENGTH_MAX: Final = 64  # characters of a tax or ledger code, and of the names of bands and rate types
+KNOWN_MAX: Final = 65_536  # parsed cells of one kind that are kept while a deck is read; decks repeat hundreds
 EFFECTIVE_ALWAYS: Final[Instant] = 0  # an empty effective_from
 EFFECTIVE_FOREVER: Final[Instant] = INSTANT_MAX + 1  # an empty effective_to
 
+_DIGITS = re.compile(rf"[0-9]{{1,{DIGITS_MAX}}}")
 _UNITS = re.compile(r"[0-9]{1,13}")
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _Value = TypeVar("_Value")
@@ -236,14 +238,25 @@ def _finished(typed: Iterable[DeckRow], findings: Findings) -> list[RateRow]:
 
 
 class _Finisher:
-    """Makes finished rows of typed ones; terms typed alike become one object."""
+    """Makes finished rows of typed ones; terms typed alike become one object, and what was parsed once is known."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
-        self._terms: dict[tuple[object, ...], Terms] = {}
+        self._known_terms: dict[tuple[object, ...], tuple[Terms, bool]] = {}  # by cells: with whether the row closes
+        self._known_rates: dict[str, int] = {}
+        self._known_names: dict[str, str] = {}
 
     def finish(self, row: DeckRow) -> RateRow | None:
         """Return the finished row, or None after the fault of every bad cell has been noted."""
+        known = self._known_terms.get(row[_TERMS_FROM:])
+        rate = self._known_rates.get(row.rate)
+        name = self._known_names.get(row.destination)
+        # Most rows differ from one seen before in their prefix alone.
+        if known is None or rate is None or name is None or _DIGITS.fullmatch(row.prefix) is None:
+            return self._finish_anew(row)
+        return RateRow(row.prefix, rate, name, known[0], row.source, row.line, known[1])
+
+    def _finish_anew(self, row: DeckRow) -> RateRow | None:
         count = self._findings.count
         closes = self._cell(row, "action", _closes, False)
         prefix = self._cell(row, "prefix", _prefix, "")
@@ -251,11 +264,21 @@ class _Finisher:
             self._fault(row, "prefix", "is empty; a row needs a prefix, a destination of the code list or a rate type")
         rate = self._cell(row, "rate", _amount, 0) if closes else self._required(row, "rate", _amount, 0)
         destination = self._cell(row, "destination", _name, "")
-        terms = self._terms.get(row[_TERMS_FROM:]) or self._finish_terms(row)
+        known = self._known_terms.get(row[_TERMS_FROM:])
+        terms = known[0] if known is not None else self._finish_terms(row)
         if self._findings.count > count:
             return None
-        self._terms[row[_TERMS_FROM:]] = terms
+        self._know(row, rate, destination, terms, closes)
         return RateRow(prefix, rate, destination, terms, row.source, row.line, closes)
+
+    def _know(self, row: DeckRow, rate: int, destination: str, terms: Terms, closes: bool) -> None:
+        for known in (self._known_terms, self._known_rates, self._known_names):
+            if len(known) >= KNOWN_MAX:
+                known.clear()
+        self._known_terms[row[_TERMS_FROM:]] = (terms, closes)
+        if row.rate:
+            self._known_rates[row.rate] = rate
+        self._known_names[row.destination] = destination
 
     def _finish_terms(self, row: DeckRow) -> Terms:
         terms = Terms(
