@@ -283,6 +283,6 @@ def _batches(connection: sqlite3.Connection) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Look, ...] = (
-    _file, _schema, _whole_numbers, _standings, _running, _reservations, _meters, _calls, _records, _unique, _references,
-    _batches,
+    _file, _schema, _whole_numbers, _standings, _running, _reservations, _meters, _calls, _records, _unique,
+    _references, _batches,
 )  # fmt: skip
