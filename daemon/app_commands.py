@@ -34,7 +34,7 @@ from daemon.charging.configuration import (
     TokenSpec,
 )
 from daemon.charging.ocf import OnlineCharging
-from daemon.charging.ports import Book, Reads, StoreError, StoreUnavailable
+from daemon.charging.ports import Book, StoreError, StoreUnavailable
 from daemon.config_files.scenario_file import Scenario
 from daemon.http_api.replies import charged_so_far
 from daemon.journal import EmergencyJournal
@@ -47,6 +47,7 @@ from daemon.radius.client import NoReply, Reply, parse_pairs
 from daemon.radius.client import send as radius_send
 from daemon.radius.inspection import decode as radius_decode
 from daemon.radius.packet import LocalPacketError, RadiusError
+from daemon.rating.bundle import Meter
 from daemon.rating.deck import RateRow
 from daemon.rating.explain import Priced, price
 from daemon.rating.rate_plan import RatePlan
@@ -236,13 +237,14 @@ class Opened:
     async def explain(self, attempt: CallAttempt) -> tuple[Decision, list[Rule]]:
         """Decide about a call without effect."""
         ocf = await self.charging()
-        numbers = ocf.quote_accounts(attempt)
+        reads = ocf.quote_reads(attempt)
 
-        def read(book: Book) -> dict[int, Standing]:
-            return {number: book.standing(number) for number in numbers}
+        def read(book: Book) -> tuple[dict[int, Standing], dict[tuple[int, str], Meter]]:
+            standings = {number: book.standing(number) for number in reads.accounts}
+            return standings, {key: book.meter(*key) for key in reads.meters}
 
-        standings = await self.store.transact(Reads(accounts=numbers), read) if numbers else {}
-        return ocf.explain(attempt, standings.__getitem__)
+        standings, meters = await self.store.transact(reads, read) if reads.accounts else ({}, {})
+        return ocf.explain(attempt, standings.__getitem__, meters=lambda *key: meters[key])
 
     async def charging(self) -> OnlineCharging:
         """Return the charging function over this store."""

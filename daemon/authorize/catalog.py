@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import Instant
+from daemon.rating.bundle import Bundle
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import RateTable
 
@@ -53,7 +54,10 @@ class DatedPlan:
 
 @dataclass(frozen=True, slots=True)
 class AccountTerms:
-    """What was agreed with a customer. Money in nano-units, percents in nano-percent; None: no limit."""
+    """What was agreed with a customer. Money in nano-units, percents in nano-percent; None: no limit.
+
+    ``bundles`` stand in the order in which their units are used.
+    """
 
     number: int
     key: Key
@@ -74,6 +78,7 @@ class AccountTerms:
     max_call_charge: int | None = None
     margin_floor_percent: int | None = None
     margin_floor_per_minute: int | None = None
+    bundles: tuple[Bundle, ...] = ()
 
     def plan_at(self, direction: Direction, at: Instant) -> Key | None:
         """Return the plan in force for a direction, or None where there is none."""

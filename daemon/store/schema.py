@@ -50,6 +50,18 @@ account = Table(
     sqlite_autoincrement=True,
 )
 
+meter = Table(  # units of bundles and volumes of tiers; held by open calls, used by records
+    "meter",
+    metadata,
+    Column("account", Integer, ForeignKey("account.number"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("period", Integer, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("carried", BigInteger, nullable=False),
+    CheckConstraint("used >= 0 AND held >= 0 AND carried >= 0"),
+)
+
 entry = Table(
     "entry",
     metadata,
