@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from daemon.authorize.attempt import CallAttempt
-from daemon.authorize.catalog import AccountKind, Status
+from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Emergency, Status
 from daemon.authorize.decision import Decision, Rule
+from daemon.authorize.pricing import Service, usage_of
 from daemon.billing_export.batch import ExportError, ExportUnavailable, sequence_of
 from daemon.billing_export.export import Exported, Progress, export_again, run_exports
 from daemon.billing_export.export import Refused as ExportRefused
@@ -32,6 +33,8 @@ from daemon.charging.configuration import (
     PlanFrom,
     TenantSpec,
     TokenSpec,
+    code_list_of,
+    for_plans,
 )
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Book, StoreError, StoreUnavailable
@@ -39,7 +42,7 @@ from daemon.config_files.scenario_file import Scenario
 from daemon.http_api.replies import charged_so_far
 from daemon.journal import EmergencyJournal
 from daemon.kernel.e164 import digits
-from daemon.kernel.ids import Key, split_key
+from daemon.kernel.ids import Direction, Key, split_key
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import Rounding, divide
 from daemon.ledger.account import EntryKind, Standing
@@ -47,11 +50,15 @@ from daemon.radius.client import NoReply, Reply, parse_pairs
 from daemon.radius.client import send as radius_send
 from daemon.radius.inspection import decode as radius_decode
 from daemon.radius.packet import LocalPacketError, RadiusError
+from daemon.rating.account_rates import AccountRates
 from daemon.rating.bundle import Meter
+from daemon.rating.code_list import expanded
 from daemon.rating.deck import RateRow
 from daemon.rating.explain import Priced, price
-from daemon.rating.rate_plan import RatePlan
-from daemon.rating.rate_table import Usage
+from daemon.rating.plan_trace import Asked, asked
+from daemon.rating.rate_plan import MarkedTable
+from daemon.rating.rate_table import Found
+from daemon.rating.rate_type import BARE
 from daemon.rating.tariff import Tariff
 from daemon.settings import Settings
 from daemon.store import SqliteStore, open_store
@@ -67,12 +74,12 @@ from daemon.store.sqlite import path_of
 T = TypeVar("T")
 
 __all__ = [
-    "KINDS", "AccountKind", "AccountView", "Call", "CallAttempt", "Credited", "Decision", "DeckDifference",
+    "KINDS", "AccountKind", "AccountView", "Asked", "Call", "CallAttempt", "Credited", "Decision", "DeckDifference",
     "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported", "Finding",
     "ListedBatch", "LocalPacketError", "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall",
-    "Progress", "RadiusError", "Refused", "Reply", "Rule", "Status", "StoreError", "StoreFinding", "StoreUnavailable",
-    "Tariff", "TokenSpec", "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "radius_decode",
-    "radius_send", "sequence_of", "store_exists", "upgraded", "who",
+    "Progress", "Question", "RadiusError", "Refused", "Reply", "Rule", "Status", "StoreError", "StoreFinding",
+    "StoreUnavailable", "Tariff", "TokenSpec", "charged_so_far", "checked", "clock", "opened", "operate",
+    "parse_pairs", "radius_decode", "radius_send", "sequence_of", "store_exists", "upgraded", "who",
 ]  # fmt: skip
 
 
@@ -90,12 +97,62 @@ def who() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What ``rate price`` is asked: one answered call of a duration in seconds, or usage of another rate type in units.
+
+    ``volume`` is what the period had used before, for tables with tiers; an account is whose own prices apply.
+    """
+
+    plan: str
+    number: str
+    duration: Decimal
+    at: Instant
+    override: str = ""
+    rate_type: str = ""
+    account: str = ""
+    volume: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PricedCall:
-    """A price, the tariff that it was made by (None where there is none), and the whole seconds that it is of."""
+    """A price, what it was made of, and how it was found.
+
+    ``tariff`` is None where there is none; ``sold`` is what the plan says before the account's own prices, ``asked``
+    every table of the plan in order. ``seconds`` are whole.
+    """
 
     priced: Priced
     tariff: Tariff | None
     seconds: int
+    sold: Found = None
+    asked: tuple[Asked, ...] = ()
+    own: AccountRates | None = None
+    on_net: bool = False
+
+
+def _plans_asked(configuration: Configuration, plan: Key, account: Key | None) -> list[Key]:
+    """Return the plans that a price depends on: the one asked, and those by which an account's own are rounded."""
+    found = (spec for spec in configuration.accounts if (spec.tenant, spec.id) == account)
+    return [plan, *(Key(spec.tenant, dated.plan) for spec in found for dated in spec.rate_plan)]
+
+
+def priced_call(catalog: Catalog, plan_key: Key, account: AccountTerms | None, question: Question) -> PricedCall:
+    """Return what a plan of a catalog asks, for an account's outbound call where one is named."""
+    plan = catalog.plans[plan_key]
+    called = digits(question.number) or ""
+    volumes = {marked.table.id: question.volume for marked in (*plan.marked_tables, *map(MarkedTable, plan.on_net))}
+    service = Service(question.override, question.rate_type, volumes)
+    usage = usage_of(catalog, plan_key.tenant, Direction.OUTBOUND, called, service)
+    own = account.rates if account is not None else None
+    is_asked = bool(called) or not question.number
+    found = plan.find(called, question.at, usage, own) if is_asked else None
+    tariff = found if isinstance(found, Tariff) else None
+    seconds = _whole_seconds(question.duration, tariff.duration_rounding if tariff is not None else Rounding.UP)
+    return PricedCall(
+        price(found, question.number, seconds, needs_number=question.rate_type in BARE), tariff, seconds,
+        sold=plan.find(called, question.at, usage) if is_asked else None,
+        asked=asked(plan, called, question.at, usage) if is_asked else (), own=own, on_net=usage.on_net,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +244,14 @@ class Opened:
     ) -> tuple[DeckDifference, int]:  # fmt: skip
         """Import a deck, or tell what it would change; return the table's limit of closed or changed percent as well.
 
-        Above the limit nothing is written, unless ``yes`` is said.
+        Destinations are written out by the code list. Above the limit nothing is written, unless ``yes`` is said.
         """
-        key = await self.key(text)
-        change, limit = DeckChange(mode, effective_from, who(), source, backdate), await self._closed_limit(key)
+        key, configuration = await self.key(text), await self.configuration()
+        spec = await self.store.rate_table_spec(key)
+        rows, errors = expanded(rows, code_list_of(spec, configuration))
+        if errors:
+            raise Refused("; ".join(map(str, errors)))
+        change, limit = DeckChange(mode, effective_from, who(), source, backdate), spec.closed_limit_percent
         difference = await self.store.import_deck(
             key, rows, change, dry_run=dry_run, limit_percent=None if yes else limit, progress=progress
         )
@@ -218,21 +279,19 @@ class Opened:
         """Return how much of a table an import may close or change without being asked twice."""
         return (await self.store.rate_table_spec(key)).closed_limit_percent
 
-    async def price(self, plan: str, number: str, duration: Decimal, at: Instant, override: str) -> PricedCall:
-        """Price one answered call of a duration in seconds by a plan. Raises Refused where there is no such plan."""
-        key, configuration = await self.key(plan), await self.configuration()
-        found = next((spec for spec in configuration.rate_plans if (spec.tenant, spec.id) == key), None)
-        if found is None:
+    async def price(self, question: Question) -> PricedCall:
+        """Price one answered call as the daemon does. Raises Refused where the plan or the account is not there."""
+        key, configuration = await self.key(question.plan), await self.configuration()
+        if all((spec.tenant, spec.id) != key for spec in configuration.rate_plans):
             raise Refused(f"there is no rate plan {key}")
-        specs = {(spec.tenant, spec.id): spec for spec in configuration.rate_tables}
-        tables = [await self.store.rate_table(specs[key.tenant, name]) for name in found.tables]
-        called = digits(number)
-        tariffs = (
-            RatePlan(found.id, tuple(tables)).tariffs(called, at, at, Usage(override)) if called is not None else ()
+        payer = await self.key(question.account) if question.account else None
+        catalog = await self.store.catalog_of(
+            for_plans(configuration, _plans_asked(configuration, key, payer)), Emergency()
         )
-        tariff = tariffs[0] if tariffs else None
-        seconds = _whole_seconds(duration, tariff.duration_rounding if tariff is not None else Rounding.UP)
-        return PricedCall(price(tariff, number, seconds), tariff, seconds)
+        terms = catalog.accounts.get(payer) if payer is not None else None
+        if payer is not None and (terms is None or payer.tenant != key.tenant):
+            raise Refused(f"tenant {key.tenant}, whose plan this is, has no account {payer.id}")
+        return priced_call(catalog, key, terms, question)
 
     async def explain(self, attempt: CallAttempt) -> tuple[Decision, list[Rule]]:
         """Decide about a call without effect."""

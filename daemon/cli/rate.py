@@ -10,18 +10,20 @@ from typing import Any
 
 import click
 
-from daemon.app_commands import KINDS, DeckDifference, Priced, PricedCall, Tariff, clock
+from daemon.app_commands import KINDS, DeckDifference, PricedCall, Question, clock
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.difference import deck_value, print_deck
 from daemon.cli.failure import Refused
 from daemon.cli.output import dated, print_json, print_pairs, print_table, printable, working
 from daemon.cli.parameters import KEY, TIME
+from daemon.cli.price_steps import price_lines
 from daemon.config_files.deck_files import Unreadable, read_deck_file
 from daemon.kernel.instant import Instant, format_rfc3339
 from daemon.kernel.money import format_nano
-from daemon.rating.deck import RateRow
+from daemon.rating.deck import UNITS_IN_ROW_MAX, RateRow
 
 DURATION_SECONDS_MAX = 1_000_000  # seconds; eleven days, above every limit of a call
+VOLUME_MAX = UNITS_IN_ROW_MAX  # units of a period; what a tier can begin at
 _DURATION = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,9})?")
 
 
@@ -171,28 +173,36 @@ class DurationType(click.ParamType[Decimal]):
 
 @rate.command()
 @click.option("--plan", type=KEY, required=True, help="The rate plan: ID of the owner's, or TENANT/ID.")
-@click.option("--to", "called", required=True, help="The called number.")
-@click.option("--seconds", type=DurationType(), required=True, help="The call's duration from answer.")
+@click.option("--to", "called", default="", help="The called number. Usage that is found by its rate type needs none.")
+@click.option("--seconds", type=DurationType(), required=True, help="The call's duration from answer, or other units.")
 @click.option("--at", type=TIME, help="When it is answered, RFC 3339. Default: now.")
 @click.option("--override", default="", help="The usage record's override value, such as VOICE.")
+@click.option("--rate-type", default="", help="The usage record's rate type, such as per_message. Default: a call.")
+@click.option("--account", type=KEY, help="Whose overrides and class of service apply: ID or TENANT/ID.")
+@click.option("--volume", type=click.IntRange(0, VOLUME_MAX), default=0, help="Units used in the period before.")
 @as_json
 @chosen
 def price(
-    selected: Chosen, plan: str, called: str, seconds: Decimal, at: Instant | None, override: str, as_json: bool
+    selected: Chosen, plan: str, called: str, seconds: Decimal, at: Instant | None, override: str, rate_type: str,
+    account: str | None, volume: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Price one answered call, and show every step. A number that has no price ends with status 1 and the reason."""
     answered_at = clock() if at is None else at
-    found = selected.perform(lambda store: store.price(plan, called, seconds, answered_at, override))
+    question = Question(plan, called, seconds, answered_at, override, rate_type, account or "", volume)
+    found = selected.perform(lambda store: store.price(question))
     if as_json:
         print_json(price_value(found))
-    elif found.tariff is not None and not found.priced.reason:
-        _print_steps(found, found.tariff, plan, called, seconds, answered_at)
+    else:
+        print_pairs(price_lines(found, question))
     if found.priced.reason:
-        raise Refused(f"{found.priced.reason}: {printable(called)} has no price in plan {plan}{_blocking(found)}")
+        raise Refused(f"{found.priced.reason}: {printable(called)} has no price in plan {plan}{_hindrance(found)}")
 
 
-def _blocking(found: PricedCall) -> str:
-    return f": prefix {found.priced.prefix} is blocked" if found.tariff is not None and found.tariff.blocked else ""
+def _hindrance(found: PricedCall) -> str:
+    """Say what stands in the way of a price."""
+    if found.tariff is not None:
+        return f": {f'prefix {found.priced.prefix}' if found.priced.prefix else 'every number'} is blocked"
+    return f": no band of prefix {found.priced.prefix} holds this time" if found.priced.prefix else ""
 
 
 def price_value(found: PricedCall) -> dict[str, Any]:
@@ -211,46 +221,3 @@ def price_value(found: PricedCall) -> dict[str, Any]:
         ],
         "rounding": format_nano(priced.rounding),
     }  # fmt: skip
-
-
-def _print_steps(found: PricedCall, tariff: Tariff, plan: str, called: str, duration: Decimal, at: Instant) -> None:
-    priced, currency = found.priced, found.priced.currency
-    increments = f"{tariff.first_seconds}/{tariff.next_seconds}"
-    lines: list[tuple[str, object]] = [
-        ("call", f"{duration} s to {called} by plan {plan}, answered {format_rfc3339(at)}"),
-        ("rate", f"prefix {priced.prefix} ({priced.destination}) of {tariff.table}, version {tariff.deck_version}:"
-                 f" {format_nano(tariff.rate)} {currency} a minute, {increments}"),
-        ("duration", f"{duration} s, rounded {tariff.duration_rounding.value} = {found.seconds} s"),
-        ("billed", billed_words(tariff, found.seconds, priced.billed_seconds)),
-        ("connect fee", format_nano(priced.connect_fee)),
-    ]  # fmt: skip
-    for block in priced.blocks:
-        sum_ = f"{block.seconds} s * {format_nano(block.rate)} / 60 = {format_nano(block.amount)}"
-        lines.append((f"from second {block.from_second}", sum_))
-    lines.append(("rounding", rounding_words(tariff, found.priced)))
-    lines.append(("charge", f"{format_nano(priced.charge)} {currency}"))
-    print_pairs(lines)
-
-
-def billed_words(tariff: Tariff, seconds: int, billed: int) -> str:
-    """Say how the billed seconds come about."""
-    if seconds <= tariff.free_seconds:
-        return f"0 s: a call of at most {tariff.free_seconds} s is free"
-    rest = seconds - tariff.included_seconds
-    given = f"{seconds} - {tariff.included_seconds} included = {rest}; " if tariff.included_seconds else ""
-    first, following = tariff.first_seconds, tariff.next_seconds
-    if rest <= 0:
-        return f"0 s: {seconds} s lie within the {tariff.included_seconds} included"
-    if rest <= first:
-        return f"{billed} s: {given}{rest} s lie within the first block of {first}"
-    blocks = -(-(rest - first) // following)
-    rule = f"{first} + ceil(({rest} - {first}) / {following}) * {following}"
-    return f"{billed} s: {given}{rule} = {first} + {blocks} * {following}"
-
-
-def rounding_words(tariff: Tariff, priced: Priced) -> str:
-    """Say what rounding and the minimum charge added."""
-    lifted = priced.charge - priced.rounding < tariff.minimum_charge <= priced.charge
-    minimum = f", lifted to the minimum charge {format_nano(tariff.minimum_charge)}" if lifted else ""
-    rule = f"{tariff.rounding.value} at {tariff.decimals} places"
-    return f"{format_nano(priced.rounding)} ({rule}{minimum})"

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from daemon.charging.configuration import RateTableSpec, policy_of
+from daemon.charging.configuration import Configuration, RateTableSpec, policy_of
 from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
@@ -96,14 +96,18 @@ class Decks:
         """Run work that reads much in a thread, on a connection that sees one snapshot; given by the engine."""
         raise StoreError("an engine gives this")
 
-    async def rate_table(self, spec: RateTableSpec) -> RateTable:
+    async def rate_table(self, spec: RateTableSpec, configuration: Configuration) -> RateTable:
         """Return the rate table of a spec with its newest deck. Raises StoreError where the rows contradict."""
         key = Key(spec.tenant, spec.id)
         cached = self._tables.get(key)
-        if cached is not None and cached.policy == policy_of(spec, await self._version(key)):
+        if cached is not None and cached.policy == policy_of(spec, await self._version(key), configuration):
             return cached
-        table = self._tables[key] = await self.reading(partial(_built, spec))
+        table = self._tables[key] = await self.built(spec, configuration)
         return table
+
+    async def built(self, spec: RateTableSpec, configuration: Configuration) -> RateTable:
+        """Return the rate table of a spec as a configuration makes it. Raises StoreError where the rows contradict."""
+        return await self.reading(partial(_built, spec, configuration))
 
     async def _version(self, key: Key) -> int:
         version: int = (await self.rows(f"{_NEWEST} AND is_published = 1", key))[0][0]
@@ -131,14 +135,17 @@ class Decks:
         return str(found[0][0]) if found else ""
 
     async def deck_plan(
-        self, spec: RateTableSpec, rows: Sequence[RateRow], change: DeckChange, now: Instant
-    ) -> tuple[int, DeckPlan]:
+        self, spec: RateTableSpec, configuration: Configuration, rows: Sequence[RateRow], change: DeckChange,
+        now: Instant,
+    ) -> tuple[int, DeckPlan]:  # fmt: skip
         """Return the newest version and what an import would do to it. Raises DeckRefused."""
-        return await self.reading(partial(_planned, spec, rows, change, now))
+        return await self.reading(partial(_planned, spec, configuration, rows, change, now))
 
-    async def rollback_plan(self, spec: RateTableSpec, to: int, now: Instant) -> tuple[int, DeckPlan]:
+    async def rollback_plan(
+        self, spec: RateTableSpec, configuration: Configuration, to: int, now: Instant
+    ) -> tuple[int, DeckPlan]:
         """Return the newest version and what a rollback would do to it. Raises DeckRefused."""
-        return await self.reading(partial(_planned_rollback, spec, to, now))
+        return await self.reading(partial(_planned_rollback, spec, configuration, to, now))
 
     async def staged(
         self, key: Key, digest: str, change: DeckChange, base: int, plan: DeckPlan, now: Instant,
@@ -198,9 +205,9 @@ def _version_of(connection: sqlite3.Connection, key: Key) -> int:
     return version
 
 
-def _built(spec: RateTableSpec, connection: sqlite3.Connection) -> RateTable:
+def _built(spec: RateTableSpec, configuration: Configuration, connection: sqlite3.Connection) -> RateTable:
     key = Key(spec.tenant, spec.id)
-    policy = policy_of(spec, _version_of(connection, key))
+    policy = policy_of(spec, _version_of(connection, key), configuration)
     table, errors = RateTable.of_ordered(policy, (row for _, row in _stored(connection, key)))
     if table is None:
         raise StoreError(f"rate table {key}: {errors[0]}")
@@ -208,16 +215,17 @@ def _built(spec: RateTableSpec, connection: sqlite3.Connection) -> RateTable:
 
 
 def _planned(
-    spec: RateTableSpec, rows: Sequence[RateRow], change: DeckChange, now: Instant, connection: sqlite3.Connection
-) -> tuple[int, DeckPlan]:
+    spec: RateTableSpec, configuration: Configuration, rows: Sequence[RateRow], change: DeckChange, now: Instant,
+    connection: sqlite3.Connection,
+) -> tuple[int, DeckPlan]:  # fmt: skip
     key = Key(spec.tenant, spec.id)
     version = _version_of(connection, key)
-    policy = policy_of(spec, version)
+    policy = policy_of(spec, version, configuration)
     return version, planned(key, _stored(connection, key), rows, change, now, is_first=version == 0, policy=policy)
 
 
 def _planned_rollback(
-    spec: RateTableSpec, to: int, now: Instant, connection: sqlite3.Connection
+    spec: RateTableSpec, configuration: Configuration, to: int, now: Instant, connection: sqlite3.Connection
 ) -> tuple[int, DeckPlan]:
     key = Key(spec.tenant, spec.id)
     version = _version_of(connection, key)
@@ -225,7 +233,7 @@ def _planned_rollback(
     if to not in known:
         there = f"it has {', '.join(map(str, known))}" if known else "it has none yet"
         raise DeckRefused(f"rate table {key} has no version {to}: {there}")
-    return version, rolled_back(key, _stored_then(connection, key, to), now, policy_of(spec, version))
+    return version, rolled_back(key, _stored_then(connection, key, to), now, policy_of(spec, version, configuration))
 
 
 def deck_digest(rows: Sequence[RateRow]) -> str:

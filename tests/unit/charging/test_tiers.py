@@ -18,8 +18,8 @@ from tests.unit.charging.desk import ALICE, RENEWABLE, RETAIL, Desk, catalog, wi
 
 # 0.60 a minute for the first 100 seconds of a period, 0.30 from there on.
 ROWS = (
-    RateRow("44", "UK", parse_nano("0.60"), Terms()),
-    RateRow("44", "UK", parse_nano("0.30"), Terms(tier_from=100)),
+    RateRow("44", parse_nano("0.60"), "UK"),
+    RateRow("44", parse_nano("0.30"), "UK", Terms(tier_from=100)),
 )
 
 
