@@ -37,6 +37,9 @@ from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Book, Reads, StoreError, StoreUnavailable
 from daemon.config_files.scenario_file import Scenario
 from daemon.http_api.replies import charged_so_far
+from daemon.ingest.batch_columns import FileRefused
+from daemon.ingest.batch_rules import AccountRule, BatchRules
+from daemon.ingest.batch_summary import BatchStatus, BatchSummary
 from daemon.journal import EmergencyJournal
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Key, split_key
@@ -64,12 +67,13 @@ from daemon.store.sqlite import path_of
 T = TypeVar("T")
 
 __all__ = [
-    "AccountKind", "AccountView", "Call", "CallAttempt", "Credited", "Decision", "DeckDifference", "Difference",
-    "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported", "Finding", "ListedBatch",
+    "AccountKind", "AccountView", "BatchRules", "BatchStatus", "BatchSummary", "Call", "CallAttempt", "Credited",
+    "Decision", "DeckDifference", "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable",
+    "Exported", "FileRefused", "Finding", "ListedBatch",
     "LocalPacketError", "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall", "Progress", "RadiusError",
     "Refused", "Reply", "Rule", "Status", "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec",
-    "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "radius_decode", "radius_send",
-    "sequence_of", "store_exists", "upgraded", "who",
+    "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "price_file", "radius_decode",
+    "radius_send", "sequence_of", "store_exists", "upgraded", "who",
 ]  # fmt: skip
 
 
@@ -208,6 +212,22 @@ class Opened:
         seconds = _whole_seconds(duration, tariff.duration_rounding if tariff is not None else Rounding.UP)
         return PricedCall(price(tariff, number, seconds), tariff, seconds)
 
+    async def batch_rules(self, plan: str) -> BatchRules:
+        """Return what a file is priced by: a plan, and what its accounts are asked. Raises Refused without the plan."""
+        key, configuration = await self.key(plan), await self.configuration()
+        found = next((spec for spec in configuration.rate_plans if (spec.tenant, spec.id) == key), None)
+        if found is None:
+            raise Refused(f"there is no rate plan {key}")
+        specs = {(spec.tenant, spec.id): spec for spec in configuration.rate_tables}
+        tables = [await self.store.rate_table(specs[key.tenant, name]) for name in found.tables]
+        accounts: dict[str, AccountRule] = {}
+        for spec in configuration.accounts:
+            rule = AccountRule(zone=spec.timezone or "UTC")
+            accounts[f"{spec.tenant}/{spec.id}"] = rule
+            if spec.tenant == key.tenant:
+                accounts[spec.id] = rule
+        return BatchRules(RatePlan(found.id, tuple(tables)), accounts)
+
     async def explain(self, attempt: CallAttempt) -> tuple[Decision, list[Rule]]:
         """Decide about a call without effect."""
         ocf = await self.charging()
@@ -315,6 +335,16 @@ def _refuse_unusable(new: NewAccount, tenant: TenantSpec, configuration: Configu
     for account in configuration.accounts:
         if new.sip_user and any(endpoint.sip_user == new.sip_user for endpoint in account.identities):
             raise Refused(f"account {account.tenant}/{account.id} claims SIP user {new.sip_user}: ambiguous calls")
+
+
+def price_file(
+    source: Path, target: Path, rules: BatchRules, *, restart: bool, progress: Callable[[int, int, int], None]
+) -> BatchSummary:
+    """Price a file of usage into another. Raises FileRefused, OSError."""
+    # numpy alone takes longer to load than most commands take.
+    from daemon.ingest import batch_run  # noqa: PLC0415
+
+    return batch_run.price_file(batch_run.BatchOrder(source, target, rules, restart=restart), progress)
 
 
 @asynccontextmanager
