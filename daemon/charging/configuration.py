@@ -26,7 +26,7 @@ from daemon.kernel.ids import Key
 from daemon.kernel.instant import zone
 from daemon.kernel.money import Rounding
 from daemon.rating.rate_plan import RatePlan
-from daemon.rating.rate_table import RateTable
+from daemon.rating.rate_table import Policy, RateTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +205,13 @@ class Configuration:
     def owner(self) -> str:
         """The id of the tenant without a parent."""
         return next((tenant.id for tenant in self.tenants if not tenant.parent), "")
+
+
+def policy_of(spec: RateTableSpec, version: int) -> Policy:
+    """Return what a rate table says of all rows of a version of its deck."""
+    return Policy(
+        spec.id, version, spec.currency, spec.decimals, spec.rounding, spec.duration_rounding, zone=spec.timezone
+    )
 
 
 Numbers = Mapping[tuple[str, str, str], int]  # (role, tenant, id): the store's number; role is customer or carrier

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.kernel.e164 import DIGITS_MAX
-from daemon.kernel.money import DECIMALS_MAX, Rounding, divide, quotient_of
+from daemon.kernel.money import DECIMALS_MAX, NANO_MAX, Rounding, divide, quotient_of
 from daemon.rating.charge import charge
 from daemon.rating.explain import Status
 from daemon.rating.formula import Ints, billed_at_one_rate, is_money, stretches
@@ -55,7 +55,7 @@ class Prices(NamedTuple):
     """For each call its status (a place of STATUSES), which table priced it by which row, and the price.
 
     ``tables`` are places among those that took part, NO_TABLE for none; ``heads`` are their rows, NO_RATES where there
-    is none; ``lengths`` are digits of the prefix. Rates and charges are nano-units.
+    is none; ``lengths`` are digits of the prefix. Rates and charges are nano-units; a charge above NANO_MAX is invalid.
     """
 
     statuses: Array
@@ -160,9 +160,10 @@ class BatchPricer:
             return
         exact = seconds * _NANOSECONDS + int(calls.fractions[row])
         amount, billed = charge(found, divide(exact, _NANOSECONDS, found.duration_rounding))
-        prices.statuses[row] = BLOCKED if found.blocked else RATED
+        prices.statuses[row] = BLOCKED if found.blocked else INVALID if amount > NANO_MAX else RATED
         prices.rates[row] = found.rate
-        prices.billed[row], prices.charges[row] = (0, 0) if found.blocked else (billed, amount)
+        is_rated = prices.statuses[row] == RATED
+        prices.billed[row], prices.charges[row] = (billed, amount) if is_rated else (0, 0)
 
 
 def _zeros(arrays: int, count: int) -> tuple[Array, ...]:

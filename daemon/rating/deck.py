@@ -22,9 +22,12 @@ ERRORS_MAX: Final = 1_000  # errors kept word by word; the rest is counted
 SECONDS_MAX: Final = 86_400  # seconds of any length in a row of calls: no call is longer than a day
 UNITS_IN_ROW_MAX: Final = 1_000_000_000_000  # units of any length in another row: a terabyte by the byte
 CODE_LENGTH_MAX: Final = 64  # characters of a tax or ledger code, and of the names of bands and rate types
+KNOWN_MAX: Final = 65_536  # parsed cells of one kind that are kept while a deck is read; decks repeat hundreds
 EFFECTIVE_ALWAYS: Final[Instant] = 0  # an empty effective_from
 EFFECTIVE_FOREVER: Final[Instant] = INSTANT_MAX + 1  # an empty effective_to
 
+_DIGITS = re.compile(rf"[0-9]{{1,{DIGITS_MAX}}}")
+_BY_THE_SECOND = frozenset(("", "per_minute"))  # rate types that need no declaration and count seconds
 _UNITS = re.compile(r"[0-9]{1,13}")
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _Value = TypeVar("_Value")
@@ -236,14 +239,25 @@ def _finished(typed: Iterable[DeckRow], findings: Findings) -> list[RateRow]:
 
 
 class _Finisher:
-    """Makes finished rows of typed ones; terms typed alike become one object."""
+    """Makes finished rows of typed ones; terms typed alike become one object, and what was parsed once is known."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
-        self._terms: dict[tuple[object, ...], Terms] = {}
+        self._known_terms: dict[tuple[object, ...], tuple[Terms, bool]] = {}  # by cells: with whether the row closes
+        self._known_rates: dict[str, int] = {}
+        self._known_names: dict[str, str] = {}
 
     def finish(self, row: DeckRow) -> RateRow | None:
         """Return the finished row, or None after the fault of every bad cell has been noted."""
+        known = self._known_terms.get(row[_TERMS_FROM:])
+        rate = self._known_rates.get(row.rate)
+        name = self._known_names.get(row.destination)
+        # Most rows differ from one seen before in their prefix alone.
+        if known is None or rate is None or name is None or _DIGITS.fullmatch(row.prefix) is None:
+            return self._finish_anew(row)
+        return RateRow(row.prefix, rate, name, known[0], row.source, row.line, known[1])
+
+    def _finish_anew(self, row: DeckRow) -> RateRow | None:
         count = self._findings.count
         closes = self._cell(row, "action", _closes, False)
         prefix = self._cell(row, "prefix", _prefix, "")
@@ -251,26 +265,37 @@ class _Finisher:
             self._fault(row, "prefix", "is empty; a row needs a prefix, a destination of the code list or a rate type")
         rate = self._cell(row, "rate", _amount, 0) if closes else self._required(row, "rate", _amount, 0)
         destination = self._cell(row, "destination", _name, "")
-        terms = self._terms.get(row[_TERMS_FROM:]) or self._finish_terms(row)
+        known = self._known_terms.get(row[_TERMS_FROM:])
+        terms = known[0] if known is not None else self._finish_terms(row)
         if self._findings.count > count:
             return None
-        self._terms[row[_TERMS_FROM:]] = terms
+        self._know(row, rate, destination, terms, closes)
         return RateRow(prefix, rate, destination, terms, row.source, row.line, closes)
 
+    def _know(self, row: DeckRow, rate: int, destination: str, terms: Terms, closes: bool) -> None:
+        for known in (self._known_terms, self._known_rates, self._known_names):
+            if len(known) >= KNOWN_MAX:
+                known.clear()
+        self._known_terms[row[_TERMS_FROM:]] = (terms, closes)
+        if row.rate:
+            self._known_rates[row.rate] = rate
+        self._known_names[row.destination] = destination
+
     def _finish_terms(self, row: DeckRow) -> Terms:
+        length, block = (_seconds, _block_seconds) if row.rate_type in _BY_THE_SECOND else (_units, _block_units)
         terms = Terms(
             connect_fee=self._cell(row, "connect_fee", _amount, 0),
-            first_seconds=self._cell(row, "first_seconds", _block_units, 1),
-            next_seconds=self._cell(row, "next_seconds", _block_units, 1),
-            free_seconds=self._cell(row, "free_seconds", _units, 0),
-            included_seconds=self._cell(row, "included_seconds", _units, 0),
+            first_seconds=self._cell(row, "first_seconds", block, 1),
+            next_seconds=self._cell(row, "next_seconds", block, 1),
+            free_seconds=self._cell(row, "free_seconds", length, 0),
+            included_seconds=self._cell(row, "included_seconds", length, 0),
             minimum_charge=self._cell(row, "minimum_charge", _amount, 0),
             effective_from=self._cell(row, "effective_from", parse_rfc3339, EFFECTIVE_ALWAYS),
             effective_to=self._cell(row, "effective_to", parse_rfc3339, EFFECTIVE_FOREVER),
             rate_type=self._cell(row, "rate_type", _code, ""),
             blocked=self._cell(row, "blocked", _boolean, False),
             time_band=self._cell(row, "time_band", _code, ""),
-            step_from_second=self._cell(row, "step_from_seconds", _units, 0),
+            step_from_second=self._cell(row, "step_from_seconds", length, 0),
             tier_from=self._cell(row, "tier_from", _units, 0),
             tax_code=self._cell(row, "tax_code", _code, ""),
             ledger_code=self._cell(row, "ledger_code", _code, ""),
@@ -318,17 +343,32 @@ def _amount(text: str) -> int:
     return nano
 
 
+def _seconds(text: str) -> int:
+    return _whole(text, SECONDS_MAX, "seconds")
+
+
 def _units(text: str) -> int:
-    # Whether seconds or other units are meant, the rate type tells; a table knows it, and holds seconds to a day.
-    if _UNITS.fullmatch(text) is None or int(text) > UNITS_IN_ROW_MAX:
-        raise ValueError(f"{text!r} is not a whole number from 0 to {UNITS_IN_ROW_MAX}")
+    # Whether a declared rate type counts seconds, its table knows, and holds them to a day.
+    return _whole(text, UNITS_IN_ROW_MAX, "units")
+
+
+def _whole(text: str, most: int, what: str) -> int:
+    if _UNITS.fullmatch(text) is None or int(text) > most:
+        raise ValueError(f"{text!r} is not a whole number of {what} from 0 to {most}")
     return int(text)
 
 
+def _block_seconds(text: str) -> int:
+    return _block(_seconds(text), "second")
+
+
 def _block_units(text: str) -> int:
-    units = _units(text)
+    return _block(_units(text), "unit")
+
+
+def _block(units: int, what: str) -> int:
     if units < 1:
-        raise ValueError("a block has at least 1 second; empty means 1")
+        raise ValueError(f"a block has at least 1 {what}; empty means 1")
     return units
 
 

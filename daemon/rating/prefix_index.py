@@ -7,35 +7,66 @@ The empty prefix holds every number. Numbers stand on the line of ``kernel.e164`
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from daemon.kernel.e164 import DIGITS_MAX, line_position
 
 NO_OFFER: Final = -1
 _LINE_END: Final = 11**DIGITS_MAX
+_SPANS: Final = tuple(11 ** (DIGITS_MAX - length) for length in range(DIGITS_MAX + 1))  # places that a prefix holds
 
 
 class PrefixIndex:
     """Built of the prefix of each offer: in the order of the number line, outer prefix first, equal ones together."""
 
-    __slots__ = ("_open", "next_offers", "segment_offers", "segment_starts")
+    __slots__ = ("_before", "_open", "next_offers", "segment_offers", "segment_starts")
 
-    def __init__(self, prefixes: Iterable[str]) -> None:
-        """Sweep the line once."""
+    def __init__(self, prefixes: Iterable[str] = ()) -> None:
+        """Sweep the line once over these prefixes; without them ``add`` each, then ``close``."""
         self.segment_starts = array("q", [0])
         self.segment_offers = array("i", [NO_OFFER])
         self.next_offers = array("i")
         self._open: list[tuple[int, int]] = []  # end and first offer of the prefixes around the sweep, outermost first
-        before = None
-        for offer, prefix in enumerate(prefixes):
-            if prefix == before:
-                self.next_offers.append(self.next_offers[-1])
-                self.next_offers[-2] = offer
+        self._before: str | None = None
+        for prefix in prefixes:
+            self.add(prefix)
+        self.close()
+
+    def add(self, prefix: str) -> None:
+        """Take the prefix of the next offer."""
+        offers = self.next_offers
+        if prefix == self._before:
+            offers.append(offers[-1])
+            offers[-2] = len(offers) - 1
+        else:
+            self.add_distinct((prefix,))
+
+    def add_distinct(self, prefixes: Sequence[str]) -> None:
+        """Take the prefixes of the next offers, which differ from each other and from the one before."""
+        starts, offers, around = self.segment_starts, self.next_offers, self._open
+        append_start, append_offer, append_next = starts.append, self.segment_offers.append, offers.append
+        offer = len(offers)
+        for prefix in prefixes:
+            span = _SPANS[len(prefix)]
+            start = line_position(prefix)
+            if around and around[-1][0] <= start:
+                self._end_before(start)
+            append_next(around[-1][1] if around else NO_OFFER)
+            if starts[-1] == start:
+                self.segment_offers[-1] = offer
             else:
-                self._add(offer, prefix)
-            before = prefix
-        self._close(_LINE_END)
+                append_start(start)
+                append_offer(offer)
+            around.append((start + span, offer))
+            offer += 1
+        self._before = prefixes[-1]
+
+    def close(self) -> None:
+        """End the sweep; more may follow."""
+        if self._open:
+            self._end_before(_LINE_END)
+            self._before = None
 
     def best(self, number: str) -> int:
         """Return the first offer of the longest prefix that begins a number, NO_OFFER if there is none."""
@@ -48,14 +79,7 @@ class PrefixIndex:
             yield offer
             offer = self.next_offers[offer]
 
-    def _add(self, offer: int, prefix: str) -> None:
-        start = line_position(prefix)
-        self._close(start)
-        self.next_offers.append(self._open[-1][1] if self._open else NO_OFFER)
-        self._segment(start, offer)
-        self._open.append((start + 11 ** (DIGITS_MAX - len(prefix)), offer))
-
-    def _close(self, position: int) -> None:
+    def _end_before(self, position: int) -> None:
         """End every prefix that ends at or before the position; what follows it belongs to the prefix around it."""
         while self._open and self._open[-1][0] <= position:
             end, _ = self._open.pop()

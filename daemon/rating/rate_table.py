@@ -6,26 +6,32 @@ for, and kept where it depends on nothing but its row. Usage of another rate typ
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, islice
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from daemon.kernel.e164 import DIGITS_MAX, digits, line_position
+from daemon.kernel.e164 import DIGITS_MAX
 from daemon.kernel.instant import SECOND, Instant, wall_clock
 from daemon.kernel.money import DECIMALS_MAX, NANO, UNITS_MAX, Rounding
 from daemon.rating.deck import SECONDS_MAX, UNITS_IN_ROW_MAX, DeckError, Findings, RateRow, Terms
 from daemon.rating.prefix_index import NO_OFFER, PrefixIndex
-from daemon.rating.rate_type import BARE, BUILT_IN, CALLS, RateType
+from daemon.rating.rate_type import BARE, BUILT_IN, RateType
 from daemon.rating.tariff import NO_RATES, Gap, Rates, Span, Step, Tariff, Tier
 from daemon.rating.time_band import NO_BAND, Calendar, TimeBand, contradictions
-from daemon.rating.versions import Offer, Version, by_prefix, offers_of
+from daemon.rating.versions import Offer, Version, is_plain, offers_of
 
 HORIZON_SECONDS: Final = 2 * 86_400  # seconds of a call that a split tariff lays out; a live call has at most half
 KEPT_TARIFFS_MAX: Final = 8_192  # tariffs kept by one table; a switch's traffic goes to fewer prefixes in a minute
 VOICE: Final = "VOICE"
 WHOLE, GRADUATED = "whole", "graduated"
 TIER_RULES: Final = ("", GRADUATED, WHOLE)
+RATE_MAX: Final = UNITS_MAX * NANO  # nano-units for what the rate type counts
+PORTION: Final = 256  # rows looked at together: most of what is done to them is done by loops within the interpreter
+_prefix = attrgetter("prefix")  # the order of prefixes as texts is their order on the number line
 
 Found = Tariff | Gap | None
 
@@ -56,6 +62,10 @@ class Policy:
         """Refuse what no settings file can state."""
         assert 0 <= self.decimals <= DECIMALS_MAX, self.decimals
         assert self.tiers in TIER_RULES, self.tiers
+
+    def named(self, table: str) -> "Policy":
+        """Return the same policy of a table of another id."""
+        return replace(self, table=table)
 
     def rate_type(self, word: str) -> RateType | None:
         """Return the rate type of a deck's or a record's word, None where nobody declared it."""
@@ -118,16 +128,35 @@ class Heads:
 
     def add(self, row: RateRow) -> int:
         """Take a row, and return its place."""
-        terms = self._known_terms.setdefault(row.terms, len(self._terms))
-        if terms == len(self._terms):
-            self._terms.append(row.terms)
-        name = self._known_destinations.setdefault(row.destination, len(self._destinations))
-        if name == len(self._destinations):
-            self._destinations.append(row.destination)
         self.rates.append(row.rate)
-        self._terms_of.append(terms)
-        self._destination_of.append(name)
+        self._terms_of.append(self._terms_place(row.terms))
+        self._destination_of.append(self._destination_place(row.destination))
         return len(self.rates) - 1
+
+    def add_plain(self, rows: Sequence[RateRow]) -> int:
+        """Take rows that have neither steps nor tiers, and return the place of the first; the others follow."""
+        places = {id(terms): self._terms_place(terms) for terms in _distinct_terms(rows)}
+        names = {name: self._destination_place(name) for name in {row.destination for row in rows}}
+        self.rates.extend([row.rate for row in rows])
+        self._terms_of.extend([places[id(row.terms)] for row in rows])
+        self._destination_of.extend([names[row.destination] for row in rows])
+        return len(self.rates) - len(rows)
+
+    def _terms_place(self, terms: Terms) -> int:
+        place = self._known_terms.setdefault(terms, len(self._terms))
+        if place == len(self._terms):
+            self._terms.append(terms)
+        return place
+
+    def _destination_place(self, name: str) -> int:
+        place = self._known_destinations.setdefault(name, len(self._destinations))
+        if place == len(self._destinations):
+            self._destinations.append(name)
+        return place
+
+    def close(self) -> None:
+        """Give back after the last row what was only needed to build."""
+        self._known_terms, self._known_destinations = {}, {}
 
     def add_version(self, version: Version) -> int:
         """Take a version, and return the place of its head."""
@@ -190,36 +219,59 @@ class Heads:
 class Offers:
     """The offers of one kind of usage: by prefix, by window of time, and where there are bands by band."""
 
-    __slots__ = ("_known_windows", "choices", "index", "lengths", "picks", "window_of", "windows")
+    __slots__ = ("_heads", "_known_windows", "choices", "index", "lengths", "picks", "window_of", "windows")
 
-    def __init__(self, offers: Iterable[Offer], heads: Heads) -> None:
-        """Take the offers in the order of the number line, and their rows."""
+    def __init__(self, heads: Heads) -> None:
+        """Take where the rows go; then ``add`` the offers in the order of the number line, and ``close``."""
         self.windows: list[tuple[Instant, Instant]] = []
         self._known_windows: dict[tuple[Instant, Instant], int] = {}
         self.window_of, self.picks, self.lengths = array("i"), array("i"), array("b")
         self.choices: list[Choice] = []
-        known: dict[int, int] = {}  # id of a version's rows: its head, since offers share versions
-        self.index = PrefixIndex(self._taken(offer, heads, known) for offer in offers)
+        self._heads = heads
+        self.index = PrefixIndex()
 
-    def _taken(self, offer: Offer, heads: Heads, known: dict[int, int]) -> str:
-        window = (offer.begins, offer.ends)
+    def add_plain(self, rows: Sequence[RateRow], prefixes: Sequence[str]) -> None:
+        """Take rows that are each the one offer of their prefix: neither band nor step nor tier, prefixes ascending."""
+        first = self._heads.add_plain(rows)
+        windows = {
+            id(terms): self._window((terms.effective_from, terms.effective_to)) for terms in _distinct_terms(rows)
+        }
+        self.window_of.extend([windows[id(row.terms)] for row in rows])
+        self.lengths.extend([len(prefix) for prefix in prefixes])
+        self.picks.extend(range(first, first + len(rows)))
+        self.index.add_distinct(prefixes)
+
+    def add(self, offers: Iterable[Offer]) -> None:
+        """Take the offers of one prefix."""
+        known: dict[int, tuple[int, tuple[RateRow, ...]]] = {}  # by the id of a version's rows: its head, and they
+        for offer in offers:
+            self._place(offer.prefix, (offer.begins, offer.ends), self._pick(offer, self._heads, known))
+
+    def _place(self, prefix: str, window: tuple[Instant, Instant], pick: int) -> None:
+        self.window_of.append(self._window(window))
+        self.lengths.append(len(prefix))
+        self.picks.append(pick)
+        self.index.add(prefix)
+
+    def _window(self, window: tuple[Instant, Instant]) -> int:
         place = self._known_windows.setdefault(window, len(self.windows))
         if place == len(self.windows):
             self.windows.append(window)
-        self.window_of.append(place)
-        self.lengths.append(len(offer.prefix))
-        self.picks.append(self._pick(offer, heads, known))
-        return offer.prefix
+        return place
 
-    def _pick(self, offer: Offer, heads: Heads, known: dict[int, int]) -> int:
+    def close(self) -> None:
+        """End after the last offer, and give back what was only needed to build."""
+        self.index.close()
+        self._known_windows = {}
+
+    def _pick(self, offer: Offer, heads: Heads, known: dict[int, tuple[int, tuple[RateRow, ...]]]) -> int:
         """Return the head of the one version of an offer, or below 0 the place of its choice by band."""
-        if len(offer.versions) == 1 and not offer.versions[0].band and offer.versions[0].is_one_row:
-            return heads.add(offer.versions[0].rows[0])
         placed: dict[str, int] = {}
         for version in offer.versions:
+            # Windows of one prefix share versions; the rows are kept beside their head, so that no id is used anew.
             if id(version.rows) not in known:
-                known[id(version.rows)] = heads.add_version(version)
-            placed[version.band] = known[id(version.rows)]
+                known[id(version.rows)] = (heads.add_version(version), version.rows)
+            placed[version.band] = known[id(version.rows)][0]
         if placed.keys() == {""}:
             return placed[""]
         other = placed.pop("", NO_RATES)
@@ -276,18 +328,40 @@ class RateTable:
     @classmethod
     def of(cls, policy: Policy, rows: Iterable[RateRow]) -> "tuple[RateTable | None, list[DeckError]]":
         """Return the table, or None and why not: bad values, or rows that contradict each other."""
-        given = list(rows)
         findings = Findings(policy.table)
-        _note_bad_rows(given, policy, findings)
+        given = list(rows)
+        _Gate(policy, findings).note_faults(given)
         if findings.count:
             return None, findings.report()
-        heads, overlapping = Heads(), contradictions(policy.bands)
-        made = {
-            kind: Offers(_ordered_offers(members, overlapping, policy.table, findings), heads)
-            for kind, members in _by_kind(given, policy).items()
-        }
+        given.sort(key=_prefix)
+        return cls._made(policy, given, findings)
+
+    @classmethod
+    def of_ordered(cls, policy: Policy, rows: Iterable[RateRow]) -> "tuple[RateTable | None, list[DeckError]]":
+        """Return as ``of`` the table of rows that come ordered by prefix; each is looked at once, and none is kept."""
+        findings = Findings(policy.table)
+        return cls._made(policy, rows, findings)
+
+    @classmethod
+    def _made(
+        cls, policy: Policy, rows: Iterable[RateRow], findings: Findings
+    ) -> "tuple[RateTable | None, list[DeckError]]":
+        heads, gate = Heads(), _Gate(policy, findings)
+        made = {"": Offers(heads)}
+        for rows_together in _portions(rows):
+            prefixes = [row.prefix for row in rows_together]
+            if gate.are_plain(rows_together, prefixes):
+                made[""].add_plain(rows_together, prefixes)
+                continue
+            for kind, of_prefix in gate.offers(rows_together):
+                if kind not in made:
+                    made[kind] = Offers(heads)
+                made[kind].add(of_prefix)
         if findings.count:
             return None, findings.report()
+        heads.close()
+        for offers in made.values():
+            offers.close()
         return cls(policy, heads, made.pop(""), made), []
 
     @property
@@ -316,32 +390,35 @@ class RateTable:
             return None
         if kind.is_calls and number:
             for offer in self.offers.find(number, at):
-                if kind.id in BARE or self._is_of(self.offers, offer, kind):
+                if kind.id in BARE or self._is_of(offer, at, kind):
                     return self._found(self.offers, offer, number, at, usage)
         others = self._other.get(kind.id)
         offer = next(others.find(number, at), NO_OFFER) if others is not None else NO_OFFER
         return self._found(others, offer, number, at, usage) if others is not None and offer != NO_OFFER else None
 
-    def _is_of(self, offers: Offers, offer: int, kind: RateType) -> bool:
-        pick = offers.picks[offer]
-        choice = offers.choices[-1 - pick] if pick < 0 else None
-        head = pick if choice is None else (*choice.heads, choice.other)[0]
-        return self.policy.rate_type(self.heads.terms(head).rate_type) == kind
+    def _is_of(self, offer: int, at: Instant, kind: RateType) -> bool:
+        """Tell whether the row of an offer that is in force at an instant is of a rate type."""
+        pick = self.offers.picks[offer]
+        head = pick if pick >= 0 else self._in_force(self.offers.choices[-1 - pick], at)
+        return head != NO_RATES and self.policy.rate_type(self.heads.terms(head).rate_type) == kind
+
+    def _in_force(self, choice: Choice, at: Instant) -> int:
+        """Return the row of a choice at an instant, NO_RATES where it has none."""
+        band = self.calendar(choice.bands).active(at)
+        return choice.heads[band] if band != NO_BAND else choice.other
 
     def _found(self, offers: Offers, offer: int, number: str, at: Instant, usage: Usage) -> Tariff | Gap:
         pick, prefix = offers.picks[offer], number[: offers.lengths[offer]]
         if pick >= 0:
             return self._tariff(pick, prefix, usage)
         choice = offers.choices[-1 - pick]
-        calendar = self.calendar(choice.bands)
-        band = calendar.active(at)
-        head = choice.heads[band] if band != NO_BAND else choice.other
+        head = self._in_force(choice, at)
         if head == NO_RATES:
             return Gap(self.policy.table, prefix, self.heads.destination(choice.heads[0]))
         tariff = self._tariff(head, prefix, usage)
         if not self.policy.split_bands or not self.counts_seconds(usage.rate_type):
             return tariff
-        return self._split(tariff, choice, calendar, at, usage)
+        return self._split(tariff, choice, at, usage)
 
     def counts_seconds(self, word: str) -> bool:
         """Tell whether usage of a rate type is calls: only they last, so that bands can split them."""
@@ -397,9 +474,9 @@ class RateTable:
             volume=volume or 0, alternatives=(Rates(terms.time_band, tiers),) if changes else (),
         )  # fmt: skip
 
-    def _split(self, tariff: Tariff, choice: Choice, calendar: Calendar, at: Instant, usage: Usage) -> Tariff:
+    def _split(self, tariff: Tariff, choice: Choice, at: Instant, usage: Usage) -> Tariff:
         """Return a tariff with the bands that a call meets: a block has the price of the instant at which it begins."""
-        edges = calendar.changes(at, at + usage.horizon_seconds * SECOND)
+        edges = self.calendar(choice.bands).changes(at, at + usage.horizon_seconds * SECOND)
         if len(edges.instants) == 1:
             return tariff
         heads = [choice.heads[band] if band != NO_BAND else choice.other for band in edges.active]
@@ -454,47 +531,104 @@ def successive(
     return tuple(dict.fromkeys((first, *later)))
 
 
-def _by_kind(rows: Iterable[RateRow], policy: Policy) -> dict[str, list[RateRow]]:
-    """Return the rows of calls with a prefix under the empty name, all others under their rate type's."""
-    kinds: dict[str, list[RateRow]] = {"": []}
-    calls = kinds[""]
-    names: dict[str, RateType | None] = {}
-    for row in rows:
-        word = row.terms.rate_type
-        kind = names.setdefault(word, policy.rate_type(word)) if word else CALLS
-        assert kind is not None, row
-        if kind.is_calls and row.prefix:
-            calls.append(row)
-        else:
-            kinds.setdefault(kind.id, []).append(row)
-    return kinds
+def faults_of(policy: Policy, rows: Iterable[RateRow]) -> list[DeckError]:
+    """Return why no table can be made of rows that come ordered by prefix, none of them kept; empty: it can be made."""
+    findings = Findings(policy.table)
+    gate = _Gate(policy, findings)
+    for rows_together in _portions(rows):
+        if not gate.are_plain(rows_together, [row.prefix for row in rows_together]):
+            for _, offers in gate.offers(rows_together):
+                deque(offers, maxlen=0)
+    return findings.report()
 
 
-def _ordered_offers(
-    rows: list[RateRow], overlapping: frozenset[tuple[str, str]], table: str, findings: Findings
-) -> Iterator[Offer]:
-    """Yield the offers by the place of their prefix on the number line, those of one prefix latest first."""
-    groups = by_prefix(rows)
-    for prefix in sorted(groups, key=line_position):
-        yield from offers_of(prefix, groups[prefix], overlapping, table, findings)
+def kind_of(row: RateRow, policy: Policy) -> str:
+    """Return what tells the rates of one prefix apart: nothing for calls, else the rate type (undeclared: its word)."""
+    kind = policy.rate_type(row.terms.rate_type)
+    if kind is None:
+        return row.terms.rate_type
+    return "" if kind.is_calls and row.prefix else kind.id
 
 
-def _note_bad_rows(rows: Iterable[RateRow], policy: Policy, findings: Findings) -> None:
-    known: dict[Terms, str] = {}
-    for row in rows:
-        fault = _row_fault(row) or known.get(row.terms)
-        if fault is None:
-            fault = known[row.terms] = _terms_fault(row.terms, policy)
-        if fault:
-            findings.add(DeckError(row.source or policy.table, row.line, "", fault))
+def _portions(rows: Iterable[RateRow]) -> Iterator[list[RateRow]]:
+    """Yield ordered rows some at a time, those of one prefix together."""
+    coming = iter(rows)
+    held: list[RateRow] = []
+    while more := list(islice(coming, PORTION)):
+        held += more
+        last = held[-1].prefix
+        if held[0].prefix == last:
+            continue  # so that a long row of equals is not looked through again and again
+        cut = len(held) - 1
+        while held[cut - 1].prefix == last:
+            cut -= 1
+        yield held[:cut]
+        held = held[cut:]
+    if held:
+        yield held
+
+
+def _distinct_terms(rows: Iterable[RateRow]) -> Iterable[Terms]:
+    """Return the terms of rows, each object once: equal ones are nearly always one object."""
+    return {id(row.terms): row.terms for row in rows}.values()
+
+
+class _Gate:
+    """What rows must be before they make a table; what was found of terms is kept, since few serve a whole deck."""
+
+    def __init__(self, policy: Policy, findings: Findings) -> None:
+        self._policy = policy
+        self._findings = findings
+        self._overlapping = contradictions(policy.bands)
+        self._known: dict[Terms, str] = {}
+
+    def note_faults(self, rows: Iterable[RateRow]) -> None:
+        """Note every row that has a fault in itself."""
+        deque(self._sound(rows), maxlen=0)
+
+    def are_plain(self, rows: Sequence[RateRow], prefixes: Sequence[str]) -> bool:
+        """Tell whether ordered rows are sound, and each is the one rate for calls to its prefix at all times of day."""
+        digits = "".join(prefixes)
+        rates = [row.rate for row in rows]
+        return (
+            len(set(prefixes)) == len(prefixes)
+            and digits.isdigit() and digits.isascii() and all(prefixes) and max(map(len, prefixes)) <= DIGITS_MAX
+            and min(rates) >= 0 and max(rates) <= RATE_MAX
+            and all(is_plain(terms) and not self._terms_fault(terms) for terms in _distinct_terms(rows))
+        )  # fmt: skip
+
+    def offers(self, rows: Iterable[RateRow]) -> Iterator[tuple[str, Iterator[Offer]]]:
+        """Yield the offers of ordered rows, those of one prefix and kind together, and note what contradicts."""
+        for prefix, members in groupby(self._sound(rows), _prefix):
+            kinds: dict[str, list[RateRow]] = {}
+            for row in members:
+                kinds.setdefault(kind_of(row, self._policy), []).append(row)
+            for kind, alike in kinds.items():
+                yield kind, offers_of(prefix, alike, self._overlapping, self._policy.table, self._findings)
+
+    def _sound(self, rows: Iterable[RateRow]) -> Iterator[RateRow]:
+        """Yield the rows that have no fault in themselves, and note the others."""
+        for row in rows:
+            fault = _row_fault(row) or self._terms_fault(row.terms)
+            if fault:
+                self._findings.add(DeckError(row.source or self._policy.table, row.line, "", fault))
+            else:
+                yield row
+
+    def _terms_fault(self, terms: Terms) -> str:
+        found = self._known.get(terms)
+        if found is None:
+            found = self._known[terms] = _terms_fault(terms, self._policy)
+        return found
 
 
 def _row_fault(row: RateRow) -> str:
-    if row.prefix and digits(row.prefix) != row.prefix:
-        return f"the prefix {row.prefix!r} is not 1 to {DIGITS_MAX} digits"
-    if not row.prefix and not row.terms.rate_type:
+    prefix = row.prefix
+    if prefix and not (prefix.isdigit() and prefix.isascii() and len(prefix) <= DIGITS_MAX):
+        return f"the prefix {prefix!r} is not 1 to {DIGITS_MAX} digits"
+    if not prefix and not row.terms.rate_type:
         return "a row without a prefix needs a rate type, or a destination that the table's code list has"
-    return "" if 0 <= row.rate <= UNITS_MAX * NANO else "the rate is negative or too large"
+    return "" if 0 <= row.rate <= RATE_MAX else "the rate is negative or too large"
 
 
 def _terms_fault(terms: Terms, policy: Policy) -> str:

@@ -5,7 +5,8 @@ each call. A column that holds one value for every row is that int, which numpy 
 A pick is the row of an offer, or below 0 the place of its choice by band: -1 the first, NO_PICK none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -22,6 +23,7 @@ from daemon.rating.time_band import NO_BAND, PAGE, Calendar
 
 Array: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
+Fits: TypeAlias = Callable[[Array, Array], Mask]
 
 MALFORMED: Final = -1  # the place on the number line of what is no number
 NO_PICK: Final = -(1 << 40)
@@ -61,7 +63,7 @@ class TableArrays:
         kind = self.table.policy.rate_type(word)
         picks, lengths = np.full(len(positions), NO_PICK, np.int64), np.full(len(positions), -1, np.int64)
         if kind is not None and kind.is_calls:
-            fits = None if kind.id in BARE else self._fitting(kind)
+            fits = None if kind.id in BARE else partial(self._fits, self.rows.is_of(kind))
             picks, lengths = self._offers[""].picks(np.where(positions > 0, positions, MALFORMED), starts, fits)
         others = self._offers.get(kind.id) if kind is not None and kind.id else None
         if others is not None:
@@ -70,12 +72,11 @@ class TableArrays:
             picks = np.where(picks == NO_PICK, more, picks)
         return picks, lengths
 
-    def _fitting(self, kind: RateType) -> Mask:
-        """Return for each offer of calls whether it is of a rate type."""
-        picks = self._offers[""].all_picks
-        heads = np.where(picks >= 0, picks, self._choices.any_head(picks))
-        fitting: Mask = np.asarray(self.rows.is_of(kind)[self.rows.terms(heads)], np.bool_)
-        return fitting
+    def _fits(self, is_of: Mask, picks: Array, starts: Array) -> Mask:
+        """Tell whether the row in force at each start is of the rate type of which ``is_of`` tells for all terms."""
+        heads = self.heads(picks, starts)
+        fits: Mask = (heads != NO_RATES) & is_of[self.rows.terms(np.maximum(heads, 0))]
+        return fits
 
     def heads(self, picks: Array, starts: Array) -> Array:
         """Return the row in force at answer of each pick, NO_RATES where its prefix has none for that time."""
@@ -99,8 +100,10 @@ class TableArrays:
 
     def changing(self, picks: Array, heads: Array, *, split: bool) -> Mask:
         """Tell whose rate may change in a call: by step, or by band where calls are split."""
-        stepped: Mask = self.rows.has_steps[np.maximum(heads, 0)]
-        return (stepped | ((picks < 0) & (picks != NO_PICK)) if split else stepped) & (heads != NO_RATES)
+        changing: Mask = self.rows.has_steps[np.maximum(heads, 0)] & (heads != NO_RATES)
+        if split:
+            changing |= (picks < 0) & (picks != NO_PICK) & (heads != NO_RATES)
+        return changing
 
     def schedule(self, picks: Array, heads: Array, starts: Array, *, split: bool) -> "Changing":
         """Return what is in force where in calls that ``changing`` told of."""
@@ -119,16 +122,15 @@ class _OfferArrays:
         self._ends = np.array([ends for _, ends in offers.windows], np.int64)
         self._lengths = np.append(np.array(offers.lengths, np.int64), -1)  # the last is that of NO_OFFER
         picks = np.array(offers.picks, np.int64)
-        self.all_picks = np.where(picks < 0, picks - offset, picks)
-        self._picks = np.append(self.all_picks, NO_PICK)
+        self._picks = np.append(np.where(picks < 0, picks - offset, picks), NO_PICK)
 
-    def picks(self, positions: Array, starts: Array, fits: "Mask | None") -> tuple[Array, Array]:
-        """Return picks and lengths; ``fits`` says which offers are asked at all."""
+    def picks(self, positions: Array, starts: Array, fits: "Fits | None") -> tuple[Array, Array]:
+        """Return picks and lengths; ``fits`` says which picks are taken at all."""
         found = self._first(positions)
         left = np.flatnonzero(found != NO_OFFER)
         while len(left):
             valid = self._is_valid(found[left], starts[left])
-            left = left[~(valid if fits is None else valid & fits[found[left]])]
+            left = left[~(valid if fits is None else valid & fits(self._picks[found[left]], starts[left]))]
             found[left] = self._next[found[left]]
             left = left[found[left] != NO_OFFER]
         return self._picks[found], self._lengths[found]
@@ -250,11 +252,6 @@ class _Choices:
         tiered = {head for ladder in table.heads.ladders.values() for _, head in ladder}
         some = [not tiered.isdisjoint((*choice.heads, choice.other)) for choice in choices]
         self.has_tiers = np.array([*some, False], np.bool_)  # the last: of what is no choice
-
-    def any_head(self, picks: Array) -> Array:
-        """Return some row of each choice: those of one prefix are of one kind."""
-        first: Array = self._heads[np.where(picks < 0, -1 - picks, -1), 0]
-        return np.maximum(first, 0)
 
     def heads(self, picks: Array, instants: Array) -> Array:
         """Return the row of each choice at an instant, NO_RATES where it has none."""

@@ -6,12 +6,12 @@ again (SPEC section 2, Match). So the versions of a prefix are cut into windows 
 offer is what is in force in one of them: one version, or a set of them by band.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 from daemon.kernel.instant import Instant
-from daemon.rating.deck import DeckError, Findings, RateRow
+from daemon.rating.deck import DeckError, Findings, RateRow, Terms
 
 VERSIONS_MAX: Final = 4_000  # rows of one prefix; ours: two decades of weekly prices by four bands
 NO_VERSION: Final = -1
@@ -148,9 +148,6 @@ def _in_force(versions: Iterable[Version], at: Instant) -> tuple[Version, ...]:
     return tuple(latest[band] for band in sorted(latest))
 
 
-def by_prefix(rows: Iterable[RateRow]) -> Mapping[str, list[RateRow]]:
-    """Return the rows of each prefix, in their order."""
-    found: dict[str, list[RateRow]] = {}
-    for row in rows:
-        found.setdefault(row.prefix, []).append(row)
-    return found
+def is_plain(terms: Terms) -> bool:
+    """Tell whether a row for calls is a rate alone: of no band, no rate type, no later step and no later tier."""
+    return not (terms.time_band or terms.rate_type or terms.step_from_second or terms.tier_from)

@@ -4,6 +4,7 @@ Every change is one transaction on the writing connection and bumps the revision
 Applying the same scenario twice changes nothing; objects that a file does not name are left alone.
 """
 
+import asyncio
 import hashlib
 import secrets
 import sqlite3
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from daemon.authorize.catalog import Catalog, Emergency, Status
-from daemon.charging.configuration import AccountSpec, Configuration, TokenSpec, build_catalog
+from daemon.charging.configuration import AccountSpec, Configuration, RateTableSpec, TokenSpec, build_catalog
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import format_nano
@@ -22,8 +23,8 @@ from daemon.ledger import posting
 from daemon.ledger.account import EntryKind, Overflow, Standing
 from daemon.rating.deck import RateRow
 from daemon.store import objects
-from daemon.store.deck_import import DeckChange, DeckDifference
-from daemon.store.decks import Decks, Staged, deck_digest
+from daemon.store.deck_import import DeckChange, DeckDifference, DeckPlan
+from daemon.store.decks import Decks, Progress, Staged, deck_digest
 from daemon.store.handoff import Handoff
 from daemon.store.objects import KINDS, ObjectChange, Refused, Spec, kind_of, write_posting
 
@@ -134,7 +135,8 @@ class Administration(Decks, Handoff):
         """
         specs, now = list(wanted), self._now()
         change = DeckChange("replace", None, who, SCENARIO)
-        told, staged = await self._stated_decks(decks, change, now, dry_run)
+        stated = {Key(spec.tenant, spec.id): spec for spec in specs if isinstance(spec, RateTableSpec)}
+        told, staged = await self._stated_decks(decks, stated, change, now, dry_run)
 
         def work(connection: sqlite3.Connection) -> Difference:
             made = [objects.make_as_stated(connection, spec, who, reason, now) for spec in specs]
@@ -162,43 +164,77 @@ class Administration(Decks, Handoff):
             return outcome.difference
 
     async def _stated_decks(
-        self, decks: Mapping[Key, Sequence[RateRow]], change: DeckChange, now: Instant, dry_run: bool
-    ) -> tuple[tuple[DeckDifference, ...], list[Staged]]:
+        self, decks: Mapping[Key, Sequence[RateRow]], stated: Mapping[Key, RateTableSpec], change: DeckChange,
+        now: Instant, dry_run: bool,
+    ) -> tuple[tuple[DeckDifference, ...], list[Staged]]:  # fmt: skip
         """Return what the decks of a scenario change, and those written aside. One stated before changes nothing."""
         told: list[DeckDifference] = []
         staged: list[Staged] = []
         for key, rows in decks.items():
-            if await self.stated_digest(key, SCENARIO) == deck_digest(rows):
+            digest = await asyncio.to_thread(deck_digest, rows)
+            if await self.stated_digest(key, SCENARIO) == digest:
                 told.append(DeckDifference(str(key), unchanged=len(rows)))
                 continue
-            version, plan = await self.deck_plan(key, rows, change, now)
+            spec = stated[key] if key in stated else await self._rate_table_spec(key)
+            version, plan = await self.deck_plan(spec, rows, change, now)
             told.append(plan.difference)
             if plan.is_change and not dry_run:
-                staged.append(await self.staged(key, rows, change, version, plan, now))
+                staged.append(await self.staged(key, digest, change, version, plan, now))
         return tuple(told), staged
 
+    async def _rate_table_spec(self, key: Key) -> RateTableSpec:
+        query = "SELECT body FROM config_object WHERE kind = 'rate_table' AND tenant = ? AND id = ?"
+        found = await self.rows(query, key)
+        if not found:
+            raise Refused(f"there is no rate table {key}")
+        return msgspec.json.decode(found[0][0], type=RateTableSpec)
+
     async def import_deck(
-        self, table: Key, rows: Sequence[RateRow], change: DeckChange, *, dry_run: bool = False
-    ) -> DeckDifference:
-        """Import a deck into a configured table, whole or not at all. Raises Refused, DeckRefused."""
+        self, table: Key, rows: Sequence[RateRow], change: DeckChange, *, dry_run: bool = False,
+        limit_percent: int | None = None, progress: Progress | None = None,
+    ) -> DeckDifference:  # fmt: skip
+        """Import a deck into a configured table, whole or not at all. Raises Refused, DeckRefused.
+
+        Nothing is written where more than ``limit_percent`` of what was in force would be closed or changed.
+        """
         now = self._now()
-        query = "SELECT 1 FROM config_object WHERE kind = 'rate_table' AND tenant = ? AND id = ?"
-        if not await self.rows(query, table):
-            raise Refused(f"there is no rate table {table}")
-        version, plan = await self.deck_plan(table, rows, change, now)
-        if dry_run or not plan.is_change:
-            return plan.difference
-        staged = await self.staged(table, rows, change, version, plan, now)
+        spec = await self._rate_table_spec(table)
+        base, plan = await self.deck_plan(spec, rows, change, now)
+        if not dry_run and plan.is_change and _is_within(plan, limit_percent):
+            digest = await asyncio.to_thread(deck_digest, rows)
+            await self._take(table, digest, change, base, plan, now, progress)
+        return plan.difference
+
+    async def rollback_deck(
+        self, table: Key, to: int, *, who: str, reason: str, dry_run: bool = False, limit_percent: int | None = None,
+        progress: Progress | None = None,
+    ) -> DeckDifference:  # fmt: skip
+        """Make the prices of a table from now on those of one of its versions, by a new one. Raises as an import."""
+        now = self._now()
+        spec = await self._rate_table_spec(table)
+        base, plan = await self.rollback_plan(spec, to, now)
+        if not dry_run and plan.is_change and _is_within(plan, limit_percent):
+            change = DeckChange("rollback", None, who, f"version {to}", reason=reason)
+            await self._take(table, "", change, base, plan, now, progress)
+        return plan.difference
+
+    async def _take(
+        self, table: Key, digest: str, change: DeckChange, base: int, plan: DeckPlan, now: Instant,
+        progress: Progress | None,
+    ) -> None:  # fmt: skip
+        """Write a plan, and bring it into force with a note of who made it, and why."""
+        staged = await self.staged(table, digest, change, base, plan, now, progress)
 
         def work(connection: sqlite3.Connection) -> None:
             staged.publish(connection)
             detail = f"version {staged.version}: {len(plan.fresh)} rows, {len(plan.endings)} ends"
-            place = ("rate_table", table.tenant, table.id)
-            objects.note(connection, place, "import", detail, change.who, change.source, now)
+            act, reason = ("rollback", change.reason) if change.mode == "rollback" else ("import", change.source)
+            if act == "rollback":
+                detail = f"{detail}, as in {change.source}"
+            objects.note(connection, ("rate_table", table.tenant, table.id), act, detail, change.who, reason, now)
             objects.bump(connection)
 
         await self.administer(work)
-        return plan.difference
 
     # -- accounts
 
@@ -325,6 +361,10 @@ class Administration(Decks, Handoff):
         names = ("number", "kind", "tenant", "source", "switch", "call_id", "detail", "at")
         rows = await self.rows(f"SELECT {', '.join(names)} FROM exceptional ORDER BY number DESC LIMIT ?", (limit,))
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _is_within(plan: DeckPlan, limit_percent: int | None) -> bool:
+    return limit_percent is None or plan.difference.closed_or_changed_percent <= limit_percent
 
 
 class _DryRun(Exception):

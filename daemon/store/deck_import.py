@@ -1,21 +1,41 @@
 """What an import does to a table: rows that are new, ends that are set, and the difference in words. Pure.
 
-A row in force is never altered; an end is never set before now. A row that is not yet in force may be withdrawn: its
-end is set to its beginning. Where the whole of what would be there contradicts itself, the deck is refused.
+Versions of one rate stand for themselves: one band's never ends another's. A version that was in force is never
+altered, and an end is never set before now; one that is not yet in force may be withdrawn. Prefix by prefix, what is
+stored meets what is stated. Where what would be there contradicts itself, the deck is refused.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from daemon.charging.ports import StoreError
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
-from daemon.rating.deck import EFFECTIVE_ALWAYS, RateRow, Terms
-from daemon.rating.rate_table import RateTable
+from daemon.rating.deck import EFFECTIVE_ALWAYS, DeckError, RateRow
+from daemon.rating.rate_table import Policy, faults_of
+from daemon.rating.versions import is_plain
+from daemon.store.deck_changes import Changes, PrefixChange
+from daemon.store.deck_difference import DeckDifference, Tally
+from daemon.store.deck_versions import (
+    NEW,
+    RateKey,
+    StoredRow,
+    Version,
+    key_of,
+    same_but_dates,
+    stated_version,
+    stored_versions,
+)
 
-FALLS_SHOWN = 200  # closed prefixes that are looked up for the shorter prefix which their numbers fall to
-ERRORS_SHOWN = 20  # contradictions of a deck that its refusal names
+__all__ = ["DeckChange", "DeckDifference", "DeckPlan", "DeckRefused", "Ending", "planned"]
+
+ERRORS_SHOWN: Final = 20  # contradictions of a deck that its refusal names
+REFUSALS_KEPT: Final = 1_000  # refused rows that are kept to name the first of them; the rest is counted
+REPLACE: Final = "replace"  # the mode that closes what the file does not name
+_prefix = attrgetter("prefix")
 
 
 class DeckRefused(StoreError):
@@ -24,72 +44,17 @@ class DeckRefused(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class DeckChange:
-    """How to import: ``mode`` replace or merge; ``effective_from`` dates undated rows; ``backdate`` allows the past."""
+    """How to import: ``mode`` replace or merge; ``effective_from`` dates undated rows; ``backdate`` allows the past.
+
+    ``reason`` says why, where somebody was asked.
+    """
 
     mode: str
     effective_from: Instant | None
     who: str
     source: str
     backdate: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DeckDifference:
-    """Prefixes of each kind, sorted; ``falls`` pairs closed prefixes with the shorter one that takes their numbers.
-
-    ``changed`` differ in something else than the rate; ``in_force`` counts the prefixes in force before.
-    """
-
-    table: str
-    new: tuple[str, ...] = ()
-    increased: tuple[str, ...] = ()
-    decreased: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    closed: tuple[str, ...] = ()
-    falls: tuple[tuple[str, str], ...] = ()
-    unchanged: int = 0
-    in_force: int = 0
-
-    @property
-    def is_change(self) -> bool:
-        """Tell whether the table differs."""
-        return bool(self.new or self.increased or self.decreased or self.changed or self.closed)
-
-    @property
-    def closed_or_changed_percent(self) -> int:
-        """How much of what was in force is closed or changed, rounded up."""
-        touched = len(self.increased) + len(self.decreased) + len(self.changed) + len(self.closed)
-        return -(-100 * touched // self.in_force) if self.in_force else 0
-
-
-class StoredRow(NamedTuple):
-    """A row as it was stated, its number in the store, and the end that a later version set, if one did."""
-
-    number: int
-    row: RateRow
-    ended_at: Instant | None
-
-    @property
-    def begins(self) -> Instant:
-        """The instant from which it is in force."""
-        return self.row.terms.effective_from
-
-    @property
-    def ends(self) -> Instant:
-        """The instant from which it is in force no more."""
-        return self.row.terms.effective_to if self.ended_at is None else min(self.ended_at, self.row.terms.effective_to)
-
-    @property
-    def is_withdrawn(self) -> bool:
-        """Tell whether it was taken out before it ever was in force."""
-        return self.ends <= self.begins
-
-    @property
-    def in_force_until_its_end(self) -> RateRow:
-        """The row with the end that counts."""
-        if self.ended_at is None:
-            return self.row
-        return self.row._replace(terms=self.row.terms._replace(effective_to=self.ends))
+    reason: str = ""
 
 
 class Ending(NamedTuple):
@@ -112,169 +77,238 @@ class DeckPlan:
         """Tell whether anything has to be written."""
         return bool(self.fresh or self.endings)
 
-
-def stored_row(values: Sequence[Any]) -> StoredRow:
-    """Return the row of a SELECT: number, the row's columns in the order of ``values_of``, and its later end."""
-    number, prefix, destination, rate, *terms, blocked, ended_at = values
-    return StoredRow(number, RateRow(prefix, rate, destination, Terms._make((*terms, bool(blocked)))), ended_at)
-
-
-def values_of(row: RateRow) -> tuple[object, ...]:
-    """Return the columns of a row: prefix, destination, rate, then its terms."""
-    return (row.prefix, row.destination, row.rate, *row.terms[:-1], int(row.terms.blocked))
+    @property
+    def begins(self) -> Instant:
+        """The instant from which it changes a price."""
+        dates = (row.terms.effective_from for row in self.fresh)
+        return min((*dates, *(ending.at for ending in self.endings)), default=EFFECTIVE_ALWAYS)
 
 
 def planned(
-    key: Key, stored: Sequence[StoredRow], rows: Sequence[RateRow], change: DeckChange, now: Instant, *, is_first: bool
-) -> DeckPlan:
-    """Return what an import writes. ``stored``: every row but the withdrawn. Raises DeckRefused."""
-    work = _Import(stored, change, now, is_first)
-    for row in rows:
-        work.take(row)
-    if change.mode == "replace":
-        work.close_the_rest({row.prefix for row in rows})
-    result = work.result()
-    table, errors = RateTable.from_rows(
-        (row.in_force_until_its_end for row in result), table=key.id, version=0, currency="XXX"
-    )
-    if table is None:
-        raise DeckRefused("; ".join(str(error) for error in errors[:ERRORS_SHOWN]))
-    return DeckPlan(work.difference(key, result), tuple(work.fresh), tuple(work.endings.values()))
+    key: Key, stored: Iterable[StoredRow], rows: Sequence[RateRow], change: DeckChange, now: Instant, *,
+    is_first: bool, policy: Policy,
+) -> DeckPlan:  # fmt: skip
+    """Return what an import writes. Raises DeckRefused.
+
+    ``stored``: every row but the withdrawn, by prefix; each is looked at once. ``policy`` is the table's.
+    """
+    work = _Import(change, now, is_first, policy)
+    errors = faults_of(policy, work.result(stored, sorted(rows, key=_prefix)))
+    if work.refusals:
+        raise DeckRefused("; ".join(reason for _, reason in sorted(work.refusals)[:ERRORS_SHOWN]))
+    if errors:
+        raise DeckRefused(refusal_of(errors))
+    endings = tuple(Ending(number, at) for number, at in work.changes.endings.items())
+    return DeckPlan(work.tally.difference(key), tuple(work.changes.fresh), endings)
+
+
+def refusal_of(errors: Sequence[DeckError]) -> str:
+    """Return the first contradictions of what would be there."""
+    return "; ".join(map(str, errors[:ERRORS_SHOWN]))
+
+
+def by_prefix(
+    stored: Iterable[StoredRow], rows: Iterable[RateRow]
+) -> Iterator[tuple[str, list[StoredRow], list[RateRow]]]:
+    """Yield what is stored and what is stated of each prefix; both come ordered by it."""
+    theirs, ours = groupby(stored, lambda found: found.row.prefix), groupby(rows, _prefix)
+    one, other = next(theirs, None), next(ours, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and one[0] < other[0]):
+            assert one is not None, other
+            yield one[0], list(one[1]), []
+            one = next(theirs, None)
+        elif one is None or other[0] < one[0]:
+            yield other[0], [], list(other[1])
+            other = next(ours, None)
+        else:
+            yield one[0], list(one[1]), list(other[1])
+            one, other = next(theirs, None), next(ours, None)
 
 
 class _Import:
     """One import under way."""
 
-    def __init__(self, stored: Sequence[StoredRow], change: DeckChange, now: Instant, is_first: bool) -> None:
-        self._stored = stored
-        self._change = change
-        self._now = now
-        self._is_first = is_first
-        undated = EFFECTIVE_ALWAYS if is_first else now
-        self._start = change.effective_from if change.effective_from is not None else undated
-        self._of_prefix: dict[str, list[StoredRow]] = {}
-        for row in stored:
-            self._of_prefix.setdefault(row.row.prefix, []).append(row)
-        self._kept: set[int] = set()
-        self._closed: set[str] = set()
-        self._groups: dict[str, set[str]] = {"new": set(), "increased": set(), "decreased": set(), "changed": set()}
-        self.fresh: list[RateRow] = []
-        self.endings: dict[int, Ending] = {}
+    def __init__(self, change: DeckChange, now: Instant, is_first: bool, policy: Policy) -> None:
+        self.change = change
+        self.now = now
+        self.policy = policy
+        self.start = EFFECTIVE_ALWAYS if is_first else now  # of undated rows
+        if change.effective_from is not None:
+            self.start = change.effective_from
+        self.past_allowed = is_first or change.backdate
+        self.changes = Changes()
+        self.tally = Tally()
+        self.refusals: list[tuple[int, str]] = []
 
-    def take(self, row: RateRow) -> None:
-        """Take one stated row: known already, an end of one that is known, or new."""
-        dated = row.terms.effective_from != EFFECTIVE_ALWAYS
-        begins = row.terms.effective_from if dated else self._start
-        known = self._known(row, begins, dated)
-        if known is not None:
-            self._kept.add(known.number)
-            return
-        same = next((found for found in self._of_prefix.get(row.prefix, ()) if found.begins == begins), None)
-        if same is not None and self._only_ends(same, row):
-            self._kept.add(same.number)
-            self.endings[same.number] = Ending(same.number, row.terms.effective_to)
-            self._groups["changed"].add(row.prefix)
-            return
-        self._refuse_the_past(row, begins, same)
-        if same is not None:
-            self.endings[same.number] = Ending(same.number, same.begins)
-        self.fresh.append(row._replace(terms=row.terms._replace(effective_from=begins)))
-        self._groups[self._group(row, begins)].add(row.prefix)
-
-    def _known(self, row: RateRow, begins: Instant, dated: bool) -> StoredRow | None:
-        """Return the stored row that says the same: of that date, or for an undated row whatever is in force then."""
-        for found in self._of_prefix.get(row.prefix, ()):
-            if found.begins == begins and _same_but_dates(found.row, row) and found.ends == row.terms.effective_to:
-                return found
-        if dated:
-            return None
-        current = self._in_force(row.prefix, max(self._now, begins))
-        if current is None or not _same_but_dates(current.row, row) or current.ends != row.terms.effective_to:
-            return None
-        return current
-
-    def _in_force(self, prefix: str, at: Instant) -> StoredRow | None:
-        valid = [found for found in self._of_prefix.get(prefix, ()) if found.begins <= at < found.ends]
-        return max(valid, key=lambda found: found.begins, default=None)
-
-    def _only_ends(self, same: StoredRow, row: RateRow) -> bool:
-        return _same_but_dates(same.row, row) and self._now <= row.terms.effective_to < same.ends
-
-    def _refuse_the_past(self, row: RateRow, begins: Instant, same: StoredRow | None) -> None:
-        where = f"{row.source or self._change.source}:{row.line}: prefix {row.prefix}"
-        if same is not None and same.begins <= self._now:
-            raise DeckRefused(f"{where}: a rate that has been in force is never altered: give a later effective_from")
-        if begins < self._now and not self._is_first and not self._change.backdate:
-            raise DeckRefused(
-                f"{where} would be in force from a date in the past: say --backdate, or give a later effective_from"
-            )
-
-    def _group(self, row: RateRow, begins: Instant) -> str:
-        earlier = self._in_force(row.prefix, max(self._now, begins))
-        if earlier is None:
-            return "new"
-        if row.rate == earlier.row.rate:
-            return "changed"
-        return "increased" if row.rate > earlier.row.rate else "decreased"
-
-    def close_the_rest(self, named: set[str]) -> None:
-        """End what the file does not say: prefixes that it lacks, and rows that its own supersede."""
-        first_fresh: dict[str, Instant] = {}
-        for fresh in self.fresh:
-            begins = fresh.terms.effective_from
-            first_fresh[fresh.prefix] = min(begins, first_fresh.get(fresh.prefix, begins))
-        for row in self._stored:
-            if row.number in self._kept or row.number in self.endings or row.ends <= self._now:
+    def result(self, stored: Iterable[StoredRow], rows: Iterable[RateRow]) -> Iterator[RateRow]:
+        """Yield every row as it will be, by prefix; the work is done when all were taken."""
+        fresh = self.changes.fresh
+        for prefix, there, stated in by_prefix(stored, rows):
+            if self._is_untouched(there, stated):
+                self._keep(prefix, there)
+                self.tally.unchanged += len(stated)
+                yield from (row for _, row in there)
                 continue
-            prefix = row.row.prefix
-            if prefix not in named:
-                self._end(row, max(self._now, self._start))
-            elif prefix in first_fresh:
-                self._end(row, max(self._now, first_fresh[prefix]))
-            elif row.begins > self._now:
-                self._end(row, self._now)
+            begun = len(fresh)
+            if not there and len(stated) == 1 and self._begins_plainly(stated[0]):
+                self._begin(stated[0])
+            else:
+                change = PrefixChange(prefix, stored_versions(there, self.policy), self.changes, self.now)
+                _Stated(self, change).take(stated)
+                yield from self.changes.after(there)
+            yield from fresh[begun:]
 
-    def _end(self, row: StoredRow, at: Instant) -> None:
-        at = max(at, row.begins)
-        if at >= row.ends:
-            return
-        self.endings[row.number] = Ending(row.number, at)
-        if not any(row.row.prefix in group for group in self._groups.values()):
-            self._closed.add(row.row.prefix)
+    def _is_untouched(self, there: Sequence[StoredRow], stated: Sequence[RateRow]) -> bool:
+        """Tell whether a prefix stays as it is, in the two cases that nearly all prefixes are."""
+        if not all(row.prefix and is_plain(row.terms) for _, row in there):
+            return False
+        if not stated:
+            return self.change.mode != REPLACE
+        if len(there) != 1 or len(stated) != 1 or stated[0].closes:
+            return False
+        found, row = there[0].row, stated[0]
+        begins, found_begins = row.terms.effective_from or self.start, found.terms.effective_from
+        is_same = found_begins == begins or (is_undated(row) and found_begins <= max(self.now, begins))
+        return is_same and found.terms.effective_to == row.terms.effective_to and same_but_dates(found, row)
 
-    def result(self) -> list[StoredRow]:
-        """Return every row as it will be, without those withdrawn."""
-        ended = [
-            row._replace(ended_at=self.endings[row.number].at) if row.number in self.endings else row
-            for row in self._stored
-        ]
-        return [row for row in ended if not row.is_withdrawn] + [StoredRow(0, row, None) for row in self.fresh]
+    def _keep(self, prefix: str, there: Sequence[StoredRow]) -> None:
+        versions = [Version((row,), row.terms.effective_from, row.terms.effective_to) for _, row in there]
+        self.tally.in_force += any(version.holds(self.now) for version in versions)
+        self.tally.surround(prefix, versions)
 
-    def difference(self, key: Key, result: Iterable[StoredRow]) -> DeckDifference:
-        """Return the difference in prefixes."""
-        at = max(self._now, self._start)
-        left = {row.row.prefix for row in result if row.begins <= at < row.ends}
-        closed = sorted(self._closed)
-        falls = ((prefix, _shorter(prefix, left)) for prefix in closed[:FALLS_SHOWN])
-        in_force = {row.row.prefix for row in self._stored if row.begins <= self._now < row.ends}
-        groups = {name: tuple(sorted(prefixes)) for name, prefixes in self._groups.items()}
-        return DeckDifference(
-            str(key), **groups, closed=tuple(closed), falls=tuple(pair for pair in falls if pair[1]),
-            unchanged=len(self._kept), in_force=len(in_force),
-        )  # fmt: skip
+    def _begins_plainly(self, row: RateRow) -> bool:
+        """Tell whether a row is a new prefix that needs no thought: most rows of a first deck are."""
+        begins = row.terms.effective_from or self.start
+        return is_plain(row.terms) and bool(row.prefix) and not row.closes and (self.past_allowed or begins >= self.now)
 
+    def _begin(self, row: RateRow) -> None:
+        ends = row.terms.effective_to
+        begins = row.terms.effective_from or self.start
+        self.changes.fresh.append(self.changes.dated(row, begins, ends))
+        self.tally.surround(row.prefix, (Version((row,), begins, ends),))
+        self.tally.take(row.prefix, "", (NEW,), stays=False, closed_at=self.now)
 
-def _same_but_dates(one: RateRow, other: RateRow) -> bool:
-    return (
-        one.rate == other.rate
-        and one.destination == other.destination
-        and _dateless(one.terms) == _dateless(other.terms)
-    )
-
-
-def _dateless(terms: Terms) -> Terms:
-    return terms._replace(effective_from=0, effective_to=1)
+    def refuse(self, row: RateRow, reason: str) -> None:
+        """Note why a row cannot be taken."""
+        named = f"prefix {row.prefix}" if row.prefix else f"rate type {row.terms.rate_type}"
+        if len(self.refusals) < REFUSALS_KEPT:
+            self.refusals.append((row.line, f"{row.source or self.change.source}:{row.line}: {named}{reason}"))
 
 
-def _shorter(prefix: str, left: set[str]) -> str:
-    return next((prefix[:size] for size in range(len(prefix) - 1, 0, -1) if prefix[:size] in left), "")
+class _Stated:
+    """What a deck says of one prefix."""
+
+    def __init__(self, work: _Import, change: PrefixChange) -> None:
+        self._work = work
+        self._change = change
+        self._dates: dict[RateKey, set[Instant]] = {}  # from which the deck states versions
+        self._named: dict[RateKey, list[Version]] = {}  # what is stored already, and what is new
+
+    def take(self, rows: Iterable[RateRow]) -> None:
+        """Take all rows of the prefix."""
+        groups: dict[tuple[RateKey, Instant, bool], list[RateRow]] = {}
+        closing = []
+        for row in rows:
+            if row.closes:
+                closing.append(row)
+                continue
+            key, is_dated = key_of(row, self._work.policy), not is_undated(row)
+            begins = row.terms.effective_from if is_dated else self._work.start
+            groups.setdefault((key, begins, is_dated), []).append(row)
+            self._dates.setdefault(key, set()).update((begins,) if is_dated else ())
+        for (key, begins, is_dated), members in groups.items():
+            self._state(key, stated_version(members, begins, is_dated))
+        for row in closing:
+            self._close(row)
+        if self._work.change.mode == REPLACE:
+            self._close_the_rest()
+        self._change.tell(self._work.tally)
+
+    def _state(self, key: RateKey, version: Version) -> None:
+        """Take one stated version: known already, an end of one that is known, or new."""
+        is_even = all(row.terms.effective_to == version.ends for row in version.rows)  # else it is refused as it is
+        known = self._known(key, version) if is_even else None
+        same = next((found for found in self._change.of(key) if found.begins == version.begins), None)
+        named = self._named.setdefault(key, [])
+        if known is not None:
+            named.append(known)
+            self._work.tally.unchanged += len(version.rows)
+        elif same is not None and is_even and same.says(version) and self._work.now <= version.ends < same.ends:
+            named.append(same)
+            self._change.shorten(key, same, version.ends)
+        elif not self._is_past(version, same):
+            named.append(version)
+            if same is not None:
+                self._change.end(same, same.begins)
+            self._change.add(key, version)
+
+    def _known(self, key: RateKey, version: Version) -> Version | None:
+        """Return the stored version that says the same: of that date, or for an undated one what is in force then.
+
+        What hides it counts only where the deck does not state that too: a promotion of the same deck.
+        """
+        there = self._change.of(key)
+        alike = [found for found in there if found.ends == version.ends and found.says(version)]
+        for found in alike:
+            if found.begins == version.begins:
+                return found
+        at = max(self._work.now, version.begins)
+        open_then = [] if version.is_dated else [found for found in alike if found.begins <= at]
+        if not open_then:
+            return None
+        found = max(open_then, key=lambda found: found.begins)
+        hides = (later for later in there if later.begins > found.begins and later.holds(at))
+        return found if all(later.begins in self._dates[key] for later in hides) else None
+
+    def _is_past(self, version: Version, same: Version | None) -> bool:
+        if same is not None and same.begins <= self._work.now:
+            self._work.refuse(
+                version.rows[0], ": a rate that has been in force is never altered: give a later effective_from"
+            )
+            return True
+        if version.begins < self._work.now and not self._work.past_allowed:
+            self._work.refuse(
+                version.rows[0],
+                " would be in force from a date in the past: say --backdate, or give a later effective_from",
+            )
+            return True
+        return False
+
+    def _close(self, row: RateRow) -> None:
+        """End what a closing row names: one band of a prefix, or all of it."""
+        work, (kind, band) = self._work, key_of(row, self._work.policy)
+        at = max(work.now, work.start) if is_undated(row) else row.terms.effective_from
+        keys = [key for key in self._change.there if key.kind == kind and band in ("", key.band)]
+        named = [version for key, found in self._named.items() if key.kind == kind and band in ("", key.band)
+                 for version in found]  # fmt: skip
+        closed = [version for key in keys for version in self._change.of(key)
+                  if version.ends > at and version not in named]  # fmt: skip
+        if at < work.now:
+            work.refuse(row, " would end at a date in the past: an end is never set before now")
+        elif any(version.begins < at < version.ends for version in named):
+            work.refuse(row, " is closed here and has a price in the same deck: keep one, or give the price its end")
+        elif not closed:
+            work.refuse(row, " has nothing in force that this row could close: take the row out, or mend its prefix")
+        for version in closed:
+            self._change.end(version, at)
+
+    def _close_the_rest(self) -> None:
+        """End every version that the deck does not name: of a rate that it lacks now, else from where it states one."""
+        for key, there in self._change.there.items():
+            named = self._named.get(key, [])
+            begins = min((version.begins for version in named), default=self._work.start)
+            for version in there:
+                at = max(self._work.now, begins, version.begins)
+                if version not in named and at < version.ends and not _is_hidden(version, at, named):
+                    self._change.end(version, at)
+
+
+def is_undated(row: RateRow) -> bool:
+    """Tell whether a row leaves its effective_from to the import."""
+    return row.terms.effective_from == EFFECTIVE_ALWAYS
+
+
+def _is_hidden(version: Version, at: Instant, named: Iterable[Version]) -> bool:
+    """Tell whether a stored version of the deck's hides another from an instant on, for as long as that is open."""
+    return any(later.numbers and version.begins < later.begins <= at and later.ends >= version.ends for later in named)

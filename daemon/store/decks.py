@@ -9,50 +9,57 @@ what a version says counts only once the version is there.
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from daemon.charging.configuration import RateTableSpec
+from daemon.charging.configuration import RateTableSpec, policy_of
 from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
-from daemon.rating.deck import RateRow
+from daemon.rating.deck import RateRow, Terms
 from daemon.rating.rate_table import RateTable
-from daemon.store.deck_import import (
-    DeckChange,
-    DeckDifference,
-    DeckPlan,
-    DeckRefused,
-    StoredRow,
-    planned,
-    stored_row,
-    values_of,
-)
+from daemon.store.deck_difference import KINDS
+from daemon.store.deck_import import DeckChange, DeckDifference, DeckPlan, DeckRefused, planned
+from daemon.store.deck_rollback import DatedRow, rolled_back
+from daemon.store.deck_versions import COLUMNS, StoredRow, stored_row, values_of
 
-__all__ = ["DeckChange", "DeckDifference", "DeckRefused", "Decks", "Staged"]
+__all__ = ["DeckChange", "DeckDifference", "DeckRefused", "Decks", "Progress", "Staged"]
 
 T = TypeVar("T")
-STALE = 3_600_000_000  # microseconds after which an import that has not come into force is taken for dead
-STAGE_ROWS = 5_000  # rows written in one transaction: some 30 ms in which no call can commit
-_COLUMNS = (
-    "prefix", "destination", "rate", "connect_fee", "first_seconds", "next_seconds", "free_seconds",
-    "included_seconds", "minimum_charge", "effective_from", "effective_to", "rate_type", "blocked",
-)  # fmt: skip
+Progress = Callable[[str], None]  # told what goes on now
+STALE: Final = 3_600_000_000  # microseconds after which an import that has not come into force is taken for dead
+STAGE_ROWS: Final = 5_000  # rows written in one transaction: some 30 ms in which no call can commit
+STAGE_PAUSE: Final = 0.004  # seconds between two of them, in which a daemon that waits for the lock takes it
+READ_ROWS: Final = 100  # rows read at once: a millisecond of work, after which a thread that waits may go on
+READ_PAUSE: Final = 0.00001  # seconds; any pause at all lets the other threads go first
+_FIRST_TERMS: Final = Terms._fields[:10]  # of a row in the first release: digests of decks without more stay the same
 _WHERE = "WHERE tenant = ? AND rate_table = ?"
 _PUBLISHED = f"SELECT version FROM deck_version {_WHERE} AND is_published = 1"
-_ROWS = f"SELECT number, {', '.join(_COLUMNS)} FROM deck_row {_WHERE} AND version IN ({_PUBLISHED})"
-_ENDS = f"SELECT row, min(at) FROM deck_end {_WHERE} AND version IN ({_PUBLISHED}) GROUP BY row"
+_END = "min(effective_to, coalesce({}, effective_to))"
+_SELECTED = ", ".join(_END.format("ended") if name == "effective_to" else name for name in COLUMNS)
+_ENDS = f"SELECT row, min(at) AS ended{{}} FROM deck_end {_WHERE} AND version IN ({_PUBLISHED}) GROUP BY row"
+_FROM = f"FROM deck_row LEFT JOIN ({_ENDS}) ON row = number {_WHERE} AND version IN ({_PUBLISHED})"
+_ORDER = "ORDER BY prefix, number"
+_ROWS = f"SELECT number, {_SELECTED} {_FROM.format('')} AND {_END.format('ended')} > effective_from {_ORDER}"
+_ENDED_THEN = ", min(CASE WHEN version <= ? THEN at END) AS ended_then"
+_ROWS_THEN = (
+    f"SELECT CASE WHEN version <= ? THEN {_END.format('ended_then')} END, number, {_SELECTED}"
+    f" {_FROM.format(_ENDED_THEN)} {_ORDER}"
+)
 _NEWEST = f"SELECT coalesce(max(version), 0) FROM deck_version {_WHERE}"
 _INSERT = (
-    f"INSERT INTO deck_row (tenant, rate_table, version, {', '.join(_COLUMNS)})"
-    f" VALUES ({', '.join('?' * (len(_COLUMNS) + 3))})"
+    f"INSERT INTO deck_row (tenant, rate_table, version, {', '.join(COLUMNS)})"
+    f" VALUES ({', '.join('?' * (len(COLUMNS) + 3))})"
 )
-_CLAIM = (
-    "INSERT INTO deck_version (tenant, rate_table, version, at, mode, who, source, digest, is_published)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)"
-)
+_CLAIMED = (
+    "tenant", "rate_table", "version", "at", "mode", "who", "source", "digest", "is_published", "reason", "begins",
+    *KINDS,
+)  # fmt: skip
+_CLAIM = f"INSERT INTO deck_version ({', '.join(_CLAIMED)}) VALUES ({', '.join('?' * len(_CLAIMED))})"
+_HISTORY = ("version", "at", "mode", "who", "source", "reason", "begins", *KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ class Decks:
     def __init__(self, now: Callable[[], Instant]) -> None:
         """Take the clock that dates versions."""
         self._now = now
-        self._tables: dict[Key, tuple[RateTableSpec, int, RateTable]] = {}
+        self._tables: dict[Key, RateTable] = {}
 
     async def administer(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run administrative work in a transaction; given by the engine."""
@@ -88,31 +95,36 @@ class Decks:
         """Return rows; given by the engine."""
         raise StoreError("an engine gives this")
 
+    async def reading(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run work that reads much in a thread, on a connection that sees one snapshot; given by the engine."""
+        raise StoreError("an engine gives this")
+
     async def rate_table(self, spec: RateTableSpec) -> RateTable:
         """Return the rate table of a spec with its newest deck. Raises StoreError where the rows contradict."""
         key = Key(spec.tenant, spec.id)
-        version = await self._version(key)
         cached = self._tables.get(key)
-        if cached is not None and cached[:2] == (spec, version):
-            return cached[2]
-        table = await asyncio.to_thread(_built, spec, version, *await self._stored(key))
-        self._tables[key] = (spec, version, table)
+        if cached is not None and cached.policy == policy_of(spec, await self._version(key)):
+            return cached
+        table = self._tables[key] = await self.reading(partial(_built, spec))
         return table
 
     async def _version(self, key: Key) -> int:
         version: int = (await self.rows(f"{_NEWEST} AND is_published = 1", key))[0][0]
         return version
 
-    async def _stored(self, key: Key) -> tuple[list[tuple[Any, ...]], dict[int, Instant]]:
-        """Return a table's rows, and the ends that were set to them."""
-        ends = await self.rows(_ENDS, (*key, *key))
-        return await self.rows(_ROWS, (*key, *key)), dict(ends)
-
     async def deck_versions(self, key: Key) -> list[dict[str, object]]:
-        """Return the versions of a table's deck, oldest first."""
-        names = ("version", "at", "mode", "who", "source")
-        query = f"SELECT {', '.join(names)} FROM deck_version {_WHERE} AND is_published = 1 ORDER BY version"
-        return [dict(zip(names, row, strict=True)) for row in await self.rows(query, key)]
+        """Return the versions of a table's deck, oldest first, with how many rows each added and ended."""
+        query = f"SELECT {', '.join(_HISTORY)} FROM deck_version {_WHERE} AND is_published = 1 ORDER BY version"
+        counts = f"SELECT version, count(*) FROM {{}} {_WHERE} GROUP BY version"
+        added = dict(await self.rows(counts.format("deck_row"), key))
+        ended = dict(await self.rows(counts.format("deck_end"), key))
+        return [
+            {
+                **dict(zip(_HISTORY, row, strict=True)),
+                "rows_added": added.get(row[0], 0), "rows_ended": ended.get(row[0], 0),
+            }
+            for row in await self.rows(query, key)
+        ]  # fmt: skip
 
     async def stated_digest(self, key: Key, source: str) -> str:
         """Return the digest of the newest deck that a source gave, empty where it gave none."""
@@ -122,57 +134,104 @@ class Decks:
         return str(found[0][0]) if found else ""
 
     async def deck_plan(
-        self, key: Key, rows: Sequence[RateRow], change: DeckChange, now: Instant
+        self, spec: RateTableSpec, rows: Sequence[RateRow], change: DeckChange, now: Instant
     ) -> tuple[int, DeckPlan]:
         """Return the newest version and what an import would do to it. Raises DeckRefused."""
-        version = await self._version(key)
-        rows_there, ends = await self._stored(key)
-        return version, await asyncio.to_thread(_planned, key, rows_there, ends, rows, change, now)
+        return await self.reading(partial(_planned, spec, rows, change, now))
+
+    async def rollback_plan(self, spec: RateTableSpec, to: int, now: Instant) -> tuple[int, DeckPlan]:
+        """Return the newest version and what a rollback would do to it. Raises DeckRefused."""
+        return await self.reading(partial(_planned_rollback, spec, to, now))
 
     async def staged(
-        self, key: Key, rows: Sequence[RateRow], change: DeckChange, base: int, plan: DeckPlan, now: Instant
-    ) -> Staged:
+        self, key: Key, digest: str, change: DeckChange, base: int, plan: DeckPlan, now: Instant,
+        progress: Progress | None = None,
+    ) -> Staged:  # fmt: skip
         """Write a plan aside, in short transactions; what imports that died left aside is taken out first."""
         while await self.administer(partial(_clear, key, now - STALE)):
             pass
-        digest = await asyncio.to_thread(deck_digest, rows)
-        version = await self.administer(partial(_claim, key, change, digest, now))
-        for begins in range(0, max(len(plan.fresh), len(plan.endings)), STAGE_ROWS):
+        version = await self.administer(partial(_claim, key, change, digest, plan, now))
+        total = max(len(plan.fresh), len(plan.endings))
+        for begins in range(0, total, STAGE_ROWS):
             part = slice(begins, begins + STAGE_ROWS)
-            await self.administer(partial(_stage, key, version, plan, part))
+            rows = [(*key, version, *values_of(row)) for row in plan.fresh[part]]
+            ends = [(*key, version, ending.number, ending.at) for ending in plan.endings[part]]
+            await self.administer(partial(_stage, rows, ends))
+            if progress is not None:
+                progress(f"writing {key}: {min(begins + STAGE_ROWS, total)} of {total} rows")
+            await asyncio.sleep(STAGE_PAUSE)
         return Staged(key, base, version)
 
 
-def deck_digest(rows: Sequence[RateRow]) -> str:
-    """Return the SHA-256 of a deck as it is stated, whatever the order of its rows and the name of its file."""
-    lines = sorted(repr((row.prefix, row.rate, row.destination, tuple(row.terms))) for row in rows)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def _unhurried(connection: sqlite3.Connection, query: str, parameters: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a query some at a time, and let the threads that charge calls run between."""
+    cursor = connection.execute(query, parameters)
+    while rows := cursor.fetchmany(READ_ROWS):
+        yield from rows
+        time.sleep(READ_PAUSE)
 
 
-def _rows(stored: Sequence[tuple[Any, ...]], ends: Mapping[int, Instant]) -> list[StoredRow]:
-    """Return the rows that are or will be in force or were, with the ends that count."""
-    found = (stored_row((*values, ends.get(values[0]))) for values in stored)
-    return [row for row in found if not row.is_withdrawn]
+def _stored(connection: sqlite3.Connection, key: Key) -> Iterator[StoredRow]:
+    """Yield a table's rows but the withdrawn, by prefix, with the ends that count."""
+    known: dict[tuple[Any, ...], Terms] = {}
+    return (stored_row(values, known) for values in _unhurried(connection, _ROWS, key * 4))
 
 
-def _built(
-    spec: RateTableSpec, version: int, stored: Sequence[tuple[Any, ...]], ends: Mapping[int, Instant]
-) -> RateTable:
-    table, errors = RateTable.from_rows(
-        (row.in_force_until_its_end for row in _rows(stored, ends)), table=spec.id, version=version,
-        currency=spec.currency, decimals=spec.decimals, rounding=spec.rounding,
-        duration_rounding=spec.duration_rounding,
-    )  # fmt: skip
+def _version_of(connection: sqlite3.Connection, key: Key) -> int:
+    version: int = connection.execute(f"{_NEWEST} AND is_published = 1", key).fetchone()[0]
+    return version
+
+
+def _built(spec: RateTableSpec, connection: sqlite3.Connection) -> RateTable:
+    key = Key(spec.tenant, spec.id)
+    policy = policy_of(spec, _version_of(connection, key))
+    table, errors = RateTable.of_ordered(policy, (row for _, row in _stored(connection, key)))
     if table is None:
-        raise StoreError(f"rate table {spec.tenant}/{spec.id}: {errors[0]}")
+        raise StoreError(f"rate table {key}: {errors[0]}")
     return table
 
 
 def _planned(
-    key: Key, stored: Sequence[tuple[Any, ...]], ends: Mapping[int, Instant], rows: Sequence[RateRow],
-    change: DeckChange, now: Instant,
-) -> DeckPlan:  # fmt: skip
-    return planned(key, _rows(stored, ends), rows, change, now, is_first=not stored)
+    spec: RateTableSpec, rows: Sequence[RateRow], change: DeckChange, now: Instant, connection: sqlite3.Connection
+) -> tuple[int, DeckPlan]:
+    key = Key(spec.tenant, spec.id)
+    version = _version_of(connection, key)
+    policy = policy_of(spec, version)
+    return version, planned(key, _stored(connection, key), rows, change, now, is_first=version == 0, policy=policy)
+
+
+def _planned_rollback(
+    spec: RateTableSpec, to: int, now: Instant, connection: sqlite3.Connection
+) -> tuple[int, DeckPlan]:
+    key = Key(spec.tenant, spec.id)
+    version = _version_of(connection, key)
+    known = [number for (number,) in connection.execute(f"{_PUBLISHED} ORDER BY version", key)]
+    if to not in known:
+        there = f"it has {', '.join(map(str, known))}" if known else "it has none yet"
+        raise DeckRefused(f"rate table {key} has no version {to}: {there}")
+    terms: dict[tuple[Any, ...], Terms] = {}
+    rows = _unhurried(connection, _ROWS_THEN, (to, to, *key * 4))
+    dated = (DatedRow(stored_row(values[1:], terms), values[0]) for values in rows)
+    return version, rolled_back(key, dated, now, policy_of(spec, version))
+
+
+def deck_digest(rows: Sequence[RateRow]) -> str:
+    """Return the SHA-256 of a deck as it is stated, whatever the order of its rows and the name of its file."""
+    known: dict[Terms, str] = {}
+    lines = []
+    for row in rows:
+        terms = known.get(row.terms)
+        if terms is None:
+            terms = known[row.terms] = _terms_digested(row.terms)
+        closes = ", 'delete'" if row.closes else ""
+        lines.append(f"({row.prefix!r}, {row.rate}, {row.destination!r}, {terms}{closes})")
+    lines.sort()
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _terms_digested(terms: Terms) -> str:
+    first = len(_FIRST_TERMS)
+    return repr(tuple(terms[:first] if terms[first:] == Terms()[first:] else terms))
 
 
 def _clear(key: Key, before: Instant, connection: sqlite3.Connection) -> int:
@@ -190,16 +249,19 @@ def _clear(key: Key, before: Instant, connection: sqlite3.Connection) -> int:
     return rows
 
 
-def _claim(key: Key, change: DeckChange, digest: str, now: Instant, connection: sqlite3.Connection) -> int:
+def _claim(
+    key: Key, change: DeckChange, digest: str, plan: DeckPlan, now: Instant, connection: sqlite3.Connection
+) -> int:
     """Take the next version of a table for an import of its own."""
     version: int = connection.execute(_NEWEST, key).fetchone()[0] + 1
-    connection.execute(_CLAIM, (*key, version, now, change.mode, change.who, change.source, digest))
+    counts = (len(getattr(plan.difference, kind)) for kind in KINDS)
+    values = (version, now, change.mode, change.who, change.source, digest, 0, change.reason, plan.begins, *counts)
+    connection.execute(_CLAIM, (*key, *values))
     return version
 
 
-def _stage(key: Key, version: int, plan: DeckPlan, part: slice, connection: sqlite3.Connection) -> None:
-    connection.executemany(_INSERT, [(*key, version, *values_of(row)) for row in plan.fresh[part]])
-    connection.executemany(
-        "INSERT INTO deck_end (tenant, rate_table, version, row, at) VALUES (?, ?, ?, ?, ?)",
-        [(*key, version, ending.number, ending.at) for ending in plan.endings[part]],
-    )
+def _stage(
+    rows: Sequence[tuple[object, ...]], ends: Sequence[tuple[object, ...]], connection: sqlite3.Connection
+) -> None:
+    connection.executemany(_INSERT, rows)
+    connection.executemany("INSERT INTO deck_end (tenant, rate_table, version, row, at) VALUES (?, ?, ?, ?, ?)", ends)

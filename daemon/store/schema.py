@@ -192,7 +192,14 @@ deck_version = Table(
     Column("source", Text, nullable=False),
     Column("digest", Text, nullable=False),  # SHA-256 of the deck as it was stated
     Column("is_published", Integer, nullable=False),  # 0 while its rows are written aside
-    CheckConstraint("mode IN ('replace', 'merge')"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("begins", BigInteger, nullable=False, server_default="0"),  # from when it changes a price
+    Column("new", Integer),  # how many prefixes of each kind it made; null where an older release made it
+    Column("increased", Integer),
+    Column("decreased", Integer),
+    Column("changed", Integer),
+    Column("closed", Integer),
+    CheckConstraint("mode IN ('replace', 'merge', 'rollback')"),
 )
 
 deck_row = Table(
@@ -215,6 +222,12 @@ deck_row = Table(
     Column("effective_to", BigInteger, nullable=False),
     Column("rate_type", Text, nullable=False),
     Column("blocked", Integer, nullable=False),
+    Column("time_band", Text, nullable=False, server_default=""),
+    Column("tax_code", Text, nullable=False, server_default=""),
+    Column("ledger_code", Text, nullable=False, server_default=""),
+    Column("currency", Text, nullable=False, server_default=""),
+    Column("step_from_second", BigInteger, nullable=False, server_default="0"),
+    Column("tier_from", BigInteger, nullable=False, server_default="0"),
     Index("deck_row_by_table", "tenant", "rate_table", "version"),
 )
 
@@ -226,6 +239,7 @@ deck_end = Table(  # the end that a later version sets to a row; the row itself 
     Column("version", Integer, primary_key=True),
     Column("row", Integer, primary_key=True),
     Column("at", BigInteger, nullable=False),
+    Index("deck_end_by_row", "tenant", "rate_table", "row"),
 )
 
 export_batch = Table(

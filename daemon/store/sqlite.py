@@ -292,6 +292,19 @@ class SqliteStore(Administration):
         except sqlite3.Error as error:
             raise explained(error, self.path) from error
 
+    async def reading(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run work that reads much in a thread, on a connection of its own: it sees one snapshot. Raises StoreError."""
+        return await asyncio.to_thread(self._read, work)
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            with contextlib.closing(sqlite3.connect(self.path, BUSY_SECONDS, isolation_level=None)) as connection:
+                connection.execute("PRAGMA query_only = ON")
+                connection.execute("BEGIN")
+                return work(connection)
+        except sqlite3.Error as error:
+            raise explained(error, self.path) from error
+
     async def _read_connection(self) -> aiosqlite.Connection:
         async with self._opening:
             if self._reader is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.charging.configuration import RateTableSpec
 from daemon.charging.ports import Reads, StoreUnavailable
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import DAY
@@ -76,8 +77,8 @@ async def test_what_a_dead_import_left_aside_counts_for_nothing(tmp_path: Path) 
         world.now += DAY
         rows = deck("prefix,rate\n44,0.90\n")
         replacing = DeckChange("replace", None, "clerk", "new.csv")
-        version, plan = await world.store.deck_plan(RETAIL, rows, replacing, world.now)
-        await world.store.staged(RETAIL, rows, replacing, version, plan, world.now)  # and here it died
+        version, plan = await world.store.deck_plan(RateTableSpec(*RETAIL, "USD"), rows, replacing, world.now)
+        await world.store.staged(RETAIL, "", replacing, version, plan, world.now)  # and here it died
         await world.load()
         assert (rate(world, at=world.now), rate(world, "331", world.now)) == (60, 60)
         await world.store.import_deck(RETAIL, deck("prefix,rate\n44,0.70\n"), MERGE)

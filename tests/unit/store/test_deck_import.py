@@ -5,19 +5,13 @@ import pytest
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import DAY, SECOND, Instant, format_rfc3339
 from daemon.rating.deck import EFFECTIVE_ALWAYS, EFFECTIVE_FOREVER, RateRow, read_deck
-from daemon.store.deck_import import (
-    DeckChange,
-    DeckPlan,
-    DeckRefused,
-    Ending,
-    StoredRow,
-    planned,
-    stored_row,
-    values_of,
-)
+from daemon.rating.rate_table import Policy
+from daemon.store.deck_import import DeckChange, DeckPlan, DeckRefused, Ending, planned
+from daemon.store.deck_versions import StoredRow, stored_row, values_of
 
 NOW: Instant = 1_790_000_000 * SECOND
 KEY = Key("main", "retail")
+POLICY = Policy("retail", 1, "USD")
 HEADER = "prefix,rate,destination,effective_from,effective_to\n"
 
 
@@ -33,22 +27,30 @@ def at(offset: int) -> str:
     return format_rfc3339(NOW + offset)
 
 
-def replace(stored: "list[StoredRow]", *lines: str, now: Instant = NOW, **options: object) -> DeckPlan:
-    change = DeckChange("replace", None, "clerk", "deck.csv", **options)  # type: ignore[arg-type]
-    return planned(KEY, stored, rows(*lines), change, now, is_first=not stored)
+def plan_of(stored: "list[StoredRow]", stated: "list[RateRow]", change: DeckChange, now: Instant) -> DeckPlan:
+    return planned(KEY, stored, stated, change, now, is_first=not stored, policy=POLICY)
+
+
+def replace(stored: "list[StoredRow]", *lines: str, now: Instant = NOW) -> DeckPlan:
+    return plan_of(stored, rows(*lines), DeckChange("replace", None, "clerk", "deck.csv"), now)
 
 
 def merge(stored: "list[StoredRow]", *lines: str, dated: Instant | None = None, backdate: bool = False) -> DeckPlan:
-    change = DeckChange("merge", dated, "clerk", "deck.csv", backdate)
-    return planned(KEY, stored, rows(*lines), change, NOW, is_first=not stored)
+    return plan_of(stored, rows(*lines), DeckChange("merge", dated, "clerk", "deck.csv", backdate), NOW)
 
 
 def after(stored: "list[StoredRow]", plan: DeckPlan) -> list[StoredRow]:
-    """Return what is there when a plan was written."""
+    """Return what is there when a plan was written, as the store reads it: by prefix, without what was withdrawn."""
     ends = {ending.number: ending.at for ending in plan.endings}
-    kept = [row._replace(ended_at=ends.get(row.number, row.ended_at)) for row in stored]
-    fresh = [StoredRow(len(stored) + place, row, None) for place, row in enumerate(plan.fresh, start=1)]
-    return [row for row in kept if not row.is_withdrawn] + fresh
+    there = [
+        (number, row._replace(terms=row.terms._replace(effective_to=min(ends.get(number, to), to))))
+        for number, row in stored
+        for to in (row.terms.effective_to,)
+    ]
+    numbers = max((number for number, _ in stored), default=0)
+    there += [(numbers + place, row) for place, row in enumerate(plan.fresh, start=1)]
+    found = [StoredRow(number, row) for number, row in there if row.terms.effective_to > row.terms.effective_from]
+    return sorted(found, key=lambda stored: (stored.row.prefix, stored.number))
 
 
 def first(*lines: str) -> list[StoredRow]:
@@ -57,8 +59,8 @@ def first(*lines: str) -> list[StoredRow]:
 
 def spans(stored: "list[StoredRow]", prefix: str) -> list[tuple[int, Instant, Instant]]:
     """Return rate in cents, begin and end of a prefix's rows, seen from NOW."""
-    found = sorted((row for row in stored if row.row.prefix == prefix), key=lambda row: row.begins)
-    return [(row.row.rate // 10_000_000, row.begins - NOW, row.ends - NOW) for row in found]
+    found = sorted((row for _, row in stored if row.prefix == prefix), key=lambda row: row.terms.effective_from)
+    return [(row.rate // 10_000_000, row.terms.effective_from - NOW, row.terms.effective_to - NOW) for row in found]
 
 
 ALWAYS, FOREVER = EFFECTIVE_ALWAYS - NOW, EFFECTIVE_FOREVER - NOW
@@ -113,8 +115,7 @@ def test_a_promotion_ends_and_the_price_before_applies_again() -> None:
 
 def test_a_replacing_deck_from_a_date_leaves_today_alone() -> None:
     stored = first("44,0.10", "33,0.20")
-    change = DeckChange("replace", NOW + DAY, "clerk", "deck.csv")
-    plan = planned(KEY, stored, rows("44,0.12"), change, NOW, is_first=False)
+    plan = plan_of(stored, rows("44,0.12"), DeckChange("replace", NOW + DAY, "clerk", "deck.csv"), NOW)
     there = after(stored, plan)
     assert spans(there, "44") == [(10, ALWAYS, DAY), (12, DAY, FOREVER)]
     assert spans(there, "33") == [(20, ALWAYS, DAY)]
@@ -126,7 +127,7 @@ def test_a_row_that_is_not_yet_in_force_may_be_replaced_or_withdrawn() -> None:
     there = after(stored, plan)
     assert spans(there, "44") == [(10, ALWAYS, FOREVER), (30, DAY, FOREVER)]
     assert spans(there, "33") == [(10, ALWAYS, FOREVER)]
-    assert plan.difference.closed == ("33",)
+    assert (plan.difference.increased, plan.difference.decreased) == (("44",), ("33",))
 
 
 def test_an_end_may_be_set_to_a_row_in_force_but_not_before_now() -> None:
@@ -165,16 +166,12 @@ def test_rows_that_contradict_what_is_there_are_refused() -> None:
 def test_a_price_that_returns_after_it_was_closed_is_new() -> None:
     stored = first("44,0.10", "33,0.20")
     closed = after(stored, replace(stored, "44,0.10"))
-    plan = planned(
-        KEY, closed, rows("44,0.10", "33,0.20"), DeckChange("replace", None, "c", "d"), NOW + DAY, is_first=False
-    )
+    plan = replace(closed, "44,0.10", "33,0.20", now=NOW + DAY)
     assert plan.difference.new == ("33",)
     assert spans(after(closed, plan), "33") == [(20, ALWAYS, 0), (20, DAY, FOREVER)]
 
 
 def test_a_row_travels_through_its_columns() -> None:
     row = rows(f"44,0.10,UK,{at(0)},{at(DAY)}")[0]
-    stored = stored_row((7, *values_of(row), NOW + 5))
-    assert stored.row == row._replace(source="", line=0)
-    assert (stored.number, stored.begins, stored.ends) == (7, NOW, NOW + 5)
-    assert stored.in_force_until_its_end.terms.effective_to == NOW + 5
+    stored = stored_row((7, *values_of(row)), {})
+    assert stored == StoredRow(7, row._replace(source="", line=0))
