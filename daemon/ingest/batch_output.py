@@ -136,15 +136,15 @@ class ParquetOutput:
             raise FileRefused(f"{self._folder} has fewer parts than when it was left; start anew with --restart")
 
     def _part(self, number: int) -> Path:
-        return self._folder / f"{number:08d}.parquet"
+        return self._folder / f"{number:08d}.arrow"
 
     def write(self, chunk: Chunk, frame: "pl.DataFrame | None", priced: PricedRows) -> None:
         """Write a chunk as a part."""
-        from daemon.ingest.batch_parquet import frame_of, with_prices  # noqa: PLC0415 # only where Parquet is written
+        from daemon.ingest.batch_parquet import frame_of, with_prices, write_part  # noqa: PLC0415 # only where Parquet is written
 
         rows = frame_of(chunk, self._columns) if frame is None else frame
         with self._part(self._count).open("wb") as file:
-            with_prices(rows, priced).write_parquet(file)
+            write_part(with_prices(rows, priced), file)
             file.flush()
             os.fsync(file.fileno())
         self._count += 1

@@ -7,7 +7,7 @@ run that was interrupted keeps its parts.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,7 @@ from daemon.rating.batch import RATED, STATUSES
 
 _TEXTS: Final = (pl.String, pl.Categorical, pl.Enum)
 _NUMBERS: Final = (pl.Decimal,)
+ZSTD_LEVEL: Final = 1  # two thirds of the time of the default for the same size
 
 
 class ParquetReader:
@@ -96,7 +97,7 @@ def _cells(column: pl.Series, name: str, faults: dict[int, str]) -> Cells:
     """Return a column as texts; note the cells that no text may be."""
     if isinstance(column.dtype, pl.Datetime):
         column = column.dt.convert_time_zone("UTC").dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ")
-    texts = [text.encode() for text in column.cast(pl.String).fill_null("").to_list()]
+    texts = column.cast(pl.String).fill_null("").cast(pl.Binary).to_list()
     cells = cells_of(texts)
     for row in np.flatnonzero(cells.lengths > CELL_LENGTH_MAX).tolist():
         faults.setdefault(row, f"{name}: the cell has more than {CELL_LENGTH_MAX} octets")
@@ -110,28 +111,25 @@ def _cells(column: pl.Series, name: str, faults: dict[int, str]) -> Cells:
 
 def frame_of(chunk: Chunk, columns: Sequence[str]) -> pl.DataFrame:
     """Return the rows of a CSV chunk as texts."""
-    return pl.DataFrame(
-        {name: pl.Series(name, [text.decode() for text in chunk.cells[name].texts()], pl.String) for name in columns}
-    )
+    return pl.DataFrame({name: _texts(chunk.cells[name].texts()).alias(name) for name in columns})
 
 
 def with_prices(frame: pl.DataFrame, priced: PricedRows) -> pl.DataFrame:
     """Return rows with their prices beside them: amounts as the decimals that CSV has, null where there is no price."""
     rated = pl.Series(priced.statuses == RATED)
-    names = priced.names
-    words = [status.value for status in STATUSES]
-    prefixes = [text.decode() for text in priced.prefixes()]
-    reasons = [""] * len(prefixes)
+    names = pl.Series(priced.names, dtype=pl.String)
+    words = pl.Series([status.value for status in STATUSES])
+    reasons = [""] * frame.height
     for row in np.flatnonzero(priced.statuses != RATED).tolist():
         reasons[row] = priced.reason(row)
     columns: dict[str, pl.Series] = {
-        "prefix": pl.Series(prefixes, dtype=pl.String),
-        "destination": pl.Series([names[place] for place in priced.destinations.tolist()], dtype=pl.String),
+        "prefix": _texts(priced.prefixes()),
+        "destination": names.gather(priced.destinations),
         "billed_seconds": pl.Series(priced.billed),
-        "charge": _decimals(format_nanos(priced.charges)),
-        "currency": pl.Series([names[place] for place in priced.currencies.tolist()], dtype=pl.String),
-        "rate": _decimals(format_nanos(priced.rates)),
-        "status": pl.Series([words[status] for status in priced.statuses.tolist()], dtype=pl.String),
+        "charge": _texts(format_nanos(priced.charges)),
+        "currency": names.gather(priced.currencies),
+        "rate": _texts(format_nanos(priced.rates)),
+        "status": words.gather(priced.statuses),
         "reason": pl.Series(reasons, dtype=pl.String),
     }
     for name in ("billed_seconds", "charge", "currency", "rate"):
@@ -139,8 +137,13 @@ def with_prices(frame: pl.DataFrame, priced: PricedRows) -> pl.DataFrame:
     return frame.with_columns(columns[name].alias(name) for name in WRITTEN)
 
 
-def _decimals(texts: list[bytes]) -> pl.Series:
-    return pl.Series([text.decode() for text in texts], dtype=pl.String)
+def _texts(texts: list[bytes]) -> pl.Series:
+    return pl.Series(texts, dtype=pl.Binary).cast(pl.String)
+
+
+def write_part(frame: pl.DataFrame, file: BinaryIO) -> None:
+    """Write some rows as a part: in a form that is written and read in a fraction of Parquet's time."""
+    frame.write_ipc(file, compression="lz4")
 
 
 def csv_lines(frame: pl.DataFrame) -> bytes:
@@ -157,4 +160,7 @@ def csv_lines(frame: pl.DataFrame) -> bytes:
 
 def joined(parts: Sequence[Path], target: Path) -> None:
     """Write the rows of all parts, in their order, into one file."""
-    pl.scan_parquet(list(parts)).sink_parquet(target, row_group_size=CHUNK_ROWS, maintain_order=True)
+    rows = pl.scan_ipc(list(parts))
+    rows.sink_parquet(
+        target, compression="zstd", compression_level=ZSTD_LEVEL, row_group_size=CHUNK_ROWS, maintain_order=True
+    )
