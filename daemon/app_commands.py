@@ -40,6 +40,9 @@ from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Book, StoreError, StoreUnavailable
 from daemon.config_files.scenario_file import Scenario
 from daemon.http_api.replies import charged_so_far
+from daemon.ingest.batch_columns import FileRefused
+from daemon.ingest.batch_rules import AccountRule, BatchRules
+from daemon.ingest.batch_summary import BatchStatus, BatchSummary
 from daemon.journal import EmergencyJournal
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Direction, Key, split_key
@@ -74,12 +77,13 @@ from daemon.store.sqlite import path_of
 T = TypeVar("T")
 
 __all__ = [
-    "KINDS", "AccountKind", "AccountView", "Asked", "Call", "CallAttempt", "Credited", "Decision", "DeckDifference",
-    "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported", "Finding",
-    "ListedBatch", "LocalPacketError", "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall",
-    "Progress", "Question", "RadiusError", "Refused", "Reply", "Rule", "Status", "StoreError", "StoreFinding",
-    "StoreUnavailable", "Tariff", "TokenSpec", "charged_so_far", "checked", "clock", "opened", "operate",
-    "parse_pairs", "radius_decode", "radius_send", "sequence_of", "store_exists", "upgraded", "who",
+    "KINDS", "AccountKind", "AccountView", "Asked", "BatchRules", "BatchStatus", "BatchSummary", "Call",
+    "CallAttempt", "Credited", "Decision", "DeckDifference", "Difference", "EntryKind", "ExportError",
+    "ExportRefused", "ExportUnavailable", "Exported", "FileRefused", "Finding", "ListedBatch", "LocalPacketError",
+    "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall", "Progress", "Question", "RadiusError",
+    "Refused", "Reply", "Rule", "Status", "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec",
+    "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "price_file", "radius_decode",
+    "radius_send", "sequence_of", "store_exists", "upgraded", "who",
 ]  # fmt: skip
 
 
@@ -293,6 +297,20 @@ class Opened:
             raise Refused(f"tenant {key.tenant}, whose plan this is, has no account {payer.id}")
         return priced_call(catalog, key, terms, question)
 
+    async def batch_rules(self, plan: str) -> BatchRules:
+        """Return what a file is priced by: a plan, and what its accounts are asked. Raises Refused without the plan."""
+        key, configuration = await self.key(plan), await self.configuration()
+        if all((spec.tenant, spec.id) != key for spec in configuration.rate_plans):
+            raise Refused(f"there is no rate plan {key}")
+        catalog = await self.store.catalog_of(for_plans(configuration, [key]), Emergency())
+        accounts: dict[str, AccountRule] = {}
+        for terms in catalog.accounts.values():
+            rule = AccountRule(terms.rates, terms.zone.key)
+            accounts[str(terms.key)] = rule
+            if terms.key.tenant == key.tenant:
+                accounts[terms.key.id] = rule
+        return BatchRules(catalog.plans[key], accounts)
+
     async def explain(self, attempt: CallAttempt) -> tuple[Decision, list[Rule]]:
         """Decide about a call without effect."""
         ocf = await self.charging()
@@ -401,6 +419,16 @@ def _refuse_unusable(new: NewAccount, tenant: TenantSpec, configuration: Configu
     for account in configuration.accounts:
         if new.sip_user and any(endpoint.sip_user == new.sip_user for endpoint in account.identities):
             raise Refused(f"account {account.tenant}/{account.id} claims SIP user {new.sip_user}: ambiguous calls")
+
+
+def price_file(
+    source: Path, target: Path, rules: BatchRules, *, restart: bool, progress: Callable[[int, int, int], None]
+) -> BatchSummary:
+    """Price a file of usage into another. Raises FileRefused, OSError."""
+    # numpy alone takes longer to load than most commands take.
+    from daemon.ingest import batch_run  # noqa: PLC0415
+
+    return batch_run.price_file(batch_run.BatchOrder(source, target, rules, restart=restart), progress)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from daemon.cli.failure import Refused
 from daemon.cli.output import dated, print_json, print_pairs, print_table, printable, working
 from daemon.cli.parameters import KEY, TIME
 from daemon.cli.price_steps import price_lines
+from daemon.cli.rate_batch import batch
 from daemon.config_files.deck_files import Unreadable, read_deck_file
 from daemon.kernel.instant import Instant, format_rfc3339
 from daemon.kernel.money import format_nano
@@ -221,3 +222,6 @@ def price_value(found: PricedCall) -> dict[str, Any]:
         ],
         "rounding": format_nano(priced.rounding),
     }  # fmt: skip
+
+
+rate.add_command(batch)

@@ -18,11 +18,12 @@ from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import parse_nano
 from daemon.rating.deck import read_deck
+from daemon.store.objects import Spec
 from tests.unit.http_api.http_world import FRANCE, GERMANY, START, UK, HttpWorld, account, good, http_world
 
 TAKEOVER = START + 100 * SECOND
 # START is Monday 2026-09-21 10:13:20 in New York: the band ends after forty seconds.
-OBJECTS = [
+OBJECTS: list[Spec] = [
     TimeBandSpec("main", "peak", ("mon-fri 08:00-10:14",), ("2026-09-22",)),
     RateTableSpec("main", "banded", "USD", "America/New_York", split_bands=True),
     RateTableSpec("main", "later", "USD"),
