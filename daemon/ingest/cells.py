@@ -11,7 +11,7 @@ from typing import Final
 from daemon.kernel.money import format_nano, parse_nano
 
 SECONDS_MAX: Final = 86_400  # seconds of any length in a row: no call is longer than a day
-REMEMBERED_MAX: Final = 65_536  # texts remembered for a column: more distinct ones are read anew
+REMEMBERED_MAX: Final = 16_384  # texts remembered for a column: more distinct ones are read anew
 QUOTED_LENGTH_MAX: Final = 40  # characters of a cell that a message repeats
 
 POINT: Final = "point"

@@ -5,7 +5,7 @@ decided whole, from ``errors``, once ``records`` has been read to its end. What 
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
@@ -72,7 +72,7 @@ class DeckSource:
     notes: list[str]
     _findings: Findings
     template: Template | None = None
-    rows: int = field(default=0)  # rows of the file read so far, its header and blank rows not counted
+    rows: int = 0  # of the file, below its header and not blank; counted once records is exhausted
 
     @property
     def errors(self) -> list[DeckError]:
@@ -224,7 +224,7 @@ def _body(deck: DeckSource, file: _File, source: str, progress: Callable[[int], 
                 findings.add(DeckError(source, row.line, "", reason))
     deck.rows = rows
     if comments:
-        deck.notes.append(f"{comments} rows begin with {comment} and are comments")
+        deck.notes.append(f"comments, rows that begin with {comment}: {comments}")
     if progress is not None:
         progress(rows)
 

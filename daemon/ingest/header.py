@@ -5,6 +5,8 @@ which a template claims it is the file's. Where two claim it, nobody decides but
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from daemon.ingest.cells import quoted
@@ -18,11 +20,12 @@ HEADER_CELLS_MAX: Final = 256  # cells of a header; the widest known has thirty
 
 
 class NoHeader(Exception):
-    """No template claims a row of the file, or more than one does."""
+    """No template claims a row of the file, or more than one does; ``likeness`` tells how near one came."""
 
-    def __init__(self, errors: list[DeckError]) -> None:
+    def __init__(self, errors: list[DeckError], likeness: tuple[int, int] = (HEADER_CELLS_MAX, 0)) -> None:
         super().__init__(str(errors[0]))
         self.errors = errors
+        self.likeness = likeness
 
 
 class _Candidate(NamedTuple):
@@ -35,36 +38,26 @@ def layout_of_text(
     preamble: Sequence[str], source: str, template: Template | None, delimiter: str
 ) -> tuple[Layout, str]:
     """Return the layout of a text file by its first lines, and its delimiter. Raises NoHeader."""
-    nearest: list[DeckError] = []
+    nearest: list[NoHeader] = []
     found: list[tuple[Layout, str]] = []
     for each in (delimiter,) if delimiter else DELIMITERS:
         rows = csv_rows(iter(preamble), each, source, Findings(source))
         try:
             found.append((layout_of_rows(rows, source, template), each))
         except NoHeader as error:
-            if _is_nearer(error.errors, nearest):
-                nearest = error.errors
+            nearest.append(error)
     if not found:
-        raise NoHeader(nearest)
+        raise max(nearest, key=attrgetter("likeness"))
     if len(found) > 1:
         names = " or ".join(DELIMITERS[each] for _, each in found)
         raise NoHeader([DeckError(source, found[0][0].line, "", f"may be delimited by {names}; state --delimiter")])
     return found[0]
 
 
-def _is_nearer(errors: list[DeckError], nearest: list[DeckError]) -> bool:
-    if not nearest:
-        return True
-    # A claim of two templates is nearer than none; else the delimiter that finds more columns known.
-    return len(errors) < len(nearest)
-
-
 def layout_of_rows(rows: Iterable[Row], source: str, template: Template | None) -> Layout:
     """Return the layout of the first row that a template claims. Raises NoHeader."""
     nearest: _Candidate | None = None
-    for count, row in enumerate(rows):
-        if count == HEADER_ROWS_MAX:
-            break
+    for row in islice(map(_trimmed, rows), HEADER_ROWS_MAX):
         candidates = [_candidate(each, row) for each in ((template,) if template is not None else BUILT_IN)]
         claims = [each for each in candidates if not each.faults]
         if len(claims) > 1 and claims[0].template is not NATIVE:
@@ -76,8 +69,14 @@ def layout_of_rows(rows: Iterable[Row], source: str, template: Template | None) 
             return _claimed(claims[0], source)
         nearest = min((*([nearest] if nearest else []), *candidates), key=_distance)
     if nearest is None:
-        raise NoHeader([DeckError(source, 1, "", "the deck has no row; a deck begins with a header")])
-    raise NoHeader(list(_faults(nearest, source, template)))
+        raise NoHeader([DeckError(source, 1, "", "the deck has no row; a deck begins with a header")], (0, 0))
+    raise NoHeader(list(_faults(nearest, source, template)), (_known(nearest), len(nearest.row.cells)))
+
+
+def _trimmed(row: Row) -> Row:
+    """Return a row without the empty cells at its end, which spreadsheets leave there."""
+    width = max(place for place, cell in enumerate(row.cells, start=1) if cell)
+    return Row(row.line, row.cells[:width])
 
 
 def _candidate(template: Template, row: Row) -> _Candidate:
@@ -121,8 +120,9 @@ def _claimed(claim: _Candidate, source: str) -> Layout:
 
 def notes_of(layout: Layout) -> Iterator[str]:
     """Yield what an operator should know of a layout: what is read by it, and what is not."""
-    yield f"template {layout.template.name} ({layout.template.title}), header on line {layout.line}"
+    above = "; what stands above it is not read" if layout.line > 1 else ""
+    yield f"template {layout.template.name}: {layout.template.title}; header on line {layout.line}{above}"
     for name, reason in layout.ignored.items():
-        yield f"column {quoted(name)} is not taken: it {reason}"
+        yield f"column {quoted(name)} is not taken: {reason}"
     if layout.currency:
         yield f"currency {layout.currency}, from the header"

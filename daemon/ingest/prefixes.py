@@ -28,6 +28,8 @@ def prefixes_of(text: str, dialled: Sequence[str] = (), country: str = "") -> tu
         return (_checked(_without(country, dialled), bool(dialled)),)
     if _DIGITS.fullmatch(text) and not country and text[0] != "0":
         return (text,)
+    if _POWER.fullmatch(text) or not text:
+        raise ValueError(_fault(text))
     found = tuple(_expanded(text, dialled, country))
     if len(set(found)) != len(found):
         raise ValueError(f"{_cut(text)} names a prefix twice; take one away")

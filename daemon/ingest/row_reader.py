@@ -227,8 +227,9 @@ class RowReader:
         return str(max(least, block)), str(block)
 
     def _minute(self, rate: str, values: _Values, further: str, target: str) -> str:
+        span = self._seconds_of_rate(values, further)
         try:
-            return per_minute(rate, self._seconds_of_rate(values, further))
+            return per_minute(rate, span)
         except ValueError as error:
             raise _Fault(target, str(error)) from None
 

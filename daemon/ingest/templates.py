@@ -8,9 +8,9 @@ from typing import Final
 
 from daemon.ingest.deck_template import NATIVE_NAME, RECORD_COLUMNS, Template
 
-_ROUTING: Final = "belongs to routing, not to prices"
+_ROUTING: Final = "a matter of routing, not of prices"
 _OTHER: Final = "says nothing of the price"
-_FORMER: Final = "is what the rate was"
+_FORMER: Final = "what the rate was"
 _ZERO: Final = ("", "0", "0.0", "0.00", "0.0000")
 
 NATIVE: Final = Template(
@@ -52,9 +52,9 @@ _A2BILLING = Template(
         "effective_to": ("stopdate", "expirationdate"),
     },
     ignored={
-        "buyrate": "is the cost; import it as a table of its own by a template of your own",
-        "buyrateinitblock": "belongs to the cost",
-        "buyrateincrement": "belongs to the cost",
+        "buyrate": "the cost; import it as a table of its own by a template of your own",
+        "buyrateinitblock": "a part of the cost",
+        "buyrateincrement": "a part of the cost",
         "id_trunk": _ROUTING,
         "tag": _OTHER,
     },
@@ -229,8 +229,8 @@ _MOD_LCR = Template(
     },
     ignored={
         "id": _OTHER, "carrier_id": "the table is the one that you import into", "carrier_name": _OTHER,
-        "intrastate_rate": "is the rate of calls within a state of the USA, told by the caller's number",
-        "intralata_rate": "is the rate of calls within a LATA of the USA, told by the caller's number",
+        "intrastate_rate": "the rate of calls within a state of the USA, told by the caller's number",
+        "intralata_rate": "the rate of calls within a LATA of the USA, told by the caller's number",
         "lead_strip": _ROUTING, "trail_strip": _ROUTING, "prefix": _ROUTING, "suffix": _ROUTING,
         "lcr_profile": _ROUTING, "quality": _ROUTING, "reliability": _ROUTING, "codec": _ROUTING,
     },
@@ -287,8 +287,8 @@ _KAZOO = Template(
         "free_seconds": ("rate_nocharge_time",),
     },
     ignored={
-        "pvt_rate_cost": "is the cost; import it as a table of its own by a template of your own",
-        "pvt_rate_surcharge": "belongs to the cost",
+        "pvt_rate_cost": "the cost; import it as a table of its own by a template of your own",
+        "pvt_rate_surcharge": "a part of the cost",
         "account_id": _OTHER, "iso_country_code": _OTHER, "rate_name": _OTHER, "rate_version": _OTHER,
         "ratedeck_id": _OTHER, "ratedeck_name": _OTHER, "weight": _ROUTING, "routes": _ROUTING,
     },
