@@ -13,7 +13,8 @@ from daemon.kernel.e164 import DIGITS_MAX
 PREFIXES_MAX: Final = 10_000  # prefixes of one row; ours: the widest allocation of a country is a tenth of it
 
 _DIGITS = re.compile(rf"[0-9]{{1,{DIGITS_MAX}}}")
-_RANGE = re.compile(r"([0-9]+)\s*(?:-|–|\.\.)\s*([0-9]+)")  # noqa: RUF001 - the dash that word processors put in
+_RANGE = re.compile(r"([0-9]+)-([0-9]+)")
+_DASH = re.compile(r"\s*(?:-|–|\.\.)\s*")  # noqa: RUF001 - the dash that word processors put in
 _POWER = re.compile(r"[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
 _DECIMALS = re.compile(r"[0-9]+[.][0-9]+")
 
@@ -62,7 +63,7 @@ def _expanded(text: str, dialled: Sequence[str], country: str) -> Iterator[str]:
 
 def _items(text: str, dialled: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield each item of a list with the country code before it, which the first item may state for all."""
-    parts = [_without(part.strip(), dialled) for part in re.split("[;,|]", text)]
+    parts = ["-".join(_without(end, dialled) for end in _DASH.split(part.strip())) for part in re.split("[;,|]", text)]
     first, blank, _ = parts[0].partition(" ")
     shared = first if blank and _RANGE.fullmatch(parts[0]) is None else ""
     for place, part in enumerate(parts):

@@ -7,31 +7,34 @@ Its parts are counted and measured before any is unpacked; document types and en
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta
 from decimal import Context, Decimal
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import openpyxl
+from openpyxl.utils.exceptions import InvalidFileException
+from openpyxl.worksheet._reader import WorkSheetParser
 
 from daemon.ingest.deck_source import Row, UnreadableDeck
 from daemon.rating.deck import DeckError, Findings
 
-UNPACKED_SIZE_MAX: Final = 512 << 20  # octets of all parts; a full sheet of a million rows has some 400 MiB
-STRINGS_SIZE_MAX: Final = 64 << 20  # octets of the table of texts, which is held in memory
+UNPACKED_SIZE_MAX: Final = 256 << 20  # octets of all parts; a sheet of a million rows of five cells has some 220 MiB
+PART_SIZE_MAX: Final = 64 << 20  # octets of a part that is no sheet, such as the table of texts: it is held in memory
 PARTS_MAX: Final = 1_000  # parts; ours: a book of two hundred sheets has five hundred
 SHEETS_MAX: Final = 50  # sheets in which a header is sought
 ROWS_MAX: Final = 1_048_576  # rows of a sheet, ECMA-376
 CELLS_MAX: Final = 256  # cells of a row; the widest deck known has thirty
 
+_SHEETS: Final = "xl/worksheets/"
 _DIGITS: Final = Context(prec=15)  # what a workbook keeps; the rest of a binary fraction is noise
 _TOO_LONG: Final = Decimal(10) ** 15
-_ERRORS: Final = ("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!")
 # What the library lets through when the parts of a workbook are not what they say.
 _BROKEN: Final = (
     zipfile.BadZipFile, zlib.error, EOFError, OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError,
-    AttributeError, NotImplementedError, RuntimeError, OverflowError, AssertionError,
+    AttributeError, NotImplementedError, RuntimeError, OverflowError, AssertionError, InvalidFileException,
 )  # fmt: skip
 
 
@@ -46,55 +49,74 @@ class WorkbookDeck(NamedTuple):
         """Yield the rows of a sheet that are not blank; faults go to the findings, after some nothing can follow."""
         line = 0
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                book = _load(self.path)
-            try:
-                for line, values in enumerate(book[sheet].iter_rows(values_only=True), start=1):
-                    if line > ROWS_MAX:
-                        findings.add(DeckError(str(self.path), line, "", f"a sheet has at most {ROWS_MAX} rows"))
+            with self.path.open("rb") as file, closing(_load(file)) as book, _numbered_rows(book, sheet) as rows:
+                for number, cells in rows:
+                    if not line < number <= ROWS_MAX:
+                        reason = f"a sheet has rows 1 to {ROWS_MAX}, each once and in order; here comes {number}"
+                        findings.add(DeckError(str(self.path), line + 1, "", reason))
                         return
-                    row = self._row(line, values, findings)
+                    line = number
+                    row = self._row(line, cells, findings)
                     if row is not None:
                         yield row
-            finally:
-                book.close()
         except _BROKEN as error:
             reason = f"the workbook is broken here ({type(error).__name__}); open it and save it again"
             findings.add(DeckError(str(self.path), line + 1, "", reason))
 
-    def _row(self, line: int, values: tuple[object, ...], findings: Findings) -> Row | None:
-        cells = [_text(value) for value in values[:CELLS_MAX]]
-        if any(value is not None for value in values[CELLS_MAX:]):
-            findings.add(DeckError(str(self.path), line, "", f"the row has more than {CELLS_MAX} cells"))
-            return None
-        for error in _ERRORS:
-            if error in cells:
-                findings.add(DeckError(str(self.path), line, "", f"a cell holds the error {error}; mend its formula"))
+    def _row(self, line: int, cells: Sequence[Mapping[str, Any]], findings: Findings) -> Row | None:
+        texts: list[str] = []
+        for cell in cells:
+            if (fault := _cell_fault(cell, line, len(texts))) and cell["value"] is not None:
+                findings.add(DeckError(str(self.path), line, "", fault))
                 return None
-        return Row(line, cells) if any(cells) else None
+            if not fault:
+                texts.extend([""] * (cell["column"] - len(texts) - 1))
+                texts.append(_text(cell["value"]))
+        return Row(line, texts) if any(texts) else None
+
+
+def _cell_fault(cell: Mapping[str, Any], line: int, width: int) -> str:
+    if cell["column"] > CELLS_MAX:
+        return f"the row has more than {CELLS_MAX} cells"
+    if cell["row"] != line or cell["column"] <= width:
+        return "the row holds a cell of another place; open the workbook and save it again"
+    return f"a cell holds the error {cell['value']}; mend its formula" if cell["data_type"] == "e" else ""
 
 
 def workbook_deck(path: Path) -> WorkbookDeck:
     """Return a workbook whose parts are within bounds. Raises UnreadableDeck."""
     try:
         _measure(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            book = _load(path)
-        try:
+        with path.open("rb") as file, closing(_load(file)) as book:
             names = tuple(sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible")
             return WorkbookDeck(path, names[:SHEETS_MAX], book.epoch)
-        finally:
-            book.close()
     except _BROKEN as error:
         raise UnreadableDeck(
             f"{path} is no whole .xlsx workbook ({type(error).__name__}); open it and save it again"
         ) from None
 
 
-def _load(path: Path) -> Any:
-    return openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
+def _load(file: BinaryIO) -> Any:
+    # The library warns of features that it does not know; none of them holds a rate.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+
+
+@contextmanager
+def _numbered_rows(book: Any, name: str) -> Iterator[Iterator[tuple[int, Sequence[Mapping[str, Any]]]]]:
+    """Open the rows of a sheet with their numbers.
+
+    The library's own iterator of rows ends where the sheet says that it ends, and leaves out a row whose number does
+    not rise, both in silence; therefore its parser is asked.
+    """
+    sheet = book[name]
+    with sheet._get_source() as source, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield WorkSheetParser(
+            source, sheet._shared_strings, data_only=True, epoch=book.epoch, date_formats=book._date_formats,
+            timedelta_formats=book._timedelta_formats,
+        ).parse()  # fmt: skip
 
 
 def _measure(path: Path) -> None:
@@ -105,8 +127,8 @@ def _measure(path: Path) -> None:
         raise UnreadableDeck(f"{path} has more than {PARTS_MAX} parts; save its sheet as CSV")
     if sum(part.file_size for part in parts) > UNPACKED_SIZE_MAX:
         raise UnreadableDeck(f"{path} has more than {UNPACKED_SIZE_MAX} octets unpacked; save its sheet as CSV")
-    if any("sharedstrings" in part.filename.lower() and part.file_size > STRINGS_SIZE_MAX for part in parts):
-        raise UnreadableDeck(f"{path} has more than {STRINGS_SIZE_MAX} octets of texts; save its sheet as CSV")
+    if any(part.file_size > PART_SIZE_MAX and not part.filename.startswith(_SHEETS) for part in parts):
+        raise UnreadableDeck(f"{path} has a part of more than {PART_SIZE_MAX} octets; save its sheet as CSV")
 
 
 def _text(value: object) -> str:

@@ -48,7 +48,9 @@ def test_one_cell_with_other_than_three_decimals_ends_the_doubt() -> None:
     assert amounts.doubt() == ""
 
 
-@pytest.mark.parametrize("text", ["", "1.2.3", "1,2,3", "1e3", "٣", "0x1", "1_000", "+1", " 1", "--1", "1.", "1,", "inf"])
+@pytest.mark.parametrize(
+    "text", ["", "1.2.3", "1,2,3", "1e3", "٣", "0x1", "1_000", "+1", " 1", "--1", "1.", "1,", "inf"]
+)
 def test_no_price(text: str) -> None:
     with pytest.raises(ValueError, match=r"plain decimal|power of ten"):
         Amounts().read(text)
@@ -60,7 +62,9 @@ def test_thousands(text: str) -> None:
         Amounts().read(text)
 
 
-@pytest.mark.parametrize(("text", "read"), [("30", "30"), ("30s", "30"), ("30 sec", "30"), ("30.0", "30"), ("007", "7")])
+@pytest.mark.parametrize(
+    ("text", "read"), [("30", "30"), ("30s", "30"), ("30 sec", "30"), ("30.0", "30"), ("007", "7")]
+)
 def test_seconds(text: str, read: str) -> None:
     assert seconds(text) == read
 
@@ -119,7 +123,10 @@ def test_no_date(text: str, order: str, reason: str) -> None:
 
 def test_a_date_is_of_the_zone_stated() -> None:
     paris = Dates(PARIS, ISO)
-    assert [paris.begin(day) for day in ("2026-01-01", "2026-07-01")] == ["2025-12-31T23:00:00Z", "2026-06-30T22:00:00Z"]
+    assert [paris.begin(day) for day in ("2026-01-01", "2026-07-01")] == [
+        "2025-12-31T23:00:00Z",
+        "2026-06-30T22:00:00Z",
+    ]
     assert paris.begin("2026-07-01T00:00:00Z") == "2026-07-01T00:00:00Z"
 
 

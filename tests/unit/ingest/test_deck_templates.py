@@ -11,7 +11,7 @@ from daemon.ingest.deck_template import RECORD_COLUMNS, SPECIAL_TARGETS, Templat
 from daemon.ingest.templates import BUILT_IN, NATIVE, template_named
 from tests.unit.ingest.reading import DECKS, expected, read, read_text
 
-STATED = {"carrier.csv": {"date_format": "dmy"}}
+DATE_FORMATS = {"carrier.csv": "dmy"}
 EXPECTED = {
     "a2billing.csv": """
         2: 447 name='UK cellular' fee=0.02 rate=0.0720 first=30 next=6 from=2026-06-01
@@ -103,7 +103,7 @@ def header_of(name: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_deck_of_each_layout(name: str) -> None:
-    deck = read(DECKS / name, **STATED.get(name, {}))
+    deck = read(DECKS / name, date_format=DATE_FORMATS.get(name, ""))
     assert deck.errors == []
     assert deck.records == expected(EXPECTED[name])
     assert deck.template == name.partition(".")[0].removesuffix("_cost")
@@ -124,11 +124,13 @@ def test_no_other_template_claims_its_header(name: str) -> None:
 @pytest.mark.parametrize("name", EXPECTED)
 def test_gzipped_or_written_in_utf_16_it_is_the_same(tmp_path: Path, name: str) -> None:
     octets = (DECKS / name).read_bytes()
-    stated = STATED.get(name, {})
-    assert read_text(tmp_path, gzip.compress(octets), **stated).records == expected(EXPECTED[name])
-    wide = read_text(tmp_path, octets.decode().encode("utf-16"), **stated)
+    order = DATE_FORMATS.get(name, "")
+    assert read_text(tmp_path, gzip.compress(octets), date_format=order).records == expected(EXPECTED[name])
+    wide = read_text(tmp_path, octets.decode().encode("utf-16"), date_format=order)
     assert (wide.records, wide.notes[0]) == (expected(EXPECTED[name]), "encoding utf-16")
-    marked = read_text(tmp_path, octets.decode().replace("\r", "").replace("\n", "\r\n").encode("utf-8-sig"), **stated)
+    marked = read_text(
+        tmp_path, octets.decode().replace("\r", "").replace("\n", "\r\n").encode("utf-8-sig"), date_format=order
+    )
     assert marked.records == expected(EXPECTED[name])
 
 
@@ -139,7 +141,7 @@ def test_in_a_workbook_it_is_the_same(tmp_path: Path, name: str) -> None:
         for row in csv.reader(file, delimiter=DELIMITERS.get(name, ",")):
             book.active.append(row)
     book.save(tmp_path / "a.xlsx")
-    deck = read(tmp_path / "a.xlsx", **STATED.get(name, {}))
+    deck = read(tmp_path / "a.xlsx", date_format=DATE_FORMATS.get(name, ""))
     assert (deck.errors, deck.records) == ([], expected(EXPECTED[name]))
 
 

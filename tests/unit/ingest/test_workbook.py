@@ -1,0 +1,225 @@
+"""Workbooks: cells come out as they were meant, and what only looks like a workbook is refused."""
+
+import io
+import zipfile
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openpyxl.utils.datetime import CALENDAR_MAC_1904
+
+from daemon.ingest import workbook
+from daemon.ingest.deck_source import UnreadableDeck
+from tests.unit.ingest.reading import Deck, read, read_text
+
+HEADER = ["Dial Code", "Destination", "Rate", "Increments", "Effective Date"]
+
+
+def saved(folder: Path, *rows: list[Any], book: Any = None) -> Path:
+    """Write rows below HEADER into the active sheet of a workbook."""
+    book = book or openpyxl.Workbook()
+    for row in (HEADER, *rows):
+        book.active.append(row)
+    book.save(folder / "a.xlsx")
+    return folder / "a.xlsx"
+
+
+def altered(path: Path, part: str, old: bytes, new: bytes) -> Path:
+    """Put other octets into a part of a workbook."""
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    assert old in parts[part]
+    parts[part] = parts[part].replace(old, new)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
+        for name, octets in parts.items():
+            book.writestr(name, octets)
+    return path
+
+
+def rates(deck: Deck) -> list[str]:
+    return [record["rate"] for _, record in deck.records]
+
+
+def test_cells_are_what_was_meant(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path,
+        [442, "UK", 0.0125, "60/6", date(2026, 5, 4)],
+        [],
+        ["443", "UK", 0.1 + 0.2, 30, datetime(2026, 5, 4, 12, 30)],  # noqa: DTZ001 - a workbook has no offsets
+        [444.0, True, 1, None, "20260504"],
+        [445, 7, "0.5", None, 46146],
+        [446, "UK", 5e-05, None, 46146.5],
+    )
+    deck = read(path)
+    assert deck.errors == []
+    assert [(line, record["effective_from"]) for line, record in deck.records] == [
+        (2, "2026-05-04T00:00:00Z"), (4, "2026-05-04T12:30:00Z"), (5, "2026-05-04T00:00:00Z"),
+        (6, "2026-05-04T00:00:00Z"), (7, "2026-05-04T12:00:00Z"),
+    ]  # fmt: skip
+    assert rates(deck) == ["0.0125", "0.3", "1", "0.5", "0.00005"]
+    assert [record["prefix"] for _, record in deck.records] == ["442", "443", "444", "445", "446"]
+    assert deck.records[2][1]["destination"] == "true"
+
+
+def test_a_workbook_may_count_days_from_1904(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.epoch = CALENDAR_MAC_1904
+    deck = read(saved(tmp_path, [44, "UK", 1, None, 44684], [45, "DK", 1, None, date(2026, 5, 4)], book=book))
+    assert {record["effective_from"] for _, record in deck.records} == {"2026-05-04T00:00:00Z"}
+
+
+@given(st.integers(0, 10**15 - 1), st.integers(0, 9))
+def test_a_number_of_fifteen_digits_is_read_as_it_is_written(digits: int, places: int) -> None:
+    written = f"{digits:0{places + 1}d}"
+    text = f"{written[: len(written) - places]}.{written[len(written) - places :]}" if places else written
+    read_back = workbook._text(float(text))
+    assert read_back.rstrip("0").rstrip(".") == text.rstrip("0").rstrip(".") or read_back == str(digits)
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        (4.4201234567890123e17, "is what a spreadsheet made of a long number"),
+        (44.5, "is a number with decimals"),
+        (date(2026, 1, 2), "is not 1 to 18 digits"),
+        (float("1e300"), "is what a spreadsheet made of a long number"),
+    ],
+)
+def test_a_prefix_that_a_spreadsheet_has_mangled(tmp_path: Path, cell: Any, reason: str) -> None:
+    (error,) = read(saved(tmp_path, [cell, "UK", 1, None, None])).errors
+    assert error.startswith("2: Dial Code: ")
+    assert reason in error
+
+
+def test_an_error_of_a_formula_and_a_row_too_wide(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path, [44, "UK", "#N/A", None, None], [45, "DK", 1, *([None] * 300), "x"], [46, "SE", 1, None, None]
+    )
+    deck = read(path)
+    assert deck.errors == ["2: a cell holds the error #N/A; mend its formula", "3: the row has more than 256 cells"]
+    assert [record["prefix"] for _, record in deck.records] == ["46"]
+
+
+def test_texts_may_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
+    path = saved(tmp_path, [44, "UK", 1, None, None])
+    kind = b"application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    part = b'<Override PartName="/xl/sharedStrings.xml" ContentType="' + kind + b'"/></Types>'
+    altered(path, "[Content_Types].xml", b"</Types>", part)
+    altered(path, "xl/worksheets/sheet1.xml", b't="inlineStr"><is><t>UK</t></is>', b't="s"><v>0</v>')
+    with zipfile.ZipFile(path, "a") as book:
+        main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+        book.writestr("xl/sharedStrings.xml", f'<sst xmlns="{main}"><si><t>UK mobile</t></si></sst>')
+    assert read(path).records[0][1]["destination"] == "UK mobile"
+    altered(path, "xl/worksheets/sheet1.xml", b't="s"><v>0</v>', b't="s"><v>7</v>')
+    assert read(path).errors == ["2: the workbook is broken here (IndexError); open it and save it again"]
+
+
+def test_a_formula_that_was_never_computed_is_an_empty_cell(tmp_path: Path) -> None:
+    (error,) = read(saved(tmp_path, [44, "UK", "=1/8", None, None])).errors
+    assert error.startswith("2: Rate: is empty")
+
+
+def test_the_sheet_with_the_header_is_read_and_the_others_are_named(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["Rates of Example Carrier"])
+    book.create_sheet("Hidden").sheet_state = "hidden"
+    book["Hidden"].append(HEADER)
+    book.active = book.create_sheet("Rates")
+    deck = read(saved(tmp_path, [44, "UK", 1, None, None], book=book))
+    assert (deck.errors, rates(deck)) == ([], ["1"])
+    assert deck.notes[0] == "workbook, sheet 'Rates'; not read: Sheet"
+    assert read(tmp_path / "a.xlsx", sheet="Rates").records == deck.records
+    assert read(tmp_path / "a.xlsx", sheet="Prices").errors == ["0: no sheet 'Prices'; there are Sheet, Rates"]
+    assert read(tmp_path / "a.xlsx", sheet="Sheet").errors[0].startswith("1: no template knows the header")
+
+
+def test_two_sheets_with_a_header_are_ambiguous(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(HEADER)
+    book.active = book.create_sheet("More")
+    assert read(saved(tmp_path, book=book)).errors == ["0: sheets Sheet, More all have a header; state --sheet"]
+
+
+# -- what only looks like a workbook
+
+
+def test_a_zip_of_something_else(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("deck.csv", "prefix,rate\n44,1\n")
+    for octets in ((tmp_path / "a.zip").read_bytes(), b"PK\x03\x04" + bytes(100)):
+        with pytest.raises(UnreadableDeck, match=r"is no whole \.xlsx workbook"):
+            read_text(tmp_path, octets)
+
+
+def test_a_bomb_is_measured_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, *([44, "UK", 1, None, None] for _ in range(100)))
+    monkeypatch.setattr(workbook, "UNPACKED_SIZE_MAX", 20_000)
+    with pytest.raises(UnreadableDeck, match="has more than 20000 octets unpacked"):
+        read(path)
+    monkeypatch.setattr(workbook, "UNPACKED_SIZE_MAX", 256 << 20)
+    monkeypatch.setattr(workbook, "PART_SIZE_MAX", 5_000)
+    with pytest.raises(UnreadableDeck, match="has a part of more than 5000 octets"):
+        read(path)
+    monkeypatch.setattr(workbook, "PART_SIZE_MAX", 64 << 20)
+    monkeypatch.setattr(workbook, "PARTS_MAX", 3)
+    with pytest.raises(UnreadableDeck, match="has more than 3 parts"):
+        read(path)
+
+
+def test_a_part_that_lies_of_its_size_is_not_unpacked_further(tmp_path: Path) -> None:
+    path = saved(tmp_path, *([44, "UK", 1, None, None] for _ in range(5_000)))
+    with zipfile.ZipFile(path) as book:
+        real = book.getinfo("xl/worksheets/sheet1.xml").file_size
+    lie = path.read_bytes().replace(real.to_bytes(4, "little"), (1_000).to_bytes(4, "little"))
+    with pytest.raises(UnreadableDeck, match=r"is no whole \.xlsx workbook \(BadZipFile\)"):
+        read_text(tmp_path, lie)
+
+
+def test_entities_are_refused(tmp_path: Path) -> None:
+    bomb = b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><worksheet '
+    path = altered(saved(tmp_path, [44, "UK", 1, None, None]), "xl/worksheets/sheet1.xml", b"<worksheet ", bomb)
+    assert openpyxl.DEFUSEDXML
+    with pytest.raises(UnreadableDeck, match=r"is no whole \.xlsx workbook"):
+        read(path)
+
+
+def test_a_sheet_that_breaks_off_is_an_error_where_it_does(tmp_path: Path) -> None:
+    path = saved(tmp_path, [44, "UK", 1, None, None], [45, "DK", 1, None, None])
+    altered(path, "xl/worksheets/sheet1.xml", b'<row r="3"', b'<row r="3" <<')
+    deck = read(path)
+    assert [record["prefix"] for _, record in deck.records] == ["44"]
+    assert deck.errors == ["3: the workbook is broken here (ParseError); open it and save it again"]
+
+
+@pytest.mark.parametrize("number", [b"999999999999", b"2", b"1", b"0", b"-5"])
+def test_row_numbers_that_do_not_rise_or_have_no_end(tmp_path: Path, number: bytes) -> None:
+    path = saved(tmp_path, [44, "UK", 1, None, None], [45, "DK", 1, None, None])
+    altered(path, "xl/worksheets/sheet1.xml", b'<row r="3"', b'<row r="' + number + b'"')
+    (error,) = read(path).errors
+    assert error.startswith("3: a sheet has rows 1 to 1048576, each once and in order; here comes")
+
+
+def test_a_cell_in_another_place_is_an_error(tmp_path: Path) -> None:
+    path = saved(tmp_path, [44, "UK", 1, None, None], [45, "DK", 1, None, None])
+    altered(path, "xl/worksheets/sheet1.xml", b'r="C3"', b'r="A3"')
+    altered(path, "xl/worksheets/sheet1.xml", b'r="B2"', b'r="B7"')
+    assert [error.partition(";")[0] for error in read(path).errors] == [
+        "2: the row holds a cell of another place", "3: the row holds a cell of another place",
+    ]  # fmt: skip
+
+
+def test_a_sheet_that_says_that_it_is_smaller_is_read_to_its_end(tmp_path: Path) -> None:
+    path = saved(tmp_path, [44, "UK", 1, None, None], [45, "DK", 1, None, None])
+    altered(path, "xl/worksheets/sheet1.xml", b'<dimension ref="A1:E3"', b'<dimension ref="A1"')
+    assert [record["prefix"] for _, record in read(path).records] == ["44", "45"]
+
+
+def test_a_truncated_file(tmp_path: Path) -> None:
+    octets = saved(tmp_path, [44, "UK", 1, None, None]).read_bytes()
+    with pytest.raises(UnreadableDeck, match="is no whole"):
+        read_text(tmp_path, octets[: len(octets) // 2])
+    assert io.BytesIO(octets).read(2) == b"PK"
