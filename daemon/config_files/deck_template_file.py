@@ -14,6 +14,7 @@ from daemon.config_files.kinds import (
     FLAG,
     IDENTIFIER,
     NON_EMPTY,
+    REQUIRED,
     TEXT,
     ZONE,
     ConfigKey,
@@ -70,10 +71,11 @@ _SIGN: Final = matching("+ or digits", r"\+|[0-9]{1,6}", 'is no sign such as "+"
 
 def _check(site: Site, found: dict[str, Any]) -> None:
     columns = found.get("columns", {})
-    if "columns" in found and not columns.get("prefix") and not columns.get("country_code"):
+    # A target that is not there had a fault of its own: it was stated.
+    if "columns" in found and not columns.get("prefix", True) and not columns.get("country_code", True):
         (site / "columns").report("says of no header name that it is the prefix or the country_code; state one")
     for place, target in enumerate(found.get("required", ())):
-        if not columns.get(target):
+        if "columns" in found and not columns.get(target, True):
             (site / "required" / place).report("is required, and columns names no header for it; add it there")
     _check_names(site, found)
 
@@ -89,8 +91,10 @@ def _check_names(site: Site, found: dict[str, Any]) -> None:
 
 def _named(site: Site, found: dict[str, Any]) -> Iterator[tuple[Site, str, str]]:
     """Yield each header name of a template with its place and its meaning."""
-    for target, names in found.get("columns", {}).items():
-        for place, name in enumerate(names):
+    columns = found.get("columns", {})
+    stated = site.document.value((*site.path, "columns"))
+    for target in stated if isinstance(stated, dict) else ():
+        for place, name in enumerate(columns.get(target, ())):
             yield site / "columns" / target / place, name, target
     for place, name in enumerate(found.get("ignored", ())):
         yield site / "ignored" / place, name, "ignored"
@@ -102,7 +106,7 @@ TEMPLATE: Final = Table(
     (
         ConfigKey("name", Scalar("id", _name), "", "what it is called in messages", "the file's name"),
         ConfigKey("title", TEXT, "", "what it is for"),
-        ConfigKey("columns", _COLUMNS, {}, "for each target the header names that mean it"),
+        ConfigKey("columns", _COLUMNS, REQUIRED, "for each target the header names that mean it"),
         ConfigKey("required", Many(words(*TARGETS)), ("rate",), "targets that a header must have, beside a prefix"),
         ConfigKey("ignored", _HEADERS, (), "header names that are known and not taken"),
         ConfigKey("only", ByName(Many(TEXT, 1)), {}, "header names with the only cells that they may hold"),

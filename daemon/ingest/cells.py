@@ -91,7 +91,7 @@ def per_minute(amount: str, seconds: int) -> str:
     nano, rest = divmod(parse_nano(amount) * 60, seconds)
     if rest:
         raise ValueError(f"{amount} for {seconds} seconds is no price per minute of 9 decimals; state it per minute")
-    return amount if seconds == 60 else format_nano(nano)
+    return amount if seconds == 60 or nano == 0 else format_nano(nano)
 
 
 def seconds(text: str) -> str:

@@ -24,7 +24,7 @@ class Typed(NamedTuple):
 
 
 _PREFIX_PARTS: Final = ("prefix", "country_code", "area_code")
-_AMOUNTS: Final = ("rate", "first_rate", "connect_fee", "minimum_charge", "off_peak_rate", "off_peak_first_rate")
+_FEES: Final = ("first_rate", "connect_fee", "minimum_charge", "off_peak_rate", "off_peak_first_rate")
 _SECONDS: Final = (
     "first_seconds", "next_seconds", "minimum_seconds", "rate_seconds", "free_seconds", "included_seconds",
     "step_from_seconds", "off_peak_first_seconds", "off_peak_next_seconds",
@@ -63,7 +63,7 @@ class RowReader:
         self._source = source
         self._findings = findings
         self._action = _words(layout.template)
-        self._no_first_block = ("0",) if layout.template.name == NATIVE_NAME else ("0", "")
+        self._is_native = layout.template.name == NATIVE_NAME
         readers = self._readers(amounts, dates)
         self._columns = [
             _Column(target, place, remembered(readers[target]))
@@ -106,14 +106,19 @@ class RowReader:
     # -- cells
 
     def _readers(self, amounts: Amounts, dates: Dates) -> Mapping[str, Callable[[str], str]]:
-        def price(text: str) -> str:
+        def fee(text: str) -> str:
             read = amounts.read(text)
-            if read.startswith("-") and _even(read) not in self._template.blocked_rates:
+            if read.startswith("-"):
                 raise ValueError(f"{quoted(text)} is negative; rates, fees and minimums are 0 or more")
             return read
 
+        def rate(text: str) -> str:
+            read = amounts.read(text)
+            return read if _even(read) in self._template.blocked_rates else fee(text)
+
         return {
-            **dict.fromkeys(_AMOUNTS, price),
+            **dict.fromkeys(_FEES, fee),
+            "rate": rate,
             **dict.fromkeys(_SECONDS, seconds),
             **dict.fromkeys(_FLAGS, lambda text: "true" if yes_or_no(text) else "false"),
             **dict.fromkeys(_NAMES, one_line),
@@ -198,7 +203,8 @@ class RowReader:
         record = {**base, "first_seconds": first, "next_seconds": further}
         record["rate"] = self._minute(rate, values, further, f"{which}rate")
         if not first_rate or _even(first_rate) == _even(rate):
-            yield _cells(record, _KEPT_BY_STEP if record["step_from_seconds"] not in ("", "0") else None)
+            is_step = record["step_from_seconds"] not in ("", "0") and not self._is_native
+            yield _cells(record, _KEPT_BY_STEP if is_step else None)
             return
         start = int(first or 1) + int(record["included_seconds"] or 0)
         initial = self._minute(first_rate, values, further, f"{which}first_rate")
@@ -217,7 +223,7 @@ class RowReader:
         if further == "0":
             raise _Fault(f"{which}next_seconds", "a block has at least 1 second; empty means 1")
         # A first block of no length is none: billing goes by further ones from the start.
-        return (further if first in self._no_first_block else first), further
+        return (further if first == "0" or not (first or self._is_native) else first), further
 
     def _least_and_block(self, least: int, block: int) -> tuple[str, str]:
         """Return the blocks that bill like a minimum and blocks that are counted from second 0."""

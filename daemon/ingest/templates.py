@@ -88,11 +88,12 @@ _YETI = Template(
     },
     required=("rate", "first_rate", "connect_fee"),
     ignored={
-        "routing_tag_names": _ROUTING, "routing_tag_mode": _ROUTING, "priority": _ROUTING,
+        "routing_tag_mode": _ROUTING, "priority": _ROUTING,
         "lcr_rate_multiplier": _ROUTING,
     },
     only={
-        "attempt_fee": _ZERO, "dp_margin_fixed": _ZERO, "dp_margin_percent": _ZERO, "profit_control_mode": ("",),
+        "attempt_fee": _ZERO, "routing_tag_names": ("",), "profit_control_mode": ("",),
+        "dp_margin_fixed": _ZERO, "dp_margin_percent": _ZERO,
         "dst_number_min_length": ("", "0"), "dst_number_max_length": ("", "100"),
     },
 )  # fmt: skip
@@ -209,9 +210,10 @@ _JERASOFT = Template(
         "currency": ("Currency",),
     },
     required=("rate", "destination", "effective_from"),
-    ignored={"Tag": _ROUTING, "Notes": _OTHER, "Status": _OTHER, "Country": _OTHER},
+    ignored={"Notes": _OTHER, "Country": _OTHER},
     only={
         "Grace Volume": _ZERO, "Number Length": ("", "0"), "Src Code": ("", "*"), "Policy": ("", "regular", "Regular"),
+        "Tag": ("", "@"), "Status": ("", "active", "Active"),
     },
     end_includes_day=True,
     at_once=("asap", "now"),

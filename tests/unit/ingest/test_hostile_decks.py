@@ -53,6 +53,8 @@ CASES: list[tuple[str, str, list[str]]] = [
     ("ten decimals", CARRIER + "44;UK;0.0123456789;;;;\n", ["2: Rate: '0.0123456789' has more than 9 decimals"]),
     ("a rate as a power", CARRIER + "44;UK;1.2E-05;;;;\n", ["2: Rate: '1.2E-05' is written as a power of ten"]),
     ("a negative rate", CARRIER + "44;UK;-0.5;;;;\n", ["2: Rate: '-0.5' is negative"]),
+    ("a fee that would block", "prefix,rate,block_min_duration,init_block\n44,-1,1,0\n45,1,1,-1\n46,-2,1,0\n",
+     ["3: init_block: '-1' is negative", "4: rate: '-2' is negative"]),
     ("no rate", CARRIER + "44;UK;;;;NEW;\n", ["2: Rate: is empty; a row needs it unless it is blocked or deleted"]),
     ("a word for a rate", CARRIER + "44;UK;n/a;;;;\n", ["2: Rate: 'n/a' is no plain decimal"]),
     ("a day or a month", CARRIER + "44;UK;1;;03/04/2026;;\n", ["2: Effective Date: '03/04/2026' may begin with"]),
