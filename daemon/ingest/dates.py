@@ -10,6 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from daemon.ingest.cells import quoted
+from daemon.ingest.sheet_rows import moment_of
 from daemon.kernel.instant import format_rfc3339, parse_rfc3339
 
 ISO: Final = "iso"  # the year first, or RFC 3339
@@ -17,16 +18,12 @@ DAY_FIRST: Final = "dmy"
 MONTH_FIRST: Final = "mdy"
 DATE_FORMATS: Final = (ISO, DAY_FIRST, MONTH_FIRST)
 
-SERIAL_MIN: Final = 25_569  # days; 1970-01-01 in a workbook that counts from 1900
-SERIAL_MAX: Final = 80_000  # days; the year 2119, beyond which a serial number is rather a slip
-
 _CLOCK = r"(?:[ T]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:\.0+)?)?)?"
 _YEAR_FIRST = re.compile(r"([0-9]{4})([-/.]?)([0-9]{2})\2([0-9]{2})" + _CLOCK)
 _YEAR_LAST = re.compile(r"([0-9]{1,2})([-/.])([0-9]{1,2})\2([0-9]{4})" + _CLOCK)
 _NAMED = re.compile(r"([0-9]{1,2})[- ]([A-Za-z]{3})[a-z]*[- ]([0-9]{4})" + _CLOCK)
-_SERIAL = re.compile(r"([0-9]{5})(?:\.([0-9]{1,12}))?")
+_SERIAL = re.compile(r"[0-9]{5}(?:\.[0-9]{1,17})?")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAY: Final = 86_400  # seconds
 
 
 class Dates:
@@ -88,18 +85,14 @@ class Dates:
         return (first, second) if self._order == DAY_FIRST else (second, first)
 
     def _of_serial(self, text: str) -> tuple[datetime, bool]:
-        match = _SERIAL.fullmatch(text)
-        if match is None:
+        if _SERIAL.fullmatch(text) is None:
             raise _Unreadable(f"{quoted(text)} is no date such as 2026-01-31, 20260131 or 2026-01-31T00:00:00Z")
         if self._serial_from is None:
             raise _Unreadable(f"{quoted(text)} looks like a spreadsheet's number of a day; export it as 2026-01-31")
-        if not SERIAL_MIN <= int(match[1]) <= SERIAL_MAX:
-            raise _Unreadable(f"{quoted(text)} is no day between 1970 and 2119")
-        fraction = match[2] or "0"
-        seconds, rest = divmod(int(fraction) * _DAY, 10 ** len(fraction))
-        # A spreadsheet's fraction of a day is cut somewhere; the second nearest to it is meant.
-        seconds += 2 * rest >= 10 ** len(fraction)
-        return self._serial_from + timedelta(days=int(match[1]), seconds=seconds), int(fraction) != 0
+        moment = moment_of(text, self._serial_from)
+        if moment is None:
+            raise _Unreadable(f"{quoted(text)} is no number of a day before the year 2119")
+        return moment, "." in text
 
     def _in_utc(self, text: str, moment: datetime) -> str:
         early, late = (moment.replace(tzinfo=self._zone, fold=fold).utcoffset() for fold in (0, 1))

@@ -166,7 +166,7 @@ def _opened_workbook(deck: WorkbookDeck, template: Template | None, stated: Stat
     (sheet, layout), *_ = found.items()
     others = [name for name in deck.sheets if name != sheet]
     notes.append(f"workbook, sheet {sheet!r}" + (f"; not read: {', '.join(others)}" if others else ""))
-    return _File(layout, lambda findings: deck.rows(sheet, findings), deck.days_from)
+    return _File(layout, lambda findings: deck.rows(sheet, findings), deck.context.days_from)
 
 
 # -- records

@@ -2,15 +2,20 @@
 
 import gzip
 import os
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from daemon.ingest import deck_source, header
+from daemon.ingest import deck_records, deck_source, header
 from daemon.ingest.deck_records import Stated, read_deck_records
 from daemon.ingest.deck_source import UnreadableDeck
-from tests.unit.ingest.reading import read, read_text
+from daemon.ingest.templates import BUILT_IN, template_named
+from tests.unit.ingest.reading import DECKS, read, read_text
 
 CARRIER = "Dial Code;Destination;Rate;Increments;Effective Date;Status;Currency\n"
 PARTS = "Country Code;Area Code;Rate\n"
@@ -111,12 +116,8 @@ def test_a_line_without_end_is_not_held_in_memory(tmp_path: Path) -> None:
 def test_two_templates_may_claim_a_header_and_then_none_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from daemon.ingest.templates import BUILT_IN, template_named
-
     kazoo = template_named("kazoo")
     assert kazoo is not None
-    from dataclasses import replace
-
     monkeypatch.setattr(header, "BUILT_IN", (*BUILT_IN, replace(kazoo, name="other")))
     (error,) = read_text(tmp_path, "prefix,rate_cost\n44,1\n").errors
     assert error == "1: the header is one of templates kazoo and other; state --template"
@@ -181,6 +182,28 @@ def test_a_gzip_file_with_a_wrong_sum(tmp_path: Path) -> None:
 def test_formats_that_are_not_read(tmp_path: Path, octets: bytes, reason: str) -> None:
     with pytest.raises(UnreadableDeck, match=reason):
         read_text(tmp_path, octets)
+
+
+_SAMPLES = [path.read_bytes() for path in sorted(DECKS.iterdir())]
+
+
+@given(st.data())
+def test_whatever_the_octets_are_they_are_read_or_refused(data: st.DataObject) -> None:
+    octets = bytearray(data.draw(st.sampled_from(_SAMPLES) | st.binary(max_size=100)))
+    for _ in range(data.draw(st.integers(0, 6)) if octets else 0):
+        place = data.draw(st.integers(0, len(octets)))
+        piece = data.draw(
+            st.sampled_from([b'"', b";", b",", b"\n", b"\r", b"\t", b"\0", b"\xe9", b"\xff\xfe", b"-", b"E9"])
+        )
+        octets[place : place + data.draw(st.integers(0, 9))] = piece
+    packed = data.draw(st.booleans())
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            deck = read_text(Path(folder), gzip.compress(octets) if packed else bytes(octets))
+        except UnreadableDeck:
+            return
+    assert deck.errors or deck.template
+    assert all(line > 0 and record["prefix"].isdecimal() for line, record in deck.records)
 
 
 # -- encodings
@@ -285,8 +308,6 @@ def test_a_deck_is_read_lazily(tmp_path: Path) -> None:
 
 
 def test_a_deck_of_too_many_records_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from daemon.ingest import deck_records
-
     monkeypatch.setattr(deck_records, "RECORDS_MAX", 3)
     deck = read_text(tmp_path, CARRIER + "442-445;UK;1;;;;\n45;DK;1;;;;\n")
     assert (len(deck.records), deck.errors) == (
