@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 RECORD_COLUMNS: Final = (
@@ -114,6 +115,7 @@ class Layout(NamedTuple):
 _CURRENCY = re.compile(r"\s*\(([A-Z]{3})\)$")
 
 
+@lru_cache(maxsize=4_096)  # names: those of all templates several times over
 def folded(name: str) -> str:
     """Return a header name without what writers vary: case, blanks, underscores, hyphens, a currency in brackets."""
     return re.sub(r"[\s_\-]+", " ", _CURRENCY.sub("", name.strip().lstrip("#"))).strip().casefold()

@@ -81,7 +81,7 @@ def _trimmed(row: Row) -> Row:
 
 def _candidate(template: Template, row: Row) -> _Candidate:
     if len(row.cells) > HEADER_CELLS_MAX:
-        return _Candidate(template, row, [("", f"the row has more than {HEADER_CELLS_MAX} cells")] * HEADER_CELLS_MAX)
+        return _Candidate(template, row, [("", f"the row has more than {HEADER_CELLS_MAX} cells")])
     return _Candidate(template, row, read_header(template, tuple(row.cells)).faults)
 
 
@@ -91,7 +91,9 @@ def _distance(candidate: _Candidate) -> tuple[int, int]:
 
 
 def _known(candidate: _Candidate) -> int:
-    reading = read_header(candidate.template, tuple(candidate.row.cells[:HEADER_CELLS_MAX]))
+    if len(candidate.row.cells) > HEADER_CELLS_MAX:
+        return -HEADER_CELLS_MAX
+    reading = read_header(candidate.template, tuple(candidate.row.cells))
     return len(reading.places) + len(reading.ignored)
 
 

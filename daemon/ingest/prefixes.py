@@ -23,10 +23,10 @@ def prefixes_of(text: str, dialled: Sequence[str] = (), country: str = "") -> tu
     """Return the prefixes that a cell means, in its order.
 
     ``dialled`` are the signs that callers dial before a country code and this deck writes, such as ``+`` or ``00``;
-    ``country`` is a country code that stands in a column of its own. Raises ValueError with the mend.
+    ``country`` is a country code of its own, see ``country_code``. Raises ValueError with the mend.
     """
     if not text and country:
-        return (_checked(_without(country, dialled), bool(dialled)),)
+        return (country,)
     if _DIGITS.fullmatch(text) and not country and text[0] != "0":
         return (text,)
     if _POWER.fullmatch(text) or not text:
@@ -35,6 +35,13 @@ def prefixes_of(text: str, dialled: Sequence[str] = (), country: str = "") -> tu
     if len(set(found)) != len(found):
         raise ValueError(f"{_cut(text)} names a prefix twice; take one away")
     return found
+
+
+def country_code(text: str, dialled: Sequence[str]) -> str:
+    """Return the country code that a cell of its own means. Raises ValueError with the mend."""
+    if not text:
+        raise ValueError("is empty; every row needs a country code")
+    return _checked(_without(text, dialled), whole=True)
 
 
 def cover(first: str, last: str) -> Iterator[str]:
@@ -49,16 +56,13 @@ def cover(first: str, last: str) -> Iterator[str]:
 
 
 def _expanded(text: str, dialled: Sequence[str], country: str) -> Iterator[str]:
-    begin = _without(country, dialled)
-    if begin and not _DIGITS.fullmatch(begin):
-        raise ValueError(f"{_cut(country)} is no country code; write its digits")
     count = 0
     for code, item in _items(text, dialled):
         for prefix in _of_item(item):
             count += 1
             if count > PREFIXES_MAX:
                 raise ValueError(f"{_cut(text)} means more than {PREFIXES_MAX} prefixes; split the row")
-            yield _checked(begin + code + prefix, begin == "")
+            yield _checked(country + code + prefix, whole=country == "")
 
 
 def _items(text: str, dialled: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -105,7 +109,7 @@ def _of_item(item: str) -> Iterator[str]:
     yield from cover(first, last)
 
 
-def _checked(prefix: str, whole: bool) -> str:
+def _checked(prefix: str, *, whole: bool) -> str:
     if _DIGITS.fullmatch(prefix) is None:
         raise ValueError(_fault(prefix))
     if whole and prefix[0] == "0":

@@ -12,7 +12,7 @@ from daemon.ingest.cells import REMEMBERED_MAX, Amounts, one_line, per_minute, q
 from daemon.ingest.dates import Dates
 from daemon.ingest.deck_source import Row
 from daemon.ingest.deck_template import NATIVE_NAME, RECORD_COLUMNS, Action, Layout, PricePer, Template
-from daemon.ingest.prefixes import prefixes_of
+from daemon.ingest.prefixes import country_code, prefixes_of
 from daemon.rating.deck import DeckError, Findings
 
 
@@ -138,15 +138,14 @@ class RowReader:
         return values
 
     def _prefixes(self, row: Row) -> Sequence[str]:
-        places = self._layout.places
-        target = next(name for name in ("prefix", "area_code", "country_code") if name in places)
-        text = row.cells[places[target]] if target != "country_code" else ""
-        country = row.cells[places["country_code"]] if "country_code" in places else ""
+        places, dialled = self._layout.places, self._template.dialled
+        target, country = "country_code", ""
         try:
-            if target != "prefix" and not country:
-                target = "country_code"
-                raise ValueError("is empty; every row needs a country code")
-            return prefixes_of(text, self._template.dialled, country)
+            if target in places:
+                country = country_code(row.cells[places[target]], dialled)
+            target = next((name for name in ("prefix", "area_code") if name in places), target)
+            text = row.cells[places[target]] if target != "country_code" else ""
+            return prefixes_of(text, dialled, country)
         except ValueError as error:
             self._fault(row, target, str(error))
             return ()

@@ -5,7 +5,7 @@ import io
 import tempfile
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.ingest.deck_records import read_deck_records
@@ -62,11 +62,13 @@ def cells(text: str) -> list[tuple[str, ...]]:
     return found
 
 
+@settings(deadline=None, max_examples=50)  # each example is a file
 @given(_ROWS, st.permutations(RECORD_COLUMNS), st.sampled_from(",;\t|"))
 def test_a_native_deck_passes_unchanged(rows: list[dict[str, str]], columns: list[str], delimiter: str) -> None:
     assert cells(native(rows, columns, delimiter)) == [tuple(row[column] for column in RECORD_COLUMNS) for row in rows]
 
 
+@settings(deadline=None, max_examples=25)
 @given(_ROWS.flatmap(lambda rows: st.tuples(st.just(rows), st.permutations(rows))), st.permutations(RECORD_COLUMNS))
 def test_the_order_of_rows_and_columns_does_not_matter(
     drawn: tuple[list[dict[str, str]], list[dict[str, str]]], columns: list[str]
@@ -75,6 +77,7 @@ def test_the_order_of_rows_and_columns_does_not_matter(
     assert sorted(cells(native(rows, list(RECORD_COLUMNS), ","))) == sorted(cells(native(shuffled, columns, ",")))
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.permutations((DECKS / "sippy.csv").read_text().splitlines()[1:]), st.permutations(range(13)))
 def test_the_order_does_not_matter_to_other_layouts(lines: list[str], order: list[int]) -> None:
     header = (DECKS / "sippy.csv").read_text().splitlines()[0]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.ingest import deck_records, deck_source, header
@@ -49,7 +49,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     ("a country code in doubt", CARRIER + "61 38,6139;AU;1;;;;\n", ["2: Dial Code: '61 38,6139' may repeat the"]),
     ("country codes for some", CARRIER + "6138,61 39;AU;1;;;;\n", ["2: Dial Code: '6138,61 39' mixes numbers"]),
     ("no country code", PARTS + ";20;1\n", ["2: Country Code: is empty; every row needs a country code"]),
-    ("a country code of letters", PARTS + "UK;20;1\n", ["2: Area Code: 'UK' is no country code"]),
+    ("a country code of letters", PARTS + "UK;20;1\n", ["2: Country Code: 'UK' is not 1 to 18 digits"]),
     ("an area code of letters", PARTS + "44;x;1\n", ["2: Area Code: '44x' is not 1 to 18 digits"]),
     ("thousands", CARRIER + "44;UK;1.234,50;;;;\n", ["2: Rate: '1.234,50' has a thousands separator"]),
     ("both marks", CARRIER + "44;UK;0,5;;;;\n45;DK;0.5;;;;\n", ["3: Rate: '0.5' has a point where the deck writes"]),
@@ -60,6 +60,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     ("a negative rate", CARRIER + "44;UK;-0.5;;;;\n", ["2: Rate: '-0.5' is negative"]),
     ("a fee that would block", "prefix,rate,block_min_duration,init_block\n44,-1,1,0\n45,1,1,-1\n46,-2,1,0\n",
      ["3: init_block: '-1' is negative", "4: rate: '-2' is negative"]),
+    ("a country code that is mangled", PARTS + "4.4E+10;;1\n", ["2: Country Code: '4.4E+10' is what a"]),
     ("no rate", CARRIER + "44;UK;;;;NEW;\n", ["2: Rate: is empty; a row needs it unless it is blocked or deleted"]),
     ("a word for a rate", CARRIER + "44;UK;n/a;;;;\n", ["2: Rate: 'n/a' is no plain decimal"]),
     ("a day or a month", CARRIER + "44;UK;1;;03/04/2026;;\n", ["2: Effective Date: '03/04/2026' may begin with"]),
@@ -132,6 +133,13 @@ def test_a_header_under_two_delimiters_is_nobodys(tmp_path: Path) -> None:
     ]
 
 
+def test_a_header_of_too_many_cells(tmp_path: Path) -> None:
+    errors = read_text(tmp_path, "a," * 300 + "a\n", delimiter=",").errors
+    assert [error.partition(";")[0] for error in errors] == [
+        "1: no template knows the header", "1: the row has more than 256 cells",
+    ]  # fmt: skip
+
+
 # -- files that cannot be read at all
 
 
@@ -187,6 +195,7 @@ def test_formats_that_are_not_read(tmp_path: Path, octets: bytes, reason: str) -
 _SAMPLES = [path.read_bytes() for path in sorted(DECKS.iterdir())]
 
 
+@settings(deadline=None)  # each example is a file
 @given(st.data())
 def test_whatever_the_octets_are_they_are_read_or_refused(data: st.DataObject) -> None:
     octets = bytearray(data.draw(st.sampled_from(_SAMPLES) | st.binary(max_size=100)))

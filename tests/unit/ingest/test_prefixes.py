@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.ingest.prefixes import PREFIXES_MAX, cover, prefixes_of
+from daemon.ingest.prefixes import PREFIXES_MAX, country_code, cover, prefixes_of
 
 CASES: list[tuple[str, str, tuple[str, ...], str]] = [
     ("44", "", (), "44"),
@@ -38,10 +38,11 @@ CASES: list[tuple[str, str, tuple[str, ...], str]] = [
 
 @pytest.mark.parametrize(("text", "country", "dialled", "prefixes"), CASES)
 def test_what_a_cell_means(text: str, country: str, dialled: tuple[str, ...], prefixes: str) -> None:
-    assert prefixes_of(text, dialled, country) == tuple(prefixes.split())
+    code = country_code(country, dialled) if country else ""
+    assert prefixes_of(text, dialled, code) == tuple(prefixes.split())
 
 
-@given(st.integers(1, 6).flatmap(lambda n: st.tuples(st.just(n), *[st.integers(0, 10**n - 1)] * 2)))
+@given(st.integers(1, 4).flatmap(lambda n: st.tuples(st.just(n), *[st.integers(0, 10**n - 1)] * 2)))
 def test_a_range_covers_its_numbers_and_no_other(drawn: tuple[int, int, int]) -> None:
     length, *ends = drawn
     low, high = sorted(ends)
@@ -72,3 +73,8 @@ def test_a_row_of_too_many_prefixes() -> None:
     ranges = ",".join(f"{start}1-{start + 9}8" for start in range(1_000, 8_000, 10))
     with pytest.raises(ValueError, match=f"means more than {PREFIXES_MAX} prefixes"):
         prefixes_of(ranges)
+
+
+def test_a_range_of_more_digits_than_a_number_has() -> None:
+    with pytest.raises(ValueError, match="has more than 18 digits"):
+        prefixes_of(f"{10**18}-{10**18 + 9}")
