@@ -27,11 +27,12 @@ def prefixes_of(text: str, dialled: Sequence[str] = (), country: str = "") -> tu
     """
     if not text and country:
         return (country,)
-    if _DIGITS.fullmatch(text) and not country and text[0] != "0":
-        return (text,)
+    signs = () if country else dialled  # behind a country code nothing is dialled before one
+    if text.isdigit() and text.isascii():  # the usual cell
+        return (_checked(country + _without(text, signs), whole=country == ""),)
     if _POWER.fullmatch(text) or not text:
         raise ValueError(_fault(text))
-    found = tuple(_expanded(text, dialled, country))
+    found = tuple(_expanded(text, signs, country))
     if len(set(found)) != len(found):
         raise ValueError(f"{_cut(text)} names a prefix twice; take one away")
     return found
