@@ -181,7 +181,8 @@ def _records(
         zone(where), stated.date_format or template.date_format, file.days_from,
         end_includes_day=template.end_includes_day,
     )  # fmt: skip
-    amounts = Amounts(stated.decimal or template.decimal)
+    # A workbook's numbers have no mark, so that a template's is one for its text files.
+    amounts = Amounts(stated.decimal or (template.decimal if file.days_from is None else ""))
     reader = RowReader(file.layout, source, findings, amounts, dates)
     convert = _native(file.layout, reader) if template is NATIVE else reader.records
     count = 0
@@ -247,6 +248,8 @@ def _conclude(deck: DeckSource, layout: Layout, source: str, amounts: Amounts, w
 
 def _native(layout: Layout, reader: RowReader) -> Callable[[Row], Iterator[Typed] | tuple[Typed, ...]]:
     """Return the short way of Tollway's own columns, whose cells are canonical unless a sign tells otherwise."""
+    if layout.currency:
+        return reader.records
     absent = len(layout.names)
     pick = itemgetter(*(layout.places.get(column, absent) for column in RECORD_COLUMNS))
     priced = [layout.places[name] for name in ("rate", "connect_fee", "minimum_charge") if name in layout.places]

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple, Protocol
+from typing import BinaryIO, Final, NamedTuple
 
 from daemon.rating.deck import LINE_LENGTH_MAX, DeckError, Findings
 
@@ -49,13 +49,6 @@ class Row(NamedTuple):
 
     line: int
     cells: list[str]
-
-
-class Rows(Protocol):
-    """Something whose rows can be read again from the start."""
-
-    def rows(self, findings: Findings) -> Iterator[Row]:
-        """Yield the rows that are not blank; what cannot be read at all goes to the findings."""
 
 
 class TextDeck(NamedTuple):

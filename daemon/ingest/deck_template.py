@@ -54,14 +54,17 @@ class Action(Enum):
     BLOCK = "block"
 
 
+# No letters: a D is a delete to one carrier and a decrease to the next.
 ACTION_WORDS: Final[Mapping[str, Action]] = {
     **dict.fromkeys(
-        ("new", "add", "added", "a", "n", "change", "changed", "update", "updated", "u", "increase", "increased", "i",
-         "decrease", "decreased", "current", "unchanged", "no change", "same", "active", "open"),
+        ("new", "add", "added", "change", "changed", "update", "updated", "increase", "increased", "decrease",
+         "decreased", "current", "unchanged", "no change", "same", "active", "open"),
         Action.SET,
     ),
-    **dict.fromkeys(("delete", "deleted", "d", "del", "remove", "removed", "close", "closed", "discontinued",
-                     "terminated", "expired"), Action.DELETE),
+    **dict.fromkeys(
+        ("delete", "deleted", "remove", "removed", "close", "closed", "discontinued", "terminated", "expired"),
+        Action.DELETE,
+    ),
     **dict.fromkeys(("block", "blocked", "forbidden", "barred"), Action.BLOCK),
 }  # fmt: skip
 

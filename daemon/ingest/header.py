@@ -69,7 +69,9 @@ def layout_of_rows(rows: Iterable[Row], source: str, template: Template | None) 
             return _claimed(claims[0], source)
         nearest = min((*([nearest] if nearest else []), *candidates), key=_distance)
     if nearest is None:
-        raise NoHeader([DeckError(source, 1, "", "the deck has no row; a deck begins with a header")], (0, 0))
+        raise NoHeader(
+            [DeckError(source, 1, "", "no row is among its first lines; a deck begins with a header")], (0, 0)
+        )
     raise NoHeader(list(_faults(nearest, source, template)), (_known(nearest), len(nearest.row.cells)))
 
 

@@ -6,7 +6,7 @@ a way that a deck row cannot hold takes only the cells that change nothing.
 
 from typing import Final
 
-from daemon.ingest.deck_template import NATIVE_NAME, RECORD_COLUMNS, Template
+from daemon.ingest.deck_template import ACTION_WORDS, NATIVE_NAME, RECORD_COLUMNS, Action, Template
 
 _ROUTING: Final = "a matter of routing, not of prices"
 _OTHER: Final = "says nothing of the price"
@@ -171,6 +171,7 @@ _SIPPY = Template(
     required=("rate", "first_rate", "first_seconds", "next_seconds"),
     ignored={"Id": _OTHER},
     only={"Local Calls Rate": ("",), "Post Call Surcharge": _ZERO},
+    actions={**ACTION_WORDS, "a": Action.SET, "u": Action.SET, "d": Action.DELETE},
     at_once=("immediately", "asap", "now"),
 )
 

@@ -99,6 +99,11 @@ def test_a_native_deck_with_marks_of_its_region(tmp_path: Path) -> None:
     assert "decimals with a comma" in deck.notes
 
 
+def test_a_native_deck_with_a_currency_in_its_header(tmp_path: Path) -> None:
+    deck = read_text(tmp_path, "prefix,rate (EUR)\n44,0.1\n45,0.2\n")
+    assert [record["currency"] for _, record in deck.records] == ["EUR", "EUR"]
+
+
 def test_a_native_deck_with_two_marks_is_refused(tmp_path: Path) -> None:
     comma_first = read_text(tmp_path, "prefix;rate\n44;0,012\n45;1.234\n").errors
     assert [error.partition(" where")[0] for error in comma_first] == ["3: rate: '1.234' has a point"]

@@ -25,8 +25,8 @@ PORTA = "Destination,Interval First,Interval Next,Price First,Price Next,Off-pea
 
 # What it is, the deck, and where each error is and how it begins after the column's name.
 CASES: list[tuple[str, str, list[str]]] = [
-    ("an empty file", "", ["1: the deck has no row"]),
-    ("only blank rows", "\n \n\t\n", ["1: the deck has no row"]),
+    ("an empty file", "", ["1: no row is among its first lines"]),
+    ("only blank rows", "\n \n\t\n", ["1: no row is among its first lines"]),
     ("a header and nothing known", "a;b\n1;2\n",
      ["1: no template knows the header; nearest is tollway", "1: a: column 1 of the header is unknown", "1: b: column",
       "1: rate: the header lacks a column", "1: prefix: the header lacks a column"]),
@@ -69,6 +69,7 @@ CASES: list[tuple[str, str, list[str]]] = [
     ("a year of two digits", CARRIER + "44;UK;1;;03/04/26;;\n", ["2: Effective Date: '03/04/26' is no date such as"]),
     ("a year long ago", CARRIER + "44;UK;1;;1969-12-31;;\n", ["2: Effective Date: '1969-12-31' lies outside 1970"]),
     ("a word unknown", CARRIER + "44;UK;1;;;perhaps;\n", ["2: Status: 'perhaps' is no word for a change"]),
+    ("a letter of two meanings", CARRIER + "44;UK;1;;;D;\n", ["2: Status: 'D' is no word for a change"]),
     ("no seconds", CARRIER + "44;UK;1;60/0;;;\n", ["2: next_seconds: a block has at least 1 second"]),
     ("more than a day", CARRIER + "44;UK;1;86401;;;\n", ["2: Increments: '86401' is not a whole number of seconds"]),
     ("half a second", CARRIER + "44;UK;1;0.5;;;\n", ["2: Increments: '0.5' is not a whole number of seconds"]),

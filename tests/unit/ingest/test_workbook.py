@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
 from daemon.ingest import sheet_rows, workbook
 from daemon.ingest.deck_source import UnreadableDeck
+from daemon.ingest.templates import template_named
 from tests.unit.ingest.reading import Deck, read, read_text
 
 HEADER = ["Dial Code", "Destination", "Rate", "Increments", "Effective Date"]
@@ -64,6 +66,15 @@ def test_cells_are_what_was_meant(tmp_path: Path) -> None:
     assert rates(deck) == ["0.0125", "0.3", "1", "0.5", "0.00005"]
     assert [record["prefix"] for _, record in deck.records] == ["442", "443", "444", "445", "446"]
     assert deck.records[2][1]["destination"] == "true"
+
+
+def test_the_decimal_mark_of_a_template_is_not_for_numbers(tmp_path: Path) -> None:
+    template = template_named("carrier")
+    assert template is not None
+    path = saved(tmp_path, [44, "UK", 0.5, None, None], [45, "DK", "0.25", None, None], [46, "SE", "0,125", None, None])
+    deck = read(path, replace(template, decimal="comma"))
+    assert rates(deck) == ["0.5", "0.25"]
+    assert deck.errors[0].startswith("4: Rate: '0,125' has a comma where the deck writes decimals with a point")
 
 
 def test_a_workbook_may_count_days_from_1904(tmp_path: Path) -> None:
