@@ -16,6 +16,7 @@ from daemon.ingest.templates import BUILT_IN, NATIVE
 from daemon.rating.deck import DeckError, Findings
 
 HEADER_ROWS_MAX: Final = 20  # rows that are not blank, in which the header is sought
+NAME_LENGTH_MAX: Final = 60  # characters of a header name that a message repeats
 HEADER_CELLS_MAX: Final = 256  # cells of a header; the widest known has thirty
 
 
@@ -106,7 +107,7 @@ def _faults(nearest: _Candidate, source: str, template: Template | None) -> Iter
         reason = f"no template knows the header; nearest is {nearest.template.name} of {known}; see docs/decks.md"
         yield DeckError(source, line, "", reason)
     for name, reason in nearest.faults:
-        yield DeckError(source, line, name[:HEADER_CELLS_MAX], reason)
+        yield DeckError(source, line, shown(name), reason)
 
 
 def _claimed(claim: _Candidate, source: str) -> Layout:
@@ -119,7 +120,14 @@ def _claimed(claim: _Candidate, source: str) -> Layout:
         reason = f"the header names more than one currency: {', '.join(sorted(currencies))}"
         raise NoHeader([DeckError(source, claim.row.line, "", reason)])
     currency = next(iter(currencies), "") if "currency" not in reading.places else ""
-    return Layout(claim.template, claim.row.line, names, reading.places, reading.only, reading.ignored, currency)
+    written = tuple(map(shown, names))
+    return Layout(claim.template, claim.row.line, written, reading.places, reading.only, reading.ignored, currency)
+
+
+def shown(name: str) -> str:
+    """Return a header name on one line, without control characters, cut to NAME_LENGTH_MAX."""
+    line = "".join(sign if sign.isprintable() else "?" for sign in " ".join(name.split()))
+    return line if len(line) <= NAME_LENGTH_MAX else line[:NAME_LENGTH_MAX] + "…"
 
 
 def notes_of(layout: Layout) -> Iterator[str]:

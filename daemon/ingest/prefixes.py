@@ -92,7 +92,7 @@ def _split(part: str) -> tuple[str, str]:
 
 def _refuse_doubt(text: str, shared: str, item: str, first: str) -> None:
     if item.startswith(shared) and len(item) > len(first.strip()):
-        raise ValueError(f"{_cut(text)} may repeat the country code {shared} or not; write each prefix whole")
+        raise ValueError(f"{_cut(text)} may repeat the country code {_cut(shared)} or not; write each prefix whole")
 
 
 def _of_item(item: str) -> Iterator[str]:

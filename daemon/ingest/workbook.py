@@ -24,6 +24,7 @@ from daemon.rating.deck import DeckError, Findings
 UNPACKED_SIZE_MAX: Final = 256 << 20  # octets of all parts; a sheet of a million rows of five cells has some 220 MiB
 PART_SIZE_MAX: Final = 64 << 20  # octets of a part that is no sheet, such as the table of texts: it is held in memory
 PARTS_MAX: Final = 1_000  # parts; ours: a book of two hundred sheets has five hundred
+NAME_LENGTH_MAX: Final = 60  # characters of a sheet's name that are kept; spreadsheets allow 31
 SHEETS_MAX: Final = 50  # sheets in which a header is sought
 
 _SHEETS: Final = "xl/worksheets/"
@@ -91,7 +92,7 @@ def _loaded(path: Path, file: BinaryIO) -> WorkbookDeck:
         reader.read_workbook()
         apply_stylesheet(reader.archive, reader.wb)
         parts = {
-            sheet.name: part.target
+            sheet.name[:NAME_LENGTH_MAX]: part.target
             for sheet, part in islice(reader.parser.find_sheets(), SHEETS_MAX)
             if sheet.state == "visible" and part.Type.endswith("/worksheet")
         }

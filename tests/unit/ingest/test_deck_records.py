@@ -117,6 +117,12 @@ def test_words_of_a_native_deck_for_a_change(tmp_path: Path) -> None:
     assert deck.errors[0].startswith("6: action: 'what' is no word for a change")
 
 
+def test_letters_that_a_layout_gives_a_meaning(tmp_path: Path) -> None:
+    header = "Action,Prefix,Interval 1,Interval N,Price 1,Price N\n"
+    deck = read_text(tmp_path, header + "A,44,1,1,0.1,0.1\nu,45,1,1,0.1,0.1\nD,46,1,1,,\n")
+    assert [record.get("action", "") for _, record in deck.records] == ["", "", "delete"]
+
+
 def test_blank_rows_end_nothing_and_lines_are_those_of_the_file(tmp_path: Path) -> None:
     deck = read_text(
         tmp_path, '\n\nprefix,destination,rate\n\n44,"a ""b""",0.5\n , ,\n45,"two\nlines",0.5\n\n46,x,0.5\n'

@@ -134,6 +134,21 @@ def test_a_header_under_two_delimiters_is_nobodys(tmp_path: Path) -> None:
     ]
 
 
+def test_a_message_repeats_no_control_characters(tmp_path: Path) -> None:
+    hostile = 'prefix,rate,\x1b[2Jx,"a\nb",' + "y" * 100 + "\n"
+    assert [error.partition(" column ")[0] for error in read_text(tmp_path, hostile).errors[1:]] == [
+        "1: ?[2Jx:", "1: a b:", f"1: {'y' * 60}…:",
+    ]  # fmt: skip
+    errors = read_text(tmp_path, CARRIER + "\x1b[2J;\x1b;\x1b1;\x1b;\x1b;\x1b;\n").errors
+    assert len(errors) == 6
+    assert all(error.isprintable() for error in errors)
+
+
+def test_a_header_of_two_lines_is_named_on_one(tmp_path: Path) -> None:
+    deck = read_text(tmp_path, 'Dial\tCode,"Rate per\nMinute (USD)"\n44,x\n'.replace("\t", " "))
+    assert deck.errors[0].startswith("3: Rate per Minute (USD): 'x' is no plain decimal")
+
+
 def test_a_header_of_too_many_cells(tmp_path: Path) -> None:
     errors = read_text(tmp_path, "a," * 300 + "a\n", delimiter=",").errors
     assert [error.partition(";")[0] for error in errors] == [

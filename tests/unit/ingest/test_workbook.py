@@ -166,6 +166,30 @@ def test_a_cell_that_is_none(tmp_path: Path, cell: bytes, reason: str) -> None:
     assert read(path).errors == [f"2: the sheet is broken here: {reason}; open the workbook and save it again"]
 
 
+def test_what_looks_like_a_day_is_no_prefix(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    path = saved(tmp_path, [442, "UK", 1, None, None], [99_999, "DK", 1, None, None], book=book)
+    for cell in ("A2", "A3"):
+        book.active[cell].number_format = "yyyy-mm-dd"
+    book.save(path)
+    assert [error.partition(" is not")[0] for error in read(path).errors] == [
+        "2: Dial Code: '1901-03-17'", "3: Dial Code: 'date99999'",
+    ]  # fmt: skip
+
+
+def test_elements_of_other_namespaces_are_passed_over(tmp_path: Path) -> None:
+    other = b'<x:row xmlns:x="urn:x" r="7"><x:c r="A7"><x:v>9</x:v></x:c></x:row></sheetData>'
+    path = saved(tmp_path, [44, "UK", 1, None, None])
+    altered(path, "xl/worksheets/sheet1.xml", b"</sheetData>", other)
+    assert read(path).records == [(2, {"prefix": "44", "destination": "UK", "rate": "1"})]
+
+
+def test_a_workbook_without_a_sheet_that_is_shown(tmp_path: Path) -> None:
+    path = saved(tmp_path, [44, "UK", 1, None, None])
+    altered(path, "xl/workbook.xml", b'state="visible"', b'state="hidden"')
+    assert read(path).errors == ["0: the workbook has no sheet that is shown"]
+
+
 def test_a_text_too_long_is_a_fault_of_its_row(tmp_path: Path) -> None:
     path = saved(tmp_path, [44, "x" * 4_097, 1], [45, "y" * 30_000, 1], [46, "z" * 4_096, 1])
     deck = read(path)
@@ -283,6 +307,8 @@ def test_a_cell_in_another_place_is_an_error(tmp_path: Path) -> None:
         "3: the sheet is broken here: a cell stands in another place than it says"
     ]
     altered(path, "xl/worksheets/sheet1.xml", b'r="B2"', b'r="B7"')
+    assert read(path).errors[0].startswith("2: the sheet is broken here: a cell stands in another place")
+    altered(path, "xl/worksheets/sheet1.xml", b'r="B7"', b'r="B2B"')
     assert read(path).errors[0].startswith("2: the sheet is broken here: a cell stands in another place")
 
 
