@@ -99,6 +99,16 @@ def test_a_native_deck_with_marks_of_its_region(tmp_path: Path) -> None:
     assert "decimals with a comma" in deck.notes
 
 
+def test_a_native_deck_with_dates_of_its_region(tmp_path: Path) -> None:
+    text = (
+        "prefix,rate,effective_from\n43,0.1,2026-01-01T00:00:00Z\n44,0.1,2026-01-01T00:00:00+01:00\n45,0.1,2026-07-01\n"
+    )
+    deck = read_text(tmp_path, text, timezone="Europe/Paris")
+    assert [record["effective_from"] for _, record in deck.records] == [
+        "2026-01-01T00:00:00Z", "2025-12-31T23:00:00Z", "2026-06-30T22:00:00Z",
+    ]  # fmt: skip
+
+
 def test_a_native_deck_with_a_currency_in_its_header(tmp_path: Path) -> None:
     deck = read_text(tmp_path, "prefix,rate (EUR)\n44,0.1\n45,0.2\n")
     assert [record["currency"] for _, record in deck.records] == ["EUR", "EUR"]

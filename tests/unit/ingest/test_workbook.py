@@ -195,6 +195,8 @@ def test_a_text_too_long_is_a_fault_of_its_row(tmp_path: Path) -> None:
     deck = read(path)
     assert deck.errors == ["2: a cell has more than 4096 characters", "3: a cell has more than 4096 characters"]
     assert [record["prefix"] for _, record in deck.records] == ["46"]
+    altered(path, "xl/worksheets/sheet1.xml", b"x" * 4_097, b"x" * 300_000)
+    assert read(path).errors == deck.errors
 
 
 def test_rows_and_cells_without_a_place_follow_each_other(tmp_path: Path) -> None:
