@@ -37,9 +37,12 @@ from daemon.charging.configuration import (
     for_plans,
 )
 from daemon.charging.ocf import OnlineCharging
-from daemon.charging.ports import Book, Reads, StoreError, StoreUnavailable
+from daemon.charging.ports import Book, StoreError, StoreUnavailable
 from daemon.config_files.scenario_file import Scenario
 from daemon.http_api.replies import charged_so_far
+from daemon.ingest.batch_columns import FileRefused
+from daemon.ingest.batch_rules import AccountRule, BatchRules
+from daemon.ingest.batch_summary import BatchStatus, BatchSummary
 from daemon.journal import EmergencyJournal
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Direction, Key, split_key
@@ -51,6 +54,7 @@ from daemon.radius.client import send as radius_send
 from daemon.radius.inspection import decode as radius_decode
 from daemon.radius.packet import LocalPacketError, RadiusError
 from daemon.rating.account_rates import AccountRates
+from daemon.rating.bundle import Meter
 from daemon.rating.code_list import expanded
 from daemon.rating.deck import RateRow
 from daemon.rating.explain import Priced, price
@@ -64,60 +68,22 @@ from daemon.store import SqliteStore, open_store
 from daemon.store.administration import AccountView, Credited, Difference, Refused
 from daemon.store.check import Finding as StoreFinding
 from daemon.store.check import check_store
+from daemon.store.deck_difference import KINDS
 from daemon.store.decks import DeckChange, DeckDifference
+from daemon.store.decks import Progress as DeckProgress
 from daemon.store.objects import note
 from daemon.store.sqlite import path_of
 
 T = TypeVar("T")
 
 __all__ = [
-    "AccountKind",
-    "AccountView",
-    "Asked",
-    "Call",
-    "CallAttempt",
-    "Credited",
-    "Decision",
-    "DeckDifference",
-    "Difference",
-    "EntryKind",
-    "ExportError",
-    "ExportRefused",
-    "ExportUnavailable",
-    "Exported",
-    "Finding",
-    "ListedBatch",
-    "LocalPacketError",
-    "NasSpec",
-    "NewAccount",
-    "NoReply",
-    "Opened",
-    "Priced",
-    "PricedCall",
-    "Progress",
-    "Question",
-    "RadiusError",
-    "Refused",
-    "Reply",
-    "Rule",
-    "Status",
-    "StoreError",
-    "StoreFinding",
-    "StoreUnavailable",
-    "Tariff",
-    "TokenSpec",
-    "charged_so_far",
-    "checked",
-    "clock",
-    "opened",
-    "operate",
-    "parse_pairs",
-    "radius_decode",
-    "radius_send",
-    "sequence_of",
-    "store_exists",
-    "upgraded",
-    "who",
+    "KINDS", "AccountKind", "AccountView", "Asked", "BatchRules", "BatchStatus", "BatchSummary", "Call",
+    "CallAttempt", "Credited", "Decision", "DeckDifference", "Difference", "EntryKind", "ExportError",
+    "ExportRefused", "ExportUnavailable", "Exported", "FileRefused", "Finding", "ListedBatch", "LocalPacketError",
+    "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall", "Progress", "Question", "RadiusError",
+    "Refused", "Reply", "Rule", "Status", "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec",
+    "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "price_file", "radius_decode",
+    "radius_send", "sequence_of", "store_exists", "upgraded", "who",
 ]  # fmt: skip
 
 
@@ -278,22 +244,44 @@ class Opened:
 
     async def import_deck(
         self, text: str, rows: Sequence[RateRow], *, mode: str, effective_from: Instant | None, source: str,
-        backdate: bool, dry_run: bool,
-    ) -> DeckDifference:  # fmt: skip
-        """Import a deck, destinations written out by the table's code list, or tell what it would change."""
+        backdate: bool, dry_run: bool, yes: bool, progress: DeckProgress,
+    ) -> tuple[DeckDifference, int]:  # fmt: skip
+        """Import a deck, or tell what it would change; return the table's limit of closed or changed percent as well.
+
+        Destinations are written out by the code list. Above the limit nothing is written, unless ``yes`` is said.
+        """
         key, configuration = await self.key(text), await self.configuration()
-        spec = next((spec for spec in configuration.rate_tables if (spec.tenant, spec.id) == key), None)
-        rows, errors = expanded(rows, code_list_of(spec, configuration) if spec is not None else None)
+        spec = await self.store.rate_table_spec(key)
+        rows, errors = expanded(rows, code_list_of(spec, configuration))
         if errors:
             raise Refused("; ".join(map(str, errors)))
-        change = DeckChange(mode, effective_from, who(), source, backdate)
-        return await self.store.import_deck(key, rows, change, dry_run=dry_run)
+        change, limit = DeckChange(mode, effective_from, who(), source, backdate), spec.closed_limit_percent
+        difference = await self.store.import_deck(
+            key, rows, change, dry_run=dry_run, limit_percent=None if yes else limit, progress=progress
+        )
+        return difference, limit
 
-    async def closed_limit_percent(self, text: str) -> int:
-        """Return how much of a table an import may close or change without being asked twice."""
+    async def rollback_deck(
+        self, text: str, to: int, *, reason: str, dry_run: bool, yes: bool, progress: DeckProgress
+    ) -> tuple[DeckDifference, int]:
+        """Go back to a version of a deck, or tell what that would change; with the table's limit, as an import."""
         key = await self.key(text)
-        found = [spec for spec in (await self.configuration()).rate_tables if (spec.tenant, spec.id) == key]
-        return found[0].closed_limit_percent if found else 0
+        limit = await self._closed_limit(key)
+        difference = await self.store.rollback_deck(
+            key, to, who=who(), reason=reason, dry_run=dry_run, limit_percent=None if yes else limit,
+            progress=progress,
+        )  # fmt: skip
+        return difference, limit
+
+    async def deck_versions(self, text: str) -> list[dict[str, object]]:
+        """Return the versions of a table's deck, oldest first. Raises Refused where there is no such table."""
+        key = await self.key(text)
+        await self.store.rate_table_spec(key)
+        return await self.store.deck_versions(key)
+
+    async def _closed_limit(self, key: Key) -> int:
+        """Return how much of a table an import may close or change without being asked twice."""
+        return (await self.store.rate_table_spec(key)).closed_limit_percent
 
     async def price(self, question: Question) -> PricedCall:
         """Price one answered call as the daemon does. Raises Refused where the plan or the account is not there."""
@@ -309,16 +297,31 @@ class Opened:
             raise Refused(f"tenant {key.tenant}, whose plan this is, has no account {payer.id}")
         return priced_call(catalog, key, terms, question)
 
+    async def batch_rules(self, plan: str) -> BatchRules:
+        """Return what a file is priced by: a plan, and what its accounts are asked. Raises Refused without the plan."""
+        key, configuration = await self.key(plan), await self.configuration()
+        if all((spec.tenant, spec.id) != key for spec in configuration.rate_plans):
+            raise Refused(f"there is no rate plan {key}")
+        catalog = await self.store.catalog_of(for_plans(configuration, [key]), Emergency())
+        accounts: dict[str, AccountRule] = {}
+        for terms in catalog.accounts.values():
+            rule = AccountRule(terms.rates, terms.zone.key)
+            accounts[str(terms.key)] = rule
+            if terms.key.tenant == key.tenant:
+                accounts[terms.key.id] = rule
+        return BatchRules(catalog.plans[key], accounts)
+
     async def explain(self, attempt: CallAttempt) -> tuple[Decision, list[Rule]]:
         """Decide about a call without effect."""
         ocf = await self.charging()
-        numbers = ocf.quote_accounts(attempt)
+        reads = ocf.quote_reads(attempt)
 
-        def read(book: Book) -> dict[int, Standing]:
-            return {number: book.standing(number) for number in numbers}
+        def read(book: Book) -> tuple[dict[int, Standing], dict[tuple[int, str], Meter]]:
+            standings = {number: book.standing(number) for number in reads.accounts}
+            return standings, {key: book.meter(*key) for key in reads.meters}
 
-        standings = await self.store.transact(Reads(accounts=numbers), read) if numbers else {}
-        return ocf.explain(attempt, standings.__getitem__)
+        standings, meters = await self.store.transact(reads, read) if reads.accounts else ({}, {})
+        return ocf.explain(attempt, standings.__getitem__, meters=lambda *key: meters[key])
 
     async def charging(self) -> OnlineCharging:
         """Return the charging function over this store."""
@@ -416,6 +419,16 @@ def _refuse_unusable(new: NewAccount, tenant: TenantSpec, configuration: Configu
     for account in configuration.accounts:
         if new.sip_user and any(endpoint.sip_user == new.sip_user for endpoint in account.identities):
             raise Refused(f"account {account.tenant}/{account.id} claims SIP user {new.sip_user}: ambiguous calls")
+
+
+def price_file(
+    source: Path, target: Path, rules: BatchRules, *, restart: bool, progress: Callable[[int, int, int], None]
+) -> BatchSummary:
+    """Price a file of usage into another. Raises FileRefused, OSError."""
+    # numpy alone takes longer to load than most commands take.
+    from daemon.ingest import batch_run  # noqa: PLC0415
+
+    return batch_run.price_file(batch_run.BatchOrder(source, target, rules, restart=restart), progress)
 
 
 @asynccontextmanager

@@ -55,7 +55,10 @@ class DatedPlan:
 
 @dataclass(frozen=True, slots=True)
 class AccountTerms:
-    """What was agreed with a customer. Money in nano-units, percents in nano-percent; None: no limit."""
+    """What was agreed with a customer. Money in nano-units, percents in nano-percent; None: no limit.
+
+    ``bundles`` stand in the order in which their units are used.
+    """
 
     number: int
     key: Key

@@ -1,21 +1,25 @@
 """``tollway rate``: decks in, whole or not at all, and one price with every step as if written on paper."""
 
+import contextlib
+import gc
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
 
-from daemon.app_commands import DeckDifference, Opened, PricedCall, Question, clock
+from daemon.app_commands import KINDS, DeckDifference, PricedCall, Question, clock
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.difference import deck_value, print_deck
 from daemon.cli.failure import Refused
-from daemon.cli.output import print_json, print_pairs, printable, working
+from daemon.cli.output import dated, print_json, print_pairs, print_table, printable, working
 from daemon.cli.parameters import KEY, TIME
 from daemon.cli.price_steps import price_lines
+from daemon.cli.rate_batch import batch
 from daemon.config_files.deck_files import Unreadable, read_deck_file
-from daemon.kernel.instant import Instant
+from daemon.kernel.instant import Instant, format_rfc3339
 from daemon.kernel.money import format_nano
 from daemon.rating.deck import UNITS_IN_ROW_MAX, RateRow
 
@@ -53,22 +57,20 @@ def import_deck(
     It stops without --yes above the table's limit of closed or changed rows (20 percent unless the table says other).
     A version that was in force is never altered.
     """
-    with working(f"reading {file}"):
+    with working(f"reading {file}"), uncollected():
         rows = _rows(file)
-
-    async def work(store: Opened) -> tuple[DeckDifference, int]:
-        async def imported(*, dry: bool) -> DeckDifference:
-            return await store.import_deck(
-                table, rows, mode=mode, effective_from=effective_from, source=str(file), backdate=backdate, dry_run=dry
+    with uncollected(), working(f"comparing {len(rows)} rows with {table}") as say:
+        difference, limit = selected.perform(
+            lambda store: store.import_deck(
+                table, rows, mode=mode, effective_from=effective_from, source=str(file), backdate=backdate,
+                dry_run=dry_run, yes=yes, progress=say,
             )
+        )  # fmt: skip
+    _tell(difference, limit, mode, dry_run=dry_run, yes=yes, as_json=as_json)
 
-        limit = await store.closed_limit_percent(table)
-        difference = await imported(dry=True)
-        stops = difference.closed_or_changed_percent > limit and not yes
-        return difference if dry_run or stops else await imported(dry=False), limit
 
-    with working(f"comparing {len(rows)} rows with {table}"):
-        difference, limit = selected.perform(work)
+def _tell(difference: DeckDifference, limit: int, mode: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Print what changed or would change. Raises Refused where nothing did, because it is above the table's limit."""
     percent = difference.closed_or_changed_percent
     stopped = percent > limit and not yes
     applied = not dry_run and not stopped and difference.is_change
@@ -81,6 +83,71 @@ def import_deck(
             f"{percent} percent of the rows in force would be closed or changed, above the table's limit of {limit}:"
             " nothing was changed; look at the difference, and if it is meant, say --yes"
         )
+
+
+@rate.command()
+@click.argument("table", type=KEY)
+@as_json
+@chosen
+def history(selected: Chosen, table: str, as_json: bool) -> None:
+    """Show the versions of a rate TABLE's deck, oldest first: who made each, when and why, and what it did.
+
+    A version is in force from the first instant at which it changes a price.
+    """
+    versions = selected.perform(lambda store: store.deck_versions(table))
+    if as_json:
+        print_json([_version_value(version) for version in versions])
+    else:
+        columns = ("version", "at", "mode", "who", "source", "added", "ended", "difference", "in force from", "reason")
+        print_table(columns, map(_version_cells, versions), numbers=("version", "added", "ended"))
+
+
+def _version_value(version: dict[str, Any]) -> dict[str, Any]:
+    begins = version.pop("begins")
+    return {**dated(version), "in_force_from": format_rfc3339(begins) if begins else None}
+
+
+def _version_cells(version: dict[str, Any]) -> tuple[object, ...]:
+    counts = ", ".join(f"{version[kind]} {kind}" for kind in KINDS if version[kind])
+    begins = format_rfc3339(version["begins"]) if version["begins"] else "always"
+    return (
+        version["version"], format_rfc3339(version["at"]), version["mode"], version["who"], version["source"],
+        version["rows_added"], version["rows_ended"], counts, begins, version["reason"],
+    )  # fmt: skip
+
+
+@rate.command()
+@click.argument("table", type=KEY)
+@click.option("--to", "version", type=click.IntRange(min=1), required=True, help="The version, as in rate history.")
+@click.option("--reason", required=True, help="Why; kept with the version and whoever made it.")
+@click.option("--dry-run", is_flag=True, help="Only print what would change.")
+@click.option("--yes", is_flag=True, help="Go on above the table's limit of closed or changed rows.")
+@as_json
+@chosen
+def rollback(
+    selected: Chosen, table: str, version: int, reason: str, dry_run: bool, yes: bool, as_json: bool
+) -> None:  # fmt: skip
+    """Make the prices of a rate TABLE from now on those of one of its versions, by a new version.
+
+    What was in force until now stays on record as it was. It stops without --yes above the table's limit.
+    """
+    if not reason.strip():
+        raise click.BadParameter("say why", param_hint="--reason")
+    with uncollected(), working(f"comparing {table} with its version {version}") as say:
+        difference, limit = selected.perform(
+            lambda store: store.rollback_deck(table, version, reason=reason, dry_run=dry_run, yes=yes, progress=say)
+        )
+    _tell(difference, limit, "rollback", dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no cycles meanwhile: a million rows hold none, and each collection would look at all of them again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _rows(file: Path) -> list[RateRow]:
@@ -159,3 +226,6 @@ def price_value(found: PricedCall) -> dict[str, Any]:
         ],
         "rounding": format_nano(priced.rounding),
     }  # fmt: skip
+
+
+rate.add_command(batch)

@@ -8,7 +8,7 @@ Within the core an amount is a plain int of nano-units; its currency stands with
 
 import re
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 NANO = 1_000_000_000  # nano-units in one unit of a currency
 DECIMALS_MAX = 9  # places; nano-units hold no more
@@ -78,20 +78,26 @@ def divide(numerator: int, denominator: int, rounding: Rounding) -> int:
     """Return the integer quotient of two integers, the fraction gone where ``rounding`` says."""
     if denominator <= 0:
         raise ValueError("the denominator is a positive integer")
-    quotient, rest = divmod(abs(numerator), denominator)
-    if _carries(quotient, rest, denominator, rounding):
-        quotient += 1
+    quotient: int = quotient_of(abs(numerator), denominator, rounding)
     return -quotient if numerator < 0 else quotient
 
 
-def _carries(quotient: int, rest: int, denominator: int, rounding: Rounding) -> bool:
+def quotient_of(numerator: Any, denominator: Any, rounding: Rounding) -> Any:
+    """Return the rounded quotient of integers of 0 or more and above 0, or each by each of arrays of them."""
+    quotient = numerator // denominator
+    return quotient + _carries(quotient, numerator - quotient * denominator, denominator, rounding)
+
+
+def _carries(quotient: Any, rest: Any, denominator: Any, rounding: Rounding) -> Any:
     if rounding is Rounding.UP:
         return rest > 0
     if rounding is Rounding.DOWN:
-        return False
+        return 0
+    # What is left is compared with what is missing to the next whole: twice of either might not fit 64 bits.
+    missing = denominator - rest
     if rounding is Rounding.HALF_UP:
-        return 2 * rest >= denominator
-    return 2 * rest > denominator or (2 * rest == denominator and quotient % 2 == 1)
+        return rest >= missing
+    return (rest > missing) | ((rest == missing) & (quotient % 2 == 1))
 
 
 def round_nano(numerator: int, denominator: int, decimals: int, rounding: Rounding) -> int:

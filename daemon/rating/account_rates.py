@@ -8,7 +8,7 @@ only what it allows, however long the row of the plan is.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -51,7 +51,7 @@ class AccountRates:
     def _overridden(self, found: Found, prefix: str) -> Tariff:
         rate = self.overrides[prefix]
         if isinstance(found, Tariff):
-            return replace(with_rates(found, lambda _: rate), prefix=prefix, blocked=False)
+            return with_rates(found, lambda _: rate).changed(prefix=prefix, blocked=False)
         policy = self.policy
         return Tariff(
             table=OVERRIDE, deck_version=0, prefix=prefix, destination="", currency=policy.currency, rate=rate,
@@ -66,12 +66,12 @@ class AccountRates:
         if shut or blocked >= max(row, allowed, 0):
             return self._stopped(found, number[:blocked])
         if isinstance(found, Tariff) and found.blocked and allowed >= row:
-            return replace(found, prefix=number[:allowed], blocked=False)
+            return found.changed(prefix=number[:allowed], blocked=False)
         return found
 
     def _stopped(self, found: Found, prefix: str) -> Tariff:
         if isinstance(found, Tariff):
-            return replace(found, prefix=prefix, blocked=True)
+            return found.changed(prefix=prefix, blocked=True)
         return Tariff(CLASS, 0, prefix, "", self.policy.currency, 0, blocked=True)
 
 

@@ -50,22 +50,33 @@ class Changing:
 
     def at(self, position: int, rates: int) -> InForce:
         """Return what is in force at a position; in a gap the rates that priced the last block."""
-        place, span_end = self._span(position, rates)
-        tiers = self._alternatives[place].tiers
-        units = position - self._begins
-        tier = max((t for t in range(len(tiers)) if tiers[t].from_unit <= units), default=0)
-        tier_end = self._begins + tiers[tier + 1].from_unit if tier + 1 < len(tiers) else FOREVER
-        steps = tiers[tier].steps
-        step = max(s for s in range(len(steps)) if steps[s].from_second <= position)
-        step_end = steps[step + 1].from_second if step + 1 < len(steps) else FOREVER
-        return InForce(steps[step].rate, steps[step].next_seconds, min(span_end, tier_end, step_end), place)
-
-    def _span(self, position: int, rates: int) -> tuple[int, int]:
-        starts = self._span_starts
-        place = bisect_right(starts, position)
-        end = starts[place] if place < len(starts) else FOREVER
+        place = bisect_right(self._span_starts, position)
+        limit = self._span_starts[place] if place < len(self._span_starts) else FOREVER
         found = self._spans[place - 1].rates if place else 0
-        return (rates if found == NO_RATES else found), end
+        if found != NO_RATES:
+            rates = found
+        tiers = self._alternatives[rates].tiers
+        steps = tiers[0].steps
+        if len(tiers) > 1:
+            steps, limit = _tier_at(tiers, position - self._begins, limit - self._begins)
+            limit += self._begins
+        step = steps[0]
+        for later in steps[1:]:
+            if later.from_second > position:
+                limit = min(limit, later.from_second)
+                break
+            step = later
+        return InForce(step.rate, step.next_seconds, limit, rates)
+
+
+def _tier_at(tiers: tuple[Tier, ...], units: int, limit: int) -> tuple[tuple[Step, ...], int]:
+    """Return the steps of the tier that units from the start of billing have reached, and where it ends."""
+    steps = tiers[0].steps
+    for tier in tiers[1:]:
+        if tier.from_unit > units:
+            return steps, min(limit, tier.from_unit)
+        steps = tier.steps
+    return steps, limit
 
 
 def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:

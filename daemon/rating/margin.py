@@ -25,4 +25,6 @@ def margin_holds(sell: Tariff, buy: Tariff, seconds: int, floor_percent_nano: in
 
 
 def _sold_at_nothing(sell: Tariff) -> bool:
-    return sell.rate == sell.connect_fee == sell.minimum_charge == 0
+    """Tell whether nothing that the row can come into costs anything."""
+    rates = {step.rate for each in sell.alternatives for tier in each.tiers for step in tier.steps}
+    return rates <= {0} and sell.rate == sell.connect_fee == sell.minimum_charge == 0

@@ -6,7 +6,7 @@ A blocked row stays blocked, and a row sold at 0 is marked up like any other.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from daemon.kernel.money import NANO, UNITS_MAX, Rounding, divide
@@ -34,8 +34,7 @@ class Markup:
 
     def applied(self, tariff: Tariff) -> Tariff:
         """Return a tariff with the mark-up on all its rates."""
-        return replace(
-            with_rates(tariff, self.rate),
+        return with_rates(tariff, self.rate).changed(
             connect_fee=self.amount(tariff.connect_fee),
             minimum_charge=self.amount(tariff.minimum_charge),
         )
@@ -50,7 +49,7 @@ def with_rates(tariff: Tariff, price: Callable[[int], int]) -> Tariff:
         Rates(rates.band, tuple(Tier(tier.from_unit, tuple(_stepped(tier, price))) for tier in rates.tiers))
         for rates in tariff.alternatives
     )
-    return replace(tariff, rate=price(tariff.rate), alternatives=alternatives)
+    return tariff.changed(rate=price(tariff.rate), alternatives=alternatives)
 
 
 def _stepped(tier: Tier, price: Callable[[int], int]) -> Iterator[Step]:

@@ -75,6 +75,12 @@ class RatePlan:
             return own + more
         return own + tuple(MarkedTable(table, (*markups, self.markup)) for table, markups in more)
 
+    @cached_property
+    def tiered(self) -> tuple[tuple[str, str], ...]:
+        """The id and the period of each table whose tiers are chosen by volume."""
+        policies = [table.policy for table in (*(marked.table for marked in self.marked_tables), *self.on_net)]
+        return tuple(dict.fromkeys((each.table, each.tier_period) for each in policies if each.tiers))
+
     def taking_part(self, override: str) -> tuple[MarkedTable, ...]:
         """Return the tables that price a record of an override value: of each name the first whose pattern fits."""
         found = self._kept.get(override)

@@ -15,8 +15,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from daemon.kernel.e164 import DIGITS_MAX
-from daemon.kernel.instant import DAY, SECOND, Instant, wall_clock
+from daemon.kernel.instant import SECOND, Instant, wall_clock
 from daemon.kernel.money import DECIMALS_MAX, NANO, UNITS_MAX, Rounding
+from daemon.rating.bundle import PERIODS
 from daemon.rating.deck import SECONDS_MAX, UNITS_IN_ROW_MAX, DeckError, Findings, RateRow, Terms
 from daemon.rating.prefix_index import NO_OFFER, PrefixIndex
 from daemon.rating.rate_type import BARE, BUILT_IN, RateType
@@ -24,7 +25,7 @@ from daemon.rating.tariff import NO_RATES, Gap, Rates, Span, Step, Tariff, Tier
 from daemon.rating.time_band import NO_BAND, Calendar, TimeBand, contradictions
 from daemon.rating.versions import Offer, Version, is_plain, offers_of
 
-HORIZON_SECONDS: Final = 7 * 86_400  # seconds of a call that a split tariff lays out; no call is longer than a day
+HORIZON_SECONDS: Final = 2 * 86_400  # seconds of a call that a split tariff lays out; a live call has at most half
 KEPT_TARIFFS_MAX: Final = 8_192  # tariffs kept by one table; a switch's traffic goes to fewer prefixes in a minute
 VOICE: Final = "VOICE"
 WHOLE, GRADUATED = "whole", "graduated"
@@ -41,7 +42,7 @@ class Policy:
     """What a table says of all its rows; ``override`` is a pattern on a usage record's override value, empty: any.
 
     ``rate_types`` are the declared ones by the deck's word for each, beside those built in. ``tiers`` is how a
-    period's volume chooses among tiers; without it a deck with tiers is refused.
+    period's volume chooses among tiers; without it a deck with tiers is refused. ``tier_period`` is that of the volume.
     """
 
     table: str
@@ -57,11 +58,17 @@ class Policy:
     bands: tuple[TimeBand, ...] = ()
     rate_types: Mapping[str, RateType] = field(default_factory=lambda: MappingProxyType({}))
     tiers: str = ""
+    tier_period: str = "month"
 
     def __post_init__(self) -> None:
         """Refuse what no settings file can state."""
         assert 0 <= self.decimals <= DECIMALS_MAX, self.decimals
         assert self.tiers in TIER_RULES, self.tiers
+        assert self.tier_period in PERIODS, self.tier_period
+
+    def named(self, table: str) -> "Policy":
+        """Return the same policy of a table of another id."""
+        return replace(self, table=table)
 
     def rate_type(self, word: str) -> RateType | None:
         """Return the rate type of a deck's or a record's word, None where nobody declared it."""
@@ -71,13 +78,15 @@ class Policy:
 class Usage(NamedTuple):
     """What a usage record says beside its number: how it was classified, and what its payer has used before.
 
-    ``volumes`` are units of the period by meter; ``on_net``: the called number is one of the tenant's own.
+    ``volumes`` are units of the period by meter; ``on_net``: the called number is one of the tenant's own. A tariff
+    that is split by bands is laid out for ``horizon_seconds`` from answer; its last band stays in force after them.
     """
 
     override: str = ""
     rate_type: str = ""
     on_net: bool = False
     volumes: Mapping[str, int] = MappingProxyType({})
+    horizon_seconds: int = HORIZON_SECONDS
 
     @property
     def override_value(self) -> str:
@@ -199,6 +208,16 @@ class Heads:
         """The place among ``all_terms`` of each row's."""
         return self._terms_of
 
+    @property
+    def all_destinations(self) -> list[str]:
+        """The distinct names of destinations; ``destination_places`` says which are whose."""
+        return self._destinations
+
+    @property
+    def destination_places(self) -> "array[int]":
+        """The place among ``all_destinations`` of each row's."""
+        return self._destination_of
+
 
 class Offers:
     """The offers of one kind of usage: by prefix, by window of time, and where there are bands by band."""
@@ -227,7 +246,7 @@ class Offers:
 
     def add(self, offers: Iterable[Offer]) -> None:
         """Take the offers of one prefix."""
-        known: dict[int, int] = {}  # id of a version's rows: its head, since offers share versions
+        known: dict[int, tuple[int, tuple[RateRow, ...]]] = {}  # by the id of a version's rows: its head, and they
         for offer in offers:
             self._place(offer.prefix, (offer.begins, offer.ends), self._pick(offer, self._heads, known))
 
@@ -248,13 +267,14 @@ class Offers:
         self.index.close()
         self._known_windows = {}
 
-    def _pick(self, offer: Offer, heads: Heads, known: dict[int, int]) -> int:
+    def _pick(self, offer: Offer, heads: Heads, known: dict[int, tuple[int, tuple[RateRow, ...]]]) -> int:
         """Return the head of the one version of an offer, or below 0 the place of its choice by band."""
         placed: dict[str, int] = {}
         for version in offer.versions:
+            # Windows of one prefix share versions; the rows are kept beside their head, so that no id is used anew.
             if id(version.rows) not in known:
-                known[id(version.rows)] = heads.add_version(version)
-            placed[version.band] = known[id(version.rows)]
+                known[id(version.rows)] = (heads.add_version(version), version.rows)
+            placed[version.band] = known[id(version.rows)][0]
         if placed.keys() == {""}:
             return placed[""]
         other = placed.pop("", NO_RATES)
@@ -352,6 +372,11 @@ class RateTable:
         """Return the table's id."""
         return self.policy.table
 
+    @property
+    def kinds(self) -> Mapping[str, Offers]:
+        """The offers of each kind of usage: those of calls that have a prefix under the empty name."""
+        return {"": self.offers, **self._other}
+
     def __len__(self) -> int:
         """Return the number of rates: versions and their tiers, whatever their steps."""
         return len(self.heads.rates)
@@ -368,32 +393,40 @@ class RateTable:
             return None
         if kind.is_calls and number:
             for offer in self.offers.find(number, at):
-                if kind.id in BARE or self._is_of(self.offers, offer, kind):
+                if kind.id in BARE or self._is_of(offer, at, kind):
                     return self._found(self.offers, offer, number, at, usage)
         others = self._other.get(kind.id)
         offer = next(others.find(number, at), NO_OFFER) if others is not None else NO_OFFER
         return self._found(others, offer, number, at, usage) if others is not None and offer != NO_OFFER else None
 
-    def _is_of(self, offers: Offers, offer: int, kind: RateType) -> bool:
-        pick = offers.picks[offer]
-        choice = offers.choices[-1 - pick] if pick < 0 else None
-        head = pick if choice is None else (*choice.heads, choice.other)[0]
-        return self.policy.rate_type(self.heads.terms(head).rate_type) == kind
+    def _is_of(self, offer: int, at: Instant, kind: RateType) -> bool:
+        """Tell whether the row of an offer that is in force at an instant is of a rate type."""
+        pick = self.offers.picks[offer]
+        head = pick if pick >= 0 else self._in_force(self.offers.choices[-1 - pick], at)
+        return head != NO_RATES and self.policy.rate_type(self.heads.terms(head).rate_type) == kind
+
+    def _in_force(self, choice: Choice, at: Instant) -> int:
+        """Return the row of a choice at an instant, NO_RATES where it has none."""
+        band = self.calendar(choice.bands).active(at)
+        return choice.heads[band] if band != NO_BAND else choice.other
 
     def _found(self, offers: Offers, offer: int, number: str, at: Instant, usage: Usage) -> Tariff | Gap:
         pick, prefix = offers.picks[offer], number[: offers.lengths[offer]]
         if pick >= 0:
             return self._tariff(pick, prefix, usage)
         choice = offers.choices[-1 - pick]
-        calendar = self.calendar(choice.bands)
-        band = calendar.active(at)
-        head = choice.heads[band] if band != NO_BAND else choice.other
+        head = self._in_force(choice, at)
         if head == NO_RATES:
             return Gap(self.policy.table, prefix, self.heads.destination(choice.heads[0]))
         tariff = self._tariff(head, prefix, usage)
-        if not self.policy.split_bands:
+        if not self.policy.split_bands or not self.counts_seconds(usage.rate_type):
             return tariff
-        return self._split(tariff, choice, calendar, at, usage)
+        return self._split(tariff, choice, at, usage)
+
+    def counts_seconds(self, word: str) -> bool:
+        """Tell whether usage of a rate type is calls: only they last, so that bands can split them."""
+        kind = self.policy.rate_type(word)
+        return kind is not None and kind.is_calls
 
     def calendar(self, bands: tuple[str, ...]) -> Calendar:
         """Return the calendar of some of the policy's bands, on the wall clock of its zone."""
@@ -444,24 +477,25 @@ class RateTable:
             volume=volume or 0, alternatives=(Rates(terms.time_band, tiers),) if changes else (),
         )  # fmt: skip
 
-    def _split(self, tariff: Tariff, choice: Choice, calendar: Calendar, at: Instant, usage: Usage) -> Tariff:
+    def _split(self, tariff: Tariff, choice: Choice, at: Instant, usage: Usage) -> Tariff:
         """Return a tariff with the bands that a call meets: a block has the price of the instant at which it begins."""
-        edges = calendar.changes(at, at + HORIZON_SECONDS * SECOND)
+        edges = self.calendar(choice.bands).changes(at, at + usage.horizon_seconds * SECOND)
         if len(edges.instants) == 1:
             return tariff
+        heads = [choice.heads[band] if band != NO_BAND else choice.other for band in edges.active]
+        places = {head: place for place, head in enumerate(dict.fromkeys(head for head in heads if head != NO_RATES))}
+        spans = tuple(
+            Span(-((at - instant) // SECOND), places.get(head, NO_RATES))
+            for instant, head in zip(edges.instants[1:], heads[1:], strict=True)
+        )
         volume = usage.volumes.get(self.policy.table, 0)
-        places: dict[int, int] = {}
-        spans = []
-        for instant, band in zip(edges.instants, edges.active, strict=True):
-            head = choice.heads[band] if band != NO_BAND else choice.other
-            rates = places.setdefault(head, len(places)) if head != NO_RATES else NO_RATES
-            spans.append(Span(-(-(instant - at) // SECOND), rates))
-        alternatives = tuple(Rates(self.heads.terms(head).time_band, self._tiers(head, volume)) for head in places)
-        has_tiers = any(head in self.heads.ladders for head in places)
-        return replace(
-            tariff, alternatives=alternatives, spans=tuple(spans[1:]),
-            meter=self.policy.table if has_tiers else "", volume=volume if has_tiers else 0,
-        )  # fmt: skip
+        alternatives = tuple(self._alternative(head, volume) for head in places)
+        if any(head in self.heads.ladders for head in places):
+            tariff = tariff.changed(meter=self.policy.table, volume=volume)
+        return tariff.changed(alternatives=alternatives, spans=spans)
+
+    def _alternative(self, head: int, volume: int) -> Rates:
+        return Rates(self.heads.terms(head).time_band, self._tiers(head, volume))
 
     def tariffs(self, number: str, start: Instant, end: Instant, usage: Usage = A_CALL) -> tuple[Tariff, ...]:
         """Return the tariff in force at ``start``, then each different one that comes into force until ``end``.
@@ -632,6 +666,3 @@ def _lengths_fault(terms: Terms, policy: Policy) -> str:
     if not all(0 <= length <= most for length in (terms.free_seconds, terms.included_seconds, terms.step_from_second)):
         return f"free_seconds, included_seconds and step_from_seconds are 0 to {most}"
     return ""
-
-
-assert HORIZON_SECONDS * SECOND == 7 * DAY

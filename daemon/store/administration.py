@@ -198,6 +198,14 @@ class Administration(Decks, Handoff):
                 staged.append(await self.staged(key, digest, change, version, plan, now))
         return tuple(told), staged
 
+    async def rate_table_spec(self, key: Key) -> RateTableSpec:
+        """Return a configured rate table. Raises Refused where there is none."""
+        query = "SELECT body FROM config_object WHERE kind = 'rate_table' AND tenant = ? AND id = ?"
+        found = await self.rows(query, key)
+        if not found:
+            raise Refused(f"there is no rate table {key}")
+        return msgspec.json.decode(found[0][0], type=RateTableSpec)
+
     async def _refuse_unpriced(self, before: Configuration, after: Configuration, imported: Collection[str]) -> None:
         """Refuse bands or rate types that contradict a deck which is there; one that is imported was checked."""
         known = {(spec.tenant, spec.id): policy_of(spec, 0, before) for spec in before.rate_tables}

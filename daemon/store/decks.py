@@ -19,12 +19,13 @@ from daemon.charging.configuration import Configuration, RateTableSpec, policy_o
 from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
-from daemon.rating.deck import RateRow, Terms
+from daemon.rating.deck import EFFECTIVE_FOREVER, RateRow, Terms
 from daemon.rating.rate_table import RateTable
 from daemon.store.deck_difference import KINDS
 from daemon.store.deck_import import DeckChange, DeckDifference, DeckPlan, DeckRefused, planned
 from daemon.store.deck_rollback import DatedRow, rolled_back
-from daemon.store.deck_versions import COLUMNS, StoredRow, stored_row, values_of
+from daemon.store.deck_terms import StoredTerms, numbered
+from daemon.store.deck_versions import StoredRow
 
 __all__ = ["DeckChange", "DeckDifference", "DeckRefused", "Decks", "Progress", "Staged"]
 
@@ -38,21 +39,17 @@ READ_PAUSE: Final = 0.00001  # seconds; any pause at all lets the other threads 
 _FIRST_TERMS: Final = Terms._fields[:10]  # of a row in the first release: digests of decks without more stay the same
 _WHERE = "WHERE tenant = ? AND rate_table = ?"
 _PUBLISHED = f"SELECT version FROM deck_version {_WHERE} AND is_published = 1"
-_END = "min(effective_to, coalesce({}, effective_to))"
-_SELECTED = ", ".join(_END.format("ended") if name == "effective_to" else name for name in COLUMNS)
 _ENDS = f"SELECT row, min(at) AS ended{{}} FROM deck_end {_WHERE} AND version IN ({_PUBLISHED}) GROUP BY row"
 _FROM = f"FROM deck_row LEFT JOIN ({_ENDS}) ON row = number {_WHERE} AND version IN ({_PUBLISHED})"
-_ORDER = "ORDER BY prefix, number"
-_ROWS = f"SELECT number, {_SELECTED} {_FROM.format('')} AND {_END.format('ended')} > effective_from {_ORDER}"
-_ENDED_THEN = ", min(CASE WHEN version <= ? THEN at END) AS ended_then"
-_ROWS_THEN = (
-    f"SELECT CASE WHEN version <= ? THEN {_END.format('ended_then')} END, number, {_SELECTED}"
-    f" {_FROM.format(_ENDED_THEN)} {_ORDER}"
+_ROWS = f"SELECT number, prefix, destination, rate, terms, ended{{}} {_FROM} ORDER BY prefix, number"
+_ROWS_NOW = _ROWS.format("", "")
+_ROWS_THEN = _ROWS.format(
+    ", CASE WHEN version <= ? THEN coalesce(ended_then, ?) END",
+    ", min(CASE WHEN version <= ? THEN at END) AS ended_then",
 )
 _NEWEST = f"SELECT coalesce(max(version), 0) FROM deck_version {_WHERE}"
 _INSERT = (
-    f"INSERT INTO deck_row (tenant, rate_table, version, {', '.join(COLUMNS)})"
-    f" VALUES ({', '.join('?' * (len(COLUMNS) + 3))})"
+    "INSERT INTO deck_row (tenant, rate_table, version, prefix, destination, rate, terms) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _CLAIMED = (
     "tenant", "rate_table", "version", "at", "mode", "who", "source", "digest", "is_published", "reason", "begins",
@@ -159,9 +156,16 @@ class Decks:
             pass
         version = await self.administer(partial(_claim, key, change, digest, plan, now))
         total = max(len(plan.fresh), len(plan.endings))
+        terms: dict[Terms, int] = {}
         for begins in range(0, total, STAGE_ROWS):
             part = slice(begins, begins + STAGE_ROWS)
-            rows = [(*key, version, *values_of(row)) for row in plan.fresh[part]]
+            places = {id(row.terms): row.terms for row in plan.fresh[part]}  # nearly always one object where equal
+            new = set(places.values()) - terms.keys()
+            if new:
+                terms |= await self.administer(partial(numbered, new))
+            numbers = {place: terms[each] for place, each in places.items()}
+            # What is written is laid out before the transaction, in which nothing else can commit.
+            rows = [(*key, version, *values_of(row), numbers[id(row.terms)]) for row in plan.fresh[part]]
             ends = [(*key, version, ending.number, ending.at) for ending in plan.endings[part]]
             await self.administer(partial(_stage, rows, ends))
             if progress is not None:
@@ -180,8 +184,20 @@ def _unhurried(connection: sqlite3.Connection, query: str, parameters: Sequence[
 
 def _stored(connection: sqlite3.Connection, key: Key) -> Iterator[StoredRow]:
     """Yield a table's rows but the withdrawn, by prefix, with the ends that count."""
-    known: dict[tuple[Any, ...], Terms] = {}
-    return (stored_row(values, known) for values in _unhurried(connection, _ROWS, key * 4))
+    terms_of = StoredTerms(connection).of
+    for number, prefix, destination, rate, place, ended in _unhurried(connection, _ROWS_NOW, key * 4):
+        terms = terms_of(place, ended)
+        if terms.effective_to > terms.effective_from:
+            yield StoredRow(number, RateRow(prefix, rate, destination, terms))
+
+
+def _stored_then(connection: sqlite3.Connection, key: Key, to: int) -> Iterator[DatedRow]:
+    """Yield all rows by prefix, with the ends that count and those that counted when a version was the newest."""
+    terms_of = StoredTerms(connection).of
+    asked = (to, EFFECTIVE_FOREVER, to, *key * 4)
+    for number, prefix, destination, rate, place, ended, then in _unhurried(connection, _ROWS_THEN, asked):
+        stored = StoredRow(number, RateRow(prefix, rate, destination, terms_of(place, ended)))
+        yield DatedRow(stored, None if then is None else terms_of(place, then).effective_to)
 
 
 def _version_of(connection: sqlite3.Connection, key: Key) -> int:
@@ -217,20 +233,17 @@ def _planned_rollback(
     if to not in known:
         there = f"it has {', '.join(map(str, known))}" if known else "it has none yet"
         raise DeckRefused(f"rate table {key} has no version {to}: {there}")
-    terms: dict[tuple[Any, ...], Terms] = {}
-    rows = _unhurried(connection, _ROWS_THEN, (to, to, *key * 4))
-    dated = (DatedRow(stored_row(values[1:], terms), values[0]) for values in rows)
-    return version, rolled_back(key, dated, now, policy_of(spec, version, configuration))
+    return version, rolled_back(key, _stored_then(connection, key, to), now, policy_of(spec, version, configuration))
 
 
 def deck_digest(rows: Sequence[RateRow]) -> str:
     """Return the SHA-256 of a deck as it is stated, whatever the order of its rows and the name of its file."""
-    known: dict[Terms, str] = {}
+    known: dict[int, str] = {}  # by id: the rows hold their terms, and equal ones are nearly always one object
     lines = []
     for row in rows:
-        terms = known.get(row.terms)
+        terms = known.get(id(row.terms))
         if terms is None:
-            terms = known[row.terms] = _terms_digested(row.terms)
+            terms = known[id(row.terms)] = _terms_digested(row.terms)
         closes = ", 'delete'" if row.closes else ""
         lines.append(f"({row.prefix!r}, {row.rate}, {row.destination!r}, {terms}{closes})")
     lines.sort()
@@ -240,6 +253,11 @@ def deck_digest(rows: Sequence[RateRow]) -> str:
 def _terms_digested(terms: Terms) -> str:
     first = len(_FIRST_TERMS)
     return repr(tuple(terms[:first] if terms[first:] == Terms()[first:] else terms))
+
+
+def values_of(row: RateRow) -> tuple[str, str, int]:
+    """Return a row's columns in the store but its terms."""
+    return row.prefix, row.destination, row.rate
 
 
 def _clear(key: Key, before: Instant, connection: sqlite3.Connection) -> int:

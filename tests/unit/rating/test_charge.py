@@ -5,8 +5,17 @@ from dataclasses import replace
 import pytest
 
 from daemon.kernel.money import NANO, Rounding
-from daemon.rating.charge import Charge, block_end, charge, duration_seconds, first_paid_second
-from daemon.rating.tariff import Tariff
+from daemon.rating.charge import (
+    NOTHING,
+    Charge,
+    block_end,
+    bundle_units,
+    charge,
+    duration_seconds,
+    first_paid_second,
+    paid_stretches,
+)
+from daemon.rating.tariff import NO_RATES, Rates, Span, Step, Tariff, Tier
 
 BASE = Tariff("retail", 1, "44", "UK", "USD", rate=6 * NANO, decimals=9)
 SIXTIES = replace(BASE, first_seconds=60, next_seconds=60)
@@ -89,3 +98,87 @@ def test_a_block_ends_where_the_next_would_begin(tariff: Tariff, seconds: int, e
 def test_no_block_holds_second_0() -> None:
     with pytest.raises(AssertionError):
         block_end(BASE, 0)
+
+
+def alternative(band: str, *tiers: Tier) -> Rates:
+    """Return the rates of a band."""
+    return Rates(band, tiers)
+
+
+def steps(*stated: tuple[int, int, int]) -> Tier:
+    """Return a tier from unit 0 of steps: second, rate for a second, length of a block."""
+    return Tier(0, tuple(Step(second, 60 * rate, length) for second, rate, length in stated))
+
+
+DAY, NIGHT = alternative("day", steps((0, 5, 10))), alternative("night", steps((0, 1, 10), (100, 2, 10)))
+
+
+@pytest.mark.parametrize(
+    ("spans", "seconds", "amount"),
+    [
+        ((), 100, 500),
+        ((Span(20, 1),), 100, 100 + 80),
+        ((Span(25, 1),), 100, 150 + 70),  # the block that runs over the change is finished at its own price
+        ((Span(20, NO_RATES),), 100, 500),  # in a gap the rows of the last block stay in force
+        ((Span(20, 1), Span(50, NO_RATES)), 120, 100 + 80 + 40),  # and their steps go on by position
+        ((Span(0, NO_RATES), Span(50, 1)), 60, 250 + 10),  # before the first block: those in force at answer
+        ((Span(21, 1), Span(29, NO_RATES)), 40, 200),  # a band in which no block begins prices nothing
+    ],
+)
+def test_a_block_has_the_rates_in_force_where_it_begins(spans: tuple[Span, ...], seconds: int, amount: int) -> None:
+    tariff = replace(BASE, rate=300, next_seconds=10, first_seconds=10, alternatives=(DAY, NIGHT), spans=spans)
+    assert charge(tariff, seconds) == Charge(amount, -(-seconds // 10) * 10)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "units", "amount"),
+    [(100, 0, 500), (101, 0, 502), (300, 0, 500 + 400), (301, 0, 901), (140, 40, 500), (141, 40, 502)],
+)
+def test_a_tier_begins_where_so_many_units_are_billed(seconds: int, units: int, amount: int) -> None:
+    tiers = (steps((0, 5, 1)), Tier(100, (Step(0, 120, 1),)), Tier(300, (Step(0, 60, 1),)))
+    tariff = replace(BASE, rate=300, alternatives=(alternative("", *tiers),))
+    assert charge(tariff, seconds, units).amount == amount
+
+
+@pytest.mark.parametrize(
+    ("seconds", "units", "money", "used"),
+    [
+        (0, 30, 0, 0),
+        (10, 30, 0, 0),  # free
+        (11, 30, 0, 6),  # within what the bundle pays
+        (35, 30, 0, 30),
+        (36, 30, 7 + 60, 30),
+        (5, 0, 0, 0),
+        (11, 0, 7 + 60, 0),
+    ],
+)
+def test_a_bundle_pays_behind_the_included_seconds_and_a_call_that_it_covers_costs_nothing(
+    seconds: int, units: int, money: int, used: int
+) -> None:
+    tariff = replace(BASE, rate=60, first_seconds=60, connect_fee=7, free_seconds=10, included_seconds=5)
+    assert charge(tariff, seconds, units).amount == money
+    assert bundle_units(tariff, seconds, units) == used
+
+
+def test_a_call_that_costs_no_money_has_no_paid_block() -> None:
+    assert list(paid_stretches(replace(BASE, free_seconds=9), 9)) == []
+    assert charge(replace(BASE, free_seconds=9), 9) == NOTHING
+
+
+@pytest.mark.parametrize(("units", "second"), [(0, 21), (40, 61)])
+def test_a_bundle_moves_the_first_paid_second(units: int, second: int) -> None:
+    assert first_paid_second(replace(BASE, included_seconds=20), units) == second
+
+
+def test_a_block_ends_behind_the_bundle() -> None:
+    assert block_end(replace(SIXTIES, included_seconds=5), 20, units=30) == 35
+    assert block_end(SIXTIES, 31, units=30) == 90
+
+
+def test_units_of_another_kind_are_priced_for_so_many() -> None:
+    megabytes = replace(BASE, rate=2_000, per=1_000_000, unit="byte")
+    assert charge(megabytes, 2_500_000).amount == 5_000
+
+
+def test_a_tariff_is_changed_in_what_is_named_alone() -> None:
+    assert BASE.changed(rate=7, band="peak") == replace(BASE, rate=7, band="peak")

@@ -6,7 +6,7 @@ import pytest
 
 from daemon.kernel.money import NANO
 from daemon.rating.explain import Priced, PricedBlock, Status, price
-from daemon.rating.tariff import Tariff
+from daemon.rating.tariff import Gap, Rates, Span, Step, Tariff, Tier
 
 TARIFF = Tariff("retail", 1, "44", "UK", "USD", rate=10_000_000, connect_fee=5 * NANO // 100, decimals=2)
 
@@ -61,3 +61,43 @@ def test_blocked_comes_before_the_duration() -> None:
 
 def test_a_malformed_number_is_invalid() -> None:
     assert price(None, "44x", 60) == Priced(Status.INVALID, "destination_malformed")
+
+
+def test_a_number_whose_time_is_unrated_has_its_prefix() -> None:
+    priced = price(Gap("t", "44", "UK"), "441", 60)
+    assert (priced.status, priced.reason, priced.prefix) == (Status.UNRATED, "destination_unrated", "44")
+
+
+@pytest.mark.parametrize(("number", "status"), [("", Status.RATED), ("44", Status.RATED), ("x", Status.INVALID)])
+def test_usage_found_by_its_rate_type_needs_no_number(number: str, status: Status) -> None:
+    tariff = Tariff("t", 1, "", "Energy", "USD", 30, per=1, unit="kWh", decimals=9)
+    priced = price(tariff, number, 7, needs_number=False)
+    assert (priced.status, priced.charge) == (status, 210 if status is Status.RATED else 0)
+
+
+def test_neighbours_of_one_rate_and_band_are_one_block_and_others_are_told_apart() -> None:
+    steps = (Step(0, 60, 1), Step(10, 60, 10), Step(30, 30, 1))
+    peak = Rates("peak", (Tier(0, (Step(0, 30, 1),)),))
+    tariff = Tariff(
+        "t",
+        1,
+        "44",
+        "UK",
+        "USD",
+        60,
+        decimals=9,
+        alternatives=(Rates("", (Tier(0, steps),)), peak),
+        spans=(Span(40, 1),),
+    )
+    assert price(tariff, "44", 45).blocks == (
+        PricedBlock(0, 30, 60, "", 30),
+        PricedBlock(30, 10, 30, "", 5),
+        PricedBlock(40, 5, 30, "peak", 2),
+    )
+
+
+def test_what_a_bundle_pays_is_told() -> None:
+    priced = price(Tariff("t", 1, "44", "UK", "USD", 60 * NANO, connect_fee=NANO), "44", 100, units=40)
+    assert (priced.bundle_units, priced.billed_seconds, priced.charge) == (40, 60, 61 * NANO)
+    covered = price(Tariff("t", 1, "44", "UK", "USD", 60 * NANO, connect_fee=NANO), "44", 30, units=40)
+    assert (covered.bundle_units, covered.charge, covered.connect_fee) == (30, 0, 0)

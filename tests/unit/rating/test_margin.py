@@ -6,7 +6,7 @@ import pytest
 
 from daemon.kernel.money import NANO
 from daemon.rating.margin import margin_holds
-from daemon.rating.tariff import Tariff
+from daemon.rating.tariff import Rates, Step, Tariff, Tier
 
 SELL = Tariff("retail", 1, "44", "UK", "USD", rate=10 * NANO, decimals=9)
 BUY = Tariff("carrier", 1, "44", "UK", "USD", rate=9 * NANO, decimals=9)
@@ -46,3 +46,10 @@ def test_the_caller_converts_currencies_and_asks_for_a_duration() -> None:
         margin_holds(SELL, replace(BUY, currency="EUR"), 60, 0, 0)
     with pytest.raises(AssertionError):
         margin_holds(SELL, BUY, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("later", "holds"), [(0, True), (1, False)])
+def test_a_row_that_becomes_dear_is_not_sold_at_nothing(later: int, holds: bool) -> None:
+    free_at_first = (Rates("", (Tier(0, (Step(0, 0, 1), Step(600, later, 1))),)),)
+    sell = Tariff("t", 1, "44", "UK", "USD", 0, alternatives=free_at_first)
+    assert margin_holds(sell, Tariff("b", 1, "44", "UK", "USD", NANO), 60, 0, 0) is holds

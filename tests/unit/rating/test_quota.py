@@ -7,7 +7,7 @@ import pytest
 from daemon.kernel.money import NANO, Rounding
 from daemon.rating.charge import charge
 from daemon.rating.quota import quota
-from daemon.rating.tariff import Tariff
+from daemon.rating.tariff import Rates, Step, Tariff, Tier
 
 BASE = Tariff("retail", 1, "44", "UK", "USD", rate=6 * NANO, decimals=9)
 CAP = 14_400
@@ -70,3 +70,33 @@ def test_every_rounding_is_undone_at_whole_units(rounding: Rounding, available: 
 def test_a_negative_cap_is_a_defect_of_the_caller() -> None:
     with pytest.raises(AssertionError):
         quota(BASE, NANO, -1)
+
+
+@pytest.mark.parametrize(
+    ("money", "units", "seconds"),
+    [(0, 0, 0), (0, 40, 40), (59, 40, 40), (60, 40, 100), (60, 0, 60), (120, 40, 160)],
+)
+def test_what_a_bundle_has_left_is_spoken_first(money: int, units: int, seconds: int) -> None:
+    tariff = replace(BASE, rate=60, first_seconds=60, next_seconds=60)
+    assert quota(tariff, money, 14_400, units) == seconds
+    assert quota(tariff, money, 30, units) == min(seconds, 30)
+
+
+@pytest.mark.parametrize(
+    ("money", "seconds"), [(9, 0), (10, 10), (19, 10), (20, 20), (21, 21), (500, 100), (None, 100)]
+)
+def test_money_is_spent_on_the_runs_of_a_changing_rate(money: int | None, seconds: int) -> None:
+    steps = (Step(0, 60, 10), Step(20, 60, 1), Step(30, 0, 1))
+    tariff = replace(BASE, rate=60, first_seconds=10, next_seconds=10, alternatives=(Rates("", (Tier(0, steps),)),))
+    assert quota(tariff, money, 100) == seconds
+
+
+@pytest.mark.parametrize(("rounding", "least"), [(Rounding.HALF_UP, 30), (Rounding.HALF_EVEN, 31), (Rounding.DOWN, 59)])
+def test_what_rounds_away_buys_seconds(rounding: Rounding, least: int) -> None:
+    tariff = replace(BASE, rate=NANO, decimals=0, rounding=rounding)
+    assert quota(tariff, 0, 14_400) == {30: 29, 31: 30, 59: 59}[least]
+
+
+def test_an_odd_step_has_no_half() -> None:
+    tariff = replace(BASE, rate=1, per=3, decimals=9, rounding=Rounding.HALF_UP)
+    assert [quota(tariff, money, 99) for money in (0, 1)] == [1, 4]
