@@ -301,7 +301,9 @@ class _Stated:
             begins = min((version.begins for version in named), default=self._work.start)
             for version in there:
                 at = max(self._work.now, begins, version.begins)
-                if version not in named and at < version.ends and not _is_hidden(version, at, named):
+                if version in named or self._work.changes.is_ended(version):
+                    continue  # a row that closes says itself when
+                if at < version.ends and not _is_hidden(version, at, named):
                     self._change.end(version, at)
 
 
