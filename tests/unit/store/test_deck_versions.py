@@ -277,3 +277,24 @@ def test_the_order_of_a_first_deck_is_its_beginning() -> None:
     assert [row.prefix for row in plan.fresh] == ["4", "44"]
     assert (plan.begins, plan.fresh[0].terms.effective_to) == (EFFECTIVE_ALWAYS, EFFECTIVE_FOREVER)
     assert deck("prefix,rate\n44,0.1")[0].line == 2
+
+
+# -- bounds
+
+
+def test_what_is_told_is_bounded_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.store.deck_difference.FALLS_MAX", 2)
+    monkeypatch.setattr("daemon.store.deck_import.REFUSALS_KEPT", 30)
+    there = shelf(BANDS + "1,0.10\n" + "\n".join(f"{prefix},0.20" for prefix in range(100, 140)))
+    plan = there.plan(deck(BANDS + "1,0.10"), "replace")
+    assert (len(plan.difference.closed), plan.difference.falls_beyond) == (40, 38)
+    assert plan.difference.falls == (("100", "1"), ("101", "1"))
+    with pytest.raises(DeckRefused, match=r"deck\.csv:2: .*; and 20 more$"):
+        there.plan(deck(BANDS + "\n".join(f"{prefix},,,,,delete" for prefix in range(200, 240))), "merge")
+
+
+def test_terms_that_are_known_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.store.deck_changes.KNOWN_MAX", 1)
+    there = shelf(BANDS + "44,0.10")
+    there.take(BANDS + f"44,0.20\n33,0.20,,,{at(DAY)}\n32,0.20,,,{at(DAY)}", "merge")
+    assert [there.cents(prefix, NOW) for prefix in ("44", "33", "32")] == [20, 20, 20]
