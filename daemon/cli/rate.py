@@ -14,14 +14,14 @@ from daemon.app_commands import KINDS, DeckDifference, PricedCall, Question, clo
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.difference import deck_value, print_deck
 from daemon.cli.failure import Refused
-from daemon.cli.output import dated, print_json, print_pairs, print_table, printable, working
+from daemon.cli.output import dated, print_json, print_notes, print_pairs, print_table, printable, working
 from daemon.cli.parameters import KEY, TIME
 from daemon.cli.price_steps import price_lines
 from daemon.cli.rate_batch import batch
-from daemon.config_files.deck_files import Unreadable, read_deck_file
+from daemon.config_files.deck_files import DeckFile, Stated, Unreadable, find_template, read_deck_file
 from daemon.kernel.instant import Instant, format_rfc3339
 from daemon.kernel.money import format_nano
-from daemon.rating.deck import UNITS_IN_ROW_MAX, RateRow
+from daemon.rating.deck import UNITS_IN_ROW_MAX
 
 DURATION_SECONDS_MAX = 1_000_000  # seconds; eleven days, above every limit of a call
 UNITS = click.IntRange(0, UNITS_IN_ROW_MAX)  # as many as a row of a deck can speak of
@@ -43,13 +43,21 @@ def rate() -> None:
 @click.option(
     "--effective-from", type=TIME, help="Of rows that state none; RFC 3339. Default: the instant of the import."
 )
+@click.option("--template", default="", help="Of docs/decks.md, or a TOML file of your own. Default: by the header.")
+@click.option("--encoding", default="", help="Such as cp1252. Default: UTF-8, or by the byte order mark.")
+@click.option("--delimiter", default="", help="comma, semicolon, tab or pipe. Default: detected.")
+@click.option("--decimal", default="", help="point or comma. Default: by the first price that tells.")
+@click.option("--date-format", default="", help="iso, dmy or mdy. Default: the template's.")
+@click.option("--timezone", default="", help="Of dates without an offset. Default: the template's, else UTC.")
+@click.option("--sheet", default="", help="Of a workbook. Default: the one that has a header.")
 @click.option("--backdate", is_flag=True, help="Allow a date in the past.")
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
 @click.option("--yes", is_flag=True, help="Go on above the table's limit of closed or changed rows.")
 @as_json
 @chosen
 def import_deck(
-    selected: Chosen, table: str, file: Path, mode: str, effective_from: Instant | None, backdate: bool, dry_run: bool,
+    selected: Chosen, table: str, file: Path, mode: str, effective_from: Instant | None, template: str, encoding: str,
+    delimiter: str, decimal: str, date_format: str, timezone: str, sheet: str, backdate: bool, dry_run: bool,
     yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Import the deck in FILE into a rate TABLE, whole or not at all, and print the difference.
@@ -57,8 +65,10 @@ def import_deck(
     It stops without --yes above the table's limit of closed or changed rows (20 percent unless the table says other).
     A version that was in force is never altered.
     """
-    with working(f"reading {file}"), uncollected():
-        rows = _rows(file)
+    deck = _read(file, template, Stated(encoding, delimiter, decimal, date_format, timezone, sheet))
+    if not as_json:
+        print_notes(deck.notes)
+    rows = deck.rows
     with uncollected(), working(f"comparing {len(rows)} rows with {table}") as say:
         difference, limit = selected.perform(
             lambda store: store.import_deck(
@@ -150,14 +160,21 @@ def uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def _rows(file: Path) -> list[RateRow]:
+def _read(file: Path, template: str, stated: Stated) -> DeckFile:
+    """Return a deck that has no fault. Raises Refused with every one."""
+    if faults := list(stated.faults()):
+        raise Refused(*faults)
+    found, problems = find_template(template) if template else (None, [])
+    if problems:
+        raise Refused(*map(str, problems))
     try:
-        rows, problems = read_deck_file(file)
+        with working(f"reading {file}") as say, uncollected():
+            deck = read_deck_file(file, found, stated, lambda rows: say(f"reading {file}: {rows:,} rows"))
     except Unreadable as error:
         raise Refused(str(error)) from error
-    if problems:
-        raise Refused(*map(str, problems), f"{file}: the deck was not taken")
-    return rows
+    if deck.problems:
+        raise Refused(*map(str, deck.problems), f"{file}: the deck was not taken")
+    return deck
 
 
 class DurationType(click.ParamType[Decimal]):

@@ -97,12 +97,12 @@ class _Reading:
 
     def _read(self, table: Entry, deck: Path) -> list[RateRow] | None:
         try:
-            rows, problems = read_deck_file(deck)
+            read = read_deck_file(deck)
         except Unreadable as error:
             (table.site / "deck").report(str(error))
             return None
-        self.problems += problems
-        return None if problems else rows
+        self.problems += read.problems
+        return None if read.problems else read.rows
 
     def _is_clear(self, table: Entry) -> bool:
         """Tell whether a table and all that its deck is read with are good."""

@@ -30,16 +30,18 @@ class Dates:
     """Reads the dates of one file.
 
     ``order`` is one of DATE_FORMATS; ``serial_from`` is the day that serial numbers count from, None where there are
-    none; ``end_includes_day``: a last day without an hour is in force until its end.
+    none; ``end_includes_day``: a last day without an hour is in force until its end; ``needs_offset``: RFC 3339 alone.
     """
 
     def __init__(
-        self, zone: ZoneInfo, order: str, serial_from: datetime | None = None, *, end_includes_day: bool = False
-    ) -> None:
+        self, zone: ZoneInfo, order: str, serial_from: datetime | None = None, *, end_includes_day: bool = False,
+        needs_offset: bool = False,
+    ) -> None:  # fmt: skip
         self._zone = zone
         self._order = order
         self._serial_from = serial_from
         self._end_includes_day = end_includes_day
+        self._needs_offset = needs_offset
 
     def begin(self, text: str) -> str:
         """Return the instant at which something begins. Raises ValueError with the mend."""
@@ -52,6 +54,9 @@ class Dates:
     def _read(self, text: str, *, end: bool) -> str:
         if "T" in text.upper() and (text[-1] in "Zz" or re.search(r"[+-][0-9]{2}:[0-9]{2}$", text)):
             return _written(format_rfc3339(parse_rfc3339(text)))
+        if self._needs_offset:
+            reason = "is not an RFC 3339 time with an offset, such as 2026-01-01T00:00:00Z"
+            raise ValueError(f"{quoted(text)} {reason}; or state --date-format or --timezone")
         moment, has_clock = self._local(text)
         if end and self._end_includes_day and not has_clock:
             moment += timedelta(days=1)

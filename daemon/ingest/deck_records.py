@@ -180,6 +180,7 @@ def _records(
     dates = Dates(
         zone(where), stated.date_format or template.date_format, file.days_from,
         end_includes_day=template.end_includes_day,
+        needs_offset=template is NATIVE and file.days_from is None and not (stated.date_format or stated.timezone),
     )  # fmt: skip
     # A workbook's numbers have no mark, so that a template's is one for its text files.
     amounts = Amounts(stated.decimal or (template.decimal if file.days_from is None else ""))

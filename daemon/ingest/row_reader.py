@@ -145,10 +145,17 @@ class RowReader:
                 country = country_code(row.cells[places[target]], dialled)
             target = next((name for name in ("prefix", "area_code") if name in places), target)
             text = row.cells[places[target]] if target != "country_code" else ""
+            if not text and self._is_found_otherwise(row):
+                return ("",)
             return prefixes_of(text, dialled, country)
         except ValueError as error:
             self._fault(row, target, str(error))
             return ()
+
+    def _is_found_otherwise(self, row: Row) -> bool:
+        """Tell whether a row of Tollway's own columns names a destination of the code list, or a rate type alone."""
+        places = (self._layout.places.get(name) for name in ("destination", "rate_type"))
+        return self._is_native and any(row.cells[place] for place in places if place is not None)
 
     def _check_only(self, row: Row) -> None:
         for place, allowed in self._layout.only.items():

@@ -551,8 +551,9 @@ DECK_FAULTS = [
     ("prefix,rate,time_band\n44,0.01,peak\n", 2, ""),
     ("prefix,destination,rate\n,France,0.01\n", 2, "destination"),
     ("prefix,rate\n44,0.01\n45\n", 3, ""),
-    ("prefix\n44\n", 1, "rate"),
-    ("", 1, "prefix"),
+    ("prefix\n44\n", 1, ""),
+    ("", 1, ""),
+    ("prefix,rate,effective_from\n44,0.01,2026-01-01\n", 2, "effective_from"),
 ]
 
 
@@ -569,24 +570,19 @@ def test_a_deck_that_two_tables_name_is_told_of_once(tmp_path: Path) -> None:
     assert set(good(tmp_path, BASE + more).decks) == {Key("main", "voice"), Key("main", "other")}
 
 
-def test_a_deck_is_utf8_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deck_that_is_not_utf8_is_told_and_one_is_bounded(tmp_path: Path) -> None:
     deck = tmp_path / "deck.csv"
-    deck.write_bytes(b"prefix,rate\n44,0.01\n45,\xff\n")
-    rows, [problem] = deck_files.read_deck_file(deck)
-    assert (rows, problem.line) == ([], 3)
-    assert "UTF-8" in problem.message
+    deck.write_bytes(b"prefix,rate,destination\n44,0.01,Cura\xe7ao\n")
+    read = deck_files.read_deck_file(deck)
+    assert [row.destination for row in read.rows] == ["Curaçao"]
+    assert any("cp1252" in note for note in read.notes), "what was detected is said"
     deck.write_text("prefix,rate,destination\n44,0.01," + "x" * 100_000 + "\n")
-    assert "characters" in deck_files.read_deck_file(deck)[1][0].message
-    monkeypatch.setattr(deck_files, "DECK_SIZE_MAX", 10)
+    assert "characters" in deck_files.read_deck_file(deck).problems[0].message
+
+
+def test_a_code_list_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = tmp_path / "codes.csv"
+    codes.write_text("prefix,destination\n44,UK\n")
+    monkeypatch.setattr(deck_files, "CODES_SIZE_MAX", 10)
     with pytest.raises(deck_files.Unreadable, match="more than 10 octets"):
-        deck_files.read_deck_file(deck)
-
-
-def test_twenty_thousand_accounts_are_read(tmp_path: Path) -> None:
-    """A file of some megabytes is read in seconds: no check looks at every pair."""
-    account = '[[account]]\nid = "a{0}"\ntenant = "main"\nkind = "prepaid"\ncurrency = "USD"\nrate_plan = "retail"\n'
-    many = "".join(account.format(number) for number in range(20_000))
-    scenario, problems = read(tmp_path, BASE + many)
-    assert problems == []
-    assert scenario is not None
-    assert len(scenario.accounts) == 20_003
+        deck_files.read_code_file(codes)

@@ -90,7 +90,9 @@ def test_the_order_does_not_matter_to_other_layouts(lines: list[str], order: lis
 
 
 def test_a_native_deck_with_marks_of_its_region(tmp_path: Path) -> None:
-    deck = read_text(tmp_path, "prefix;rate;effective_from\n+44;0,012;2026-01-01\n4420-4429;1;\n33;,5;\n")
+    deck = read_text(
+        tmp_path, "prefix;rate;effective_from\n+44;0,012;2026-01-01T01:00:00+01:00\n4420-4429;1;\n33;,5;\n"
+    )
     assert deck.records == [
         (2, {"prefix": "44", "rate": "0.012", "effective_from": "2026-01-01T00:00:00Z"}),
         (3, {"prefix": "442", "rate": "1"}),
