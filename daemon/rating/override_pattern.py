@@ -5,6 +5,7 @@ repeated, groups and repetitions are few, nothing refers back. So the tries stay
 """
 
 import re
+import warnings
 from typing import Final
 
 PATTERN_LENGTH_MAX: Final = 128  # characters; ours: a list of twenty services
@@ -20,7 +21,11 @@ def pattern_fault(pattern: str) -> str:
     if len(pattern) > PATTERN_LENGTH_MAX:
         return f"has {len(pattern)} characters; write at most {PATTERN_LENGTH_MAX}"
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)
+            re.compile(pattern)
+    except FutureWarning:
+        return r"has a bracket or a doubled sign within a set, whose meaning will change; write \ before it"
     except (re.error, OverflowError, RecursionError) as error:
         return f"is no regular expression: {error}"
     return _slow(_TOKEN.findall(pattern))
