@@ -16,6 +16,7 @@ SECOND: Final = 1_000_000  # microseconds
 MINUTE: Final = 60 * SECOND
 DAY: Final = 86_400 * SECOND
 INSTANT_MAX: Final = 253_402_300_799 * SECOND  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
+NEVER: Final[Instant] = 1 << 62  # an instant behind every page of a calendar too, and sums with it fit 64 bits
 WALL_CLOCK_END: Final = 4_102_444_800 * SECOND  # 2100-01-01; zones rarely keep one rule half as long
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,9 +93,9 @@ class WallClock:
                 self.offsets.append(_offset(at, where))
 
     def stretch(self, instant: Instant) -> tuple[int, Instant]:
-        """Return the offset in force at an instant, and the instant at which the next one comes into force."""
+        """Return the offset in force at an instant, and the instant at which the next one does: NEVER for the last."""
         place = bisect_right(self.transitions, instant)
-        end = self.transitions[place] if place < len(self.transitions) else INSTANT_MAX + 1
+        end = self.transitions[place] if place < len(self.transitions) else NEVER
         return self.offsets[place], end
 
 
