@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from daemon.kernel.money import NANO, Rounding
-from daemon.rating.charge import Charge, block_end, charge, duration_seconds, first_paid_second
-from daemon.rating.tariff import Tariff
+from daemon.rating.charge import Charge, block_end, bundle_units, charge, duration_seconds, first_paid_second
+from daemon.rating.tariff import NO_RATES, Rates, Span, Step, Tariff, Tier
 
 BASE = Tariff("retail", 1, "44", "UK", "USD", rate=6 * NANO, decimals=9)
 SIXTIES = replace(BASE, first_seconds=60, next_seconds=60)
@@ -89,3 +89,71 @@ def test_a_block_ends_where_the_next_would_begin(tariff: Tariff, seconds: int, e
 def test_no_block_holds_second_0() -> None:
     with pytest.raises(AssertionError):
         block_end(BASE, 0)
+
+
+def one(rate: int, length: int) -> tuple[Step, ...]:
+    """Return the only step of a rate."""
+    return (Step(0, rate * NANO, length),)
+
+
+# By the second at 6 a minute; 12 from second 60 on in blocks of 10.
+STEPS = replace(BASE, alternatives=(Rates("", (Tier(0, (Step(0, 6 * NANO, 1), Step(60, 12 * NANO, 10))),)),))
+# 30 units at 6, then 12, then 18 a minute, counted from where billing starts.
+TIERS = replace(BASE, alternatives=(Rates("", (Tier(0, one(6, 1)), Tier(30, one(12, 1)), Tier(60, one(18, 1)))),))
+# Another band from second 60 on, nothing from 120, the first band again from 180.
+BANDS = replace(
+    BASE,
+    alternatives=(Rates("day", (Tier(0, one(6, 1)),)), Rates("night", (Tier(0, one(12, 1)),))),
+    spans=(Span(60, 1), Span(120, NO_RATES), Span(180, 0)),
+)
+
+
+@pytest.mark.parametrize(
+    ("tariff", "seconds", "units", "expected"),
+    [
+        (STEPS, 60, 0, Charge(6 * NANO, 60)),
+        (STEPS, 61, 0, Charge(8 * NANO, 70)),
+        (replace(STEPS, first_seconds=61), 61, 0, Charge(6_100_000_000, 61)),
+        (replace(STEPS, first_seconds=61), 62, 0, Charge(8_100_000_000, 71)),
+        (replace(STEPS, included_seconds=60), 61, 0, Charge(200_000_000, 1)),
+        (STEPS, 61, 60, Charge(200_000_000, 1)),
+        (STEPS, 60, 60, Charge(0, 0)),
+        (TIERS, 30, 0, Charge(3 * NANO, 30)),
+        (TIERS, 31, 0, Charge(3_200_000_000, 31)),
+        (TIERS, 61, 0, Charge(9_300_000_000, 61)),
+        (replace(TIERS, included_seconds=10), 41, 0, Charge(3_200_000_000, 31)),
+        (TIERS, 41, 10, Charge(3_200_000_000, 31)),
+        (replace(TIERS, first_seconds=40), 41, 0, Charge(4_200_000_000, 41)),
+        (BANDS, 60, 0, Charge(6 * NANO, 60)),
+        (BANDS, 120, 0, Charge(18 * NANO, 120)),
+        # Where there are no rows, those by which the last block was priced stay in force.
+        (BANDS, 180, 0, Charge(30 * NANO, 180)),
+        (BANDS, 240, 0, Charge(36 * NANO, 240)),
+        (replace(BANDS, spans=(Span(60, NO_RATES),)), 120, 0, Charge(12 * NANO, 120)),
+        # Before the first block they are those in force at answer.
+        (replace(BANDS, included_seconds=120), 150, 0, Charge(3 * NANO, 30)),
+    ],
+)
+def test_a_block_has_the_rate_in_force_where_it_begins(
+    tariff: Tariff, seconds: int, units: int, expected: Charge
+) -> None:
+    assert charge(tariff, seconds, units) == expected
+
+
+@pytest.mark.parametrize(
+    ("free", "included", "seconds", "units", "used"),
+    [
+        (0, 0, 100, 0, 0),
+        (0, 0, 100, 30, 30),
+        (0, 0, 20, 30, 20),
+        (0, 10, 20, 30, 10),
+        (0, 10, 10, 30, 0),
+        (20, 0, 20, 30, 0),
+        (20, 0, 21, 30, 21),
+        (0, 0, 0, 30, 0),
+    ],
+)
+def test_a_bundle_gives_what_lies_behind_the_included_seconds(
+    free: int, included: int, seconds: int, units: int, used: int
+) -> None:
+    assert bundle_units(replace(BASE, free_seconds=free, included_seconds=included), seconds, units) == used
