@@ -12,7 +12,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from daemon.kernel.instant import DAY, INSTANT_MAX, MINUTE, NEVER, SECOND, WALL_CLOCK_END, Instant, wall_clock
@@ -23,6 +23,7 @@ from daemon.rating.time_band import (
     DAY_MINUTES,
     DAYS,
     NO_BAND,
+    PAGE,
     WEEK_MINUTES,
     Calendar,
     Interval,
@@ -98,37 +99,57 @@ def reference_active(bands: Sequence[Meant], at: Instant, zone: str) -> int:
 
 
 MINUTES = st.one_of(st.sampled_from((0, 60, 120, 150, 180, 22 * 60, DAY_MINUTES - 1)), st.integers(0, DAY_MINUTES - 1))
-PATTERNS = st.builds(
-    Pattern, st.integers(0, 6), MINUTES, st.one_of(MINUTES, st.just(DAY_MINUTES), st.just(360))
-).filter(lambda pattern: pattern.begin != pattern.end)
-DAYS_OF_YEARS = st.integers(FIRST_DAY, LAST_DAY)
+WEEKDAYS = st.one_of(st.just(6), st.integers(0, 6))  # a Sunday's night lies in two weeks
+
+
+def patterns(begins: st.SearchStrategy[int], ends: st.SearchStrategy[int]) -> st.SearchStrategy[Pattern]:
+    """Return the intervals of some minutes."""
+    return st.builds(Pattern, WEEKDAYS, begins, ends).filter(lambda pattern: pattern.begin != pattern.end)
+
+
+PATTERNS = patterns(MINUTES, st.one_of(MINUTES, st.just(DAY_MINUTES), st.just(360)))
+QUARTERS = st.integers(0, 3).map(lambda quarter: quarter * 360)
+TOUCHING = patterns(QUARTERS, QUARTERS.map(lambda minute: minute or DAY_MINUTES))
 
 
 @st.composite
-def bands_and_day(draw: st.DrawFn) -> tuple[list[Meant], int]:
-    """Draw up to three bands that share no minute, and a day near which their holidays lie."""
-    day = draw(DAYS_OF_YEARS)
-    near = st.sets(st.integers(day - 9, day + 9), max_size=4)
+def bands_in_a_zone(draw: st.DrawFn) -> tuple[list[Meant], str, date]:
+    """Draw up to three bands that share no minute, a zone, and a day near which their holidays lie.
+
+    Half of the days are those on which the zone's clock is changed.
+    """
+    zone = draw(st.sampled_from(ZONES))
+    number = draw(st.integers(FIRST_DAY, LAST_DAY))
+    changes_at = wall_clock(zone).stretch(number * DAY)[1]
+    if draw(st.booleans()) and changes_at < LAST_DAY * DAY:
+        number = changes_at // DAY
+    near = st.sets(st.integers(number - 9, number + 9), max_size=6)
     taken: dict[int, int] = {}
-    patterns: list[list[Pattern]] = [[], [], []]
+    chosen: list[list[Pattern]] = [[], [], []]
     for place, pattern in draw(st.lists(st.tuples(st.integers(0, 2), PATTERNS), min_size=1, max_size=8)):
-        if all(taken.setdefault(minute, place) == place for minute in pattern.minutes):
-            patterns[place].append(pattern)
-    return [
-        Meant(tuple(each), frozenset(EPOCH.date() + timedelta(days=number) for number in draw(near)))
-        for each in patterns
-        if each
-    ], day
+        if all(taken.get(minute, place) == place for minute in pattern.minutes):
+            taken.update(dict.fromkeys(pattern.minutes, place))
+            chosen[place].append(pattern)
+    bands = [Meant(tuple(each), frozenset(map(numbered, draw(near)))) for each in chosen if each]
+    return bands, zone, numbered(number)
 
 
-def instants_near(draw: st.DrawFn, day: int, zone: str) -> Instant:
-    """Draw an instant near a day, or near the change of the clock that follows it."""
-    changes_at = wall_clock(zone).stretch(day * DAY)[1]
-    around = draw(st.sampled_from((day * DAY, min(changes_at, LAST_DAY * DAY))))
-    shift = draw(
-        st.one_of(st.integers(-3 * 86_400, 3 * 86_400), st.integers(-90, 90).map(lambda minutes: minutes * 60))
-    )
-    return around + shift * SECOND + draw(st.sampled_from((-1, 0, 1)))
+def numbered(number: int) -> date:
+    """Return a day by its number since 1970-01-01."""
+    return EPOCH.date() + timedelta(days=number)
+
+
+@st.composite
+def instants_near(draw: st.DrawFn, bands: Sequence[Meant], zone: str, day: date) -> Instant:
+    """Draw an instant beside the beginning or the end of an interval, of a holiday's or of the day after one's."""
+    band = draw(st.sampled_from(bands))
+    pattern = draw(st.sampled_from(band.patterns))
+    holidays = [each + timedelta(days=shift) for each in sorted(band.holidays) for shift in (0, 1)]
+    begun = draw(st.sampled_from([*holidays, day, *(day + timedelta(days=shift) for shift in range(-7, 8))]))
+    minute = draw(st.sampled_from((0, pattern.begin, pattern.end, pattern.begin + pattern.length // 2)))
+    local = datetime.combine(begun, time(), ZoneInfo(zone)) + timedelta(minutes=minute)
+    at = (local.replace(fold=draw(st.integers(0, 1))) - EPOCH) // timedelta(microseconds=1)
+    return at + draw(st.sampled_from((-3_600 * SECOND, -SECOND, -1, 0, 0, 1, SECOND, 1_800 * SECOND, 3_600 * SECOND)))
 
 
 def calendar_of(bands: Sequence[Meant], zone: str) -> Calendar:
@@ -138,24 +159,28 @@ def calendar_of(bands: Sequence[Meant], zone: str) -> Calendar:
     return Calendar(wall_clock(zone), built)
 
 
-@given(bands_and_day(), st.sampled_from(ZONES), st.data())
+@settings(max_examples=300, deadline=None)
+@given(bands_in_a_zone(), st.data())
 def test_a_calendar_is_what_the_clock_on_the_wall_says(
-    drawn: tuple[list[Meant], int], zone: str, data: st.DataObject
+    drawn: tuple[list[Meant], str, date], data: st.DataObject
 ) -> None:
-    bands, day = drawn
+    bands, zone, day = drawn
     calendar = calendar_of(bands, zone)
-    for _ in range(8):
-        at = data.draw(st.composite(instants_near)(day, zone))
+    for _ in range(10):
+        at = data.draw(instants_near(bands, zone, day))
         assert calendar.active(at) == reference_active(bands, at, zone), local_time(at, zone)
 
 
-@given(bands_and_day(), st.sampled_from(ZONES), st.data(), st.integers(0, 2_000))
+@settings(deadline=None)
+@given(bands_in_a_zone(), st.data(), st.integers(0, 2_000), st.booleans())
 def test_changes_are_those_met_by_asking_every_minute(
-    drawn: tuple[list[Meant], int], zone: str, data: st.DataObject, minutes: int
+    drawn: tuple[list[Meant], str, date], data: st.DataObject, minutes: int, at_an_edge_of_a_page: bool
 ) -> None:
-    bands, day = drawn
+    bands, zone, day = drawn
     calendar = calendar_of(bands, zone)
-    begin = data.draw(st.composite(instants_near)(day, zone))
+    begin = data.draw(instants_near(bands, zone, day))
+    if at_an_edge_of_a_page:
+        begin = begin // PAGE * PAGE - 30 * MINUTE
     end = begin + minutes * MINUTE + data.draw(st.sampled_from((0, 1, SECOND)))
     # A band changes where the clock shows a whole minute; all these zones are whole minutes from UTC.
     asked = [begin, *range(begin // MINUTE * MINUTE + MINUTE, end, MINUTE)]
@@ -165,7 +190,11 @@ def test_changes_are_those_met_by_asking_every_minute(
     assert list(zip(found.instants, found.active, strict=True)) == edges
 
 
-@given(st.lists(PATTERNS, max_size=3), st.lists(PATTERNS, max_size=3))
+PATTERN_LISTS = st.lists(st.one_of(TOUCHING, PATTERNS), max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(PATTERN_LISTS, PATTERN_LISTS)
 def test_bands_overlap_if_a_minute_of_the_week_lies_in_both(one: list[Pattern], two: list[Pattern]) -> None:
     first, second = (TimeBand(name, tuple(each.parsed() for each in many)) for name, many in (("1", one), ("2", two)))
     shared = {minute for each in one for minute in each.minutes} & {minute for each in two for minute in each.minutes}
