@@ -22,6 +22,7 @@ WALL_CLOCK_END: Final = 4_102_444_800 * SECOND  # 2100-01-01; zones rarely keep 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _WEEK = 7 * DAY
+_LOCAL_MAX = INSTANT_MAX - DAY  # a calendar has no year 10000, which a clock ahead of UTC would show a day later
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -67,8 +68,8 @@ def zone(name: str) -> ZoneInfo:
 
 
 def local_day(instant: Instant, where: ZoneInfo) -> int:
-    """Return the proleptic ordinal of the local calendar day that holds the instant."""
-    return (_EPOCH + timedelta(microseconds=instant)).astimezone(where).toordinal()
+    """Return the proleptic ordinal of the local calendar day that holds the instant; days end before year 10000."""
+    return (_EPOCH + timedelta(microseconds=min(instant, _LOCAL_MAX))).astimezone(where).toordinal()
 
 
 class WallClock:

@@ -85,6 +85,13 @@ def test_a_local_day_begins_at_local_midnight() -> None:
     assert local_day(midnight + 25 * 3_600 * SECOND - 1, paris) == local_day(midnight, paris)
 
 
+@pytest.mark.parametrize("name", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_last_instant_has_a_local_day_too(name: str) -> None:
+    # A clock ahead of UTC would show the year 10000, which no calendar has.
+    where = zone(name)
+    assert local_day(INSTANT_MAX, where) == local_day(INSTANT_MAX - 2 * DAY, where) + 1
+
+
 @pytest.mark.parametrize("name", ["Europe/Pariss", "../etc/passwd", ""])
 def test_an_unknown_zone_is_refused(name: str) -> None:
     with pytest.raises(InstantError, match="tz database"):
