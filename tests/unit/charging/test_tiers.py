@@ -18,8 +18,8 @@ from tests.unit.charging.desk import ALICE, RENEWABLE, RETAIL, Desk, catalog, wi
 
 # 0.60 a minute for the first 100 seconds of a period, 0.30 from there on.
 ROWS = (
-    RateRow("44", "UK", parse_nano("0.60"), Terms()),
-    RateRow("44", "UK", parse_nano("0.30"), Terms(tier_from=100)),
+    RateRow("44", parse_nano("0.60"), "UK", Terms()),
+    RateRow("44", parse_nano("0.30"), "UK", Terms(tier_from=100)),
 )
 
 
@@ -159,4 +159,4 @@ class TestCounting:
         assert reads.meters == ((1, volume_meter("retail", "month")),)
         _, trace = desk.ocf.explain(desk.attempt("x"), desk.store_standing, meters=lambda *key: desk.store.meters[key])
         (told,) = [rule.detail for rule in trace if rule.name == "tier"]
-        assert told.startswith("120 of the period before reach the tier from 100: prefix 44 of retail version 1: 0.3 ")
+        assert told.startswith("120 of the period before reach the tier from 100: prefix 44 of retail version 1: 0.30 ")
