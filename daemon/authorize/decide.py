@@ -15,6 +15,7 @@ from daemon.authorize.decision import Decision, Denied, Granted, Level, Route, R
 from daemon.authorize.denial import Denial
 from daemon.authorize.identify import identify, tech_prefix
 from daemon.authorize.metering import Meters, metered, no_meter, supply_of, units_for, volumes_of
+from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import DAY, SECOND, Instant, local_day
@@ -24,7 +25,6 @@ from daemon.rating.bundle import Supply
 from daemon.rating.charge import block_end, charge, first_paid_second
 from daemon.rating.margin import margin_holds
 from daemon.rating.quota import quota
-from daemon.rating.rate_table import Usage
 from daemon.rating.tariff import Tariff
 
 EMERGENCY_SECONDS = 86_400  # seconds; the explicit limit of an emergency call (SPEC section 3)
@@ -146,10 +146,14 @@ def _rated(
     chain = catalog.chain(terms)
 
     def pricing(account: AccountTerms, volumes: Mapping[str, int]) -> tuple[Tariff, ...]:
-        return _tariffs(catalog, account, attempt, called, now, until, volumes)
+        service = Service(attempt.override, volumes=volumes)
+        return tariffs_for(catalog, account, attempt.direction, called, now, until, service)
 
     tariffs = [pricing(account, NO_VOLUMES) for account in chain]
     refusal = _unpriced(tariffs[0], called, terms.key)
+    if not tariffs[0]:
+        reason = unrated_reason(catalog, terms, attempt.direction, called, now, Service(attempt.override))
+        refusal = Denied(Denial.DESTINATION_UNRATED, reason, terms.key)
     if refusal is not None:
         return _refused(notes, "rate", refusal)
     notes.append(Rule("rate", True, _priced_by(tariffs[0][0])))
@@ -169,32 +173,12 @@ def _rated(
     return Quote(attempt, called, chain, levels, routes, carriers, routed, upstream, pricing)
 
 
-def _tariffs(
-    catalog: Catalog, account: AccountTerms, attempt: CallAttempt, called: str, now: Instant, until: Instant,
-    volumes: Mapping[str, int],
-) -> tuple[Tariff, ...]:  # fmt: skip
-    """Return the tariffs in force from now to ``until``; a plan that takes over meanwhile brings its own."""
-    keys = dict.fromkeys(account.plan_at(attempt.direction, at) for at in _plan_changes(account, attempt, now, until))
-    found: list[Tariff] = []
-    for key in keys:
-        plan = catalog.plans.get(key) if key is not None else None
-        more = plan.tariffs(called, now, until, Usage(attempt.override, volumes=volumes)) if plan is not None else ()
-        if not more and not found:
-            return ()
-        found += [tariff for tariff in more if tariff not in found]
-    return tuple(found)
-
-
-def _plan_changes(account: AccountTerms, attempt: CallAttempt, now: Instant, until: Instant) -> list[Instant]:
-    dated = account.plans if attempt.direction is Direction.OUTBOUND else account.inbound_plans
-    return [now, *sorted(entry.begins for entry in dated if now < entry.begins <= until)]
-
-
 def _unpriced(tariffs: tuple[Tariff, ...], called: str, key: Key) -> Denied | None:
     if not tariffs:
         return Denied(Denial.DESTINATION_UNRATED, f"no rate of the account's plan is valid for {called}", key)
     if tariffs[0].blocked:
-        return Denied(Denial.DESTINATION_BLOCKED, f"prefix {tariffs[0].prefix} is blocked", key)
+        which = f"prefix {tariffs[0].prefix} is" if tariffs[0].prefix else "every number is"
+        return Denied(Denial.DESTINATION_BLOCKED, f"{which} blocked", key)
     return None
 
 

@@ -24,6 +24,7 @@ from daemon.authorize.decide import (
 )
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Rule
 from daemon.authorize.metering import Meters, metered, no_meter
+from daemon.authorize.pricing import Service, tariffs_for
 from daemon.charging import metering, settle
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy
 from daemon.charging.cdr import EndReport
@@ -58,7 +59,6 @@ from daemon.charging.repeats import once, question_stands, report_stands, same_s
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.kernel.money import Rounding
 from daemon.rating.charge import duration_seconds, first_paid_second
-from daemon.rating.rate_table import Usage
 
 Encode = Callable[[Decision], bytes]
 EncodeOutcome = Callable[[Outcome], bytes]
@@ -464,9 +464,8 @@ def _forced_quote(context: _Context, report: CallReport) -> Quote | None:
     at = min(report.answered_at or report.at, context.now)
     levels = []
     for account in chain:
-        key = account.plan_at(report.attempt.direction, at)
-        plan = context.catalog.plans.get(key) if key is not None else None
-        tariffs = plan.tariffs(called, at, at, Usage(report.attempt.override)) if plan is not None else ()
+        service = Service(report.attempt.override)
+        tariffs = tariffs_for(context.catalog, account, report.attempt.direction, called, at, at, service)
         if not tariffs:
             return None
         level = Level(account.number, account.key, account.currency, tariffs)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog
 from daemon.authorize.decide import Limits, seconds_for, spendable
 from daemon.authorize.decision import Level
+from daemon.authorize.pricing import Service, tariffs_for
 from daemon.charging import metering
 from daemon.charging.call import OPEN_STATES, Call, CallState, Posted, SettledBy
 from daemon.charging.cdr import EndReport, carrier_cost, rated, reversal
@@ -20,7 +21,6 @@ from daemon.kernel.instant import SECOND, Instant, local_day
 from daemon.kernel.money import NANO_MAX
 from daemon.ledger import posting
 from daemon.ledger.account import Standing
-from daemon.rating.rate_table import Usage
 from daemon.rating.tariff import Tariff
 
 UNKNOWN_END_SECONDS = 60  # seconds past its limit after which a call's end counts as unreported (SPEC section 4)
@@ -122,9 +122,8 @@ def priced_at_answer(book: Book, catalog: Catalog, call: Call, answered_at: Inst
 
 
 def _level_at(catalog: Catalog, call: Call, level: Level, at: Instant, volumes: Mapping[str, int]) -> Level:
-    plan_key = catalog.by_number[level.account].plan_at(call.direction, at)
-    plan = catalog.plans.get(plan_key) if plan_key is not None else None
-    tariffs = plan.tariffs(call.called, at, at, Usage(call.override, volumes=volumes)) if plan is not None else ()
+    account, service = catalog.by_number[level.account], Service(call.override, volumes=volumes)
+    tariffs = tariffs_for(catalog, account, call.direction, call.called, at, at, service)
     return replace(level, tariffs=tariffs[:1]) if tariffs and not tariffs[0].blocked else _first_only(level)
 
 

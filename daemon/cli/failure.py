@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 
 REFUSED, USAGE, UNAVAILABLE, BAD_CONFIGURATION = 1, 2, 69, 78
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
 class CommandFailed(click.ClickException):
@@ -29,6 +30,12 @@ class Refused(CommandFailed):
     """What was asked was understood and not, or not wholly, done."""
 
     exit_code = REFUSED
+
+
+class Interrupted(CommandFailed):
+    """A person stopped it; what it did so far is kept."""
+
+    exit_code = INTERRUPTED
 
 
 class Unavailable(CommandFailed):

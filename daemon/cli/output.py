@@ -6,6 +6,7 @@ Where standard output is no terminal nothing is cut to a width, and no colour or
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -13,7 +14,15 @@ import click
 import msgspec
 from rich import box
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -65,6 +74,27 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
     with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as bar:
         task = bar.add_task(what)
         yield lambda now: bar.update(task, description=now)
+
+
+@contextlib.contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int, int], None]]:
+    """Show on a terminal how far a file was read; the value given takes rows, and how much of how much is read."""
+    if not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield lambda _rows, _done, _total: None
+        return
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(),
+        TextColumn("{task.fields[rows]:,} rows, {task.fields[pace]:,} a second"), TimeRemainingColumn(),
+    )  # fmt: skip
+    began = time.monotonic_ns()
+    with Progress(*columns, console=Console(stderr=True, markup=False), transient=True) as bar:
+        task = bar.add_task(what, rows=0, pace=0)
+
+        def show(rows: int, done: int, total: int) -> None:
+            pace = rows * 1_000_000_000 // max(time.monotonic_ns() - began, 1)
+            bar.update(task, rows=rows, pace=pace, completed=done, total=total)
+
+        yield show
 
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:

@@ -1,24 +1,30 @@
 """``tollway rate``: decks in, whole or not at all, and one price with every step as if written on paper."""
 
+import contextlib
+import gc
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
 
-from daemon.app_commands import DeckDifference, Opened, Priced, PricedCall, Tariff, clock
+from daemon.app_commands import KINDS, DeckDifference, PricedCall, Question, clock
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.difference import deck_value, print_deck
 from daemon.cli.failure import Refused
-from daemon.cli.output import print_json, print_pairs, printable, working
+from daemon.cli.output import dated, print_json, print_pairs, print_table, printable, working
 from daemon.cli.parameters import KEY, TIME
+from daemon.cli.price_steps import price_lines
+from daemon.cli.rate_batch import batch
 from daemon.config_files.deck_files import Unreadable, read_deck_file
 from daemon.kernel.instant import Instant, format_rfc3339
 from daemon.kernel.money import format_nano
-from daemon.rating.deck import RateRow
+from daemon.rating.deck import UNITS_IN_ROW_MAX, RateRow
 
 DURATION_SECONDS_MAX = 1_000_000  # seconds; eleven days, above every limit of a call
+VOLUME_MAX = UNITS_IN_ROW_MAX  # units of a period; what a tier can begin at
 _DURATION = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,9})?")
 
 
@@ -51,22 +57,20 @@ def import_deck(
     It stops without --yes above the table's limit of closed or changed rows (20 percent unless the table says other).
     A version that was in force is never altered.
     """
-    with working(f"reading {file}"):
+    with working(f"reading {file}"), uncollected():
         rows = _rows(file)
-
-    async def work(store: Opened) -> tuple[DeckDifference, int]:
-        async def imported(*, dry: bool) -> DeckDifference:
-            return await store.import_deck(
-                table, rows, mode=mode, effective_from=effective_from, source=str(file), backdate=backdate, dry_run=dry
+    with uncollected(), working(f"comparing {len(rows)} rows with {table}") as say:
+        difference, limit = selected.perform(
+            lambda store: store.import_deck(
+                table, rows, mode=mode, effective_from=effective_from, source=str(file), backdate=backdate,
+                dry_run=dry_run, yes=yes, progress=say,
             )
+        )  # fmt: skip
+    _tell(difference, limit, mode, dry_run=dry_run, yes=yes, as_json=as_json)
 
-        limit = await store.closed_limit_percent(table)
-        difference = await imported(dry=True)
-        stops = difference.closed_or_changed_percent > limit and not yes
-        return difference if dry_run or stops else await imported(dry=False), limit
 
-    with working(f"comparing {len(rows)} rows with {table}"):
-        difference, limit = selected.perform(work)
+def _tell(difference: DeckDifference, limit: int, mode: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Print what changed or would change. Raises Refused where nothing did, because it is above the table's limit."""
     percent = difference.closed_or_changed_percent
     stopped = percent > limit and not yes
     applied = not dry_run and not stopped and difference.is_change
@@ -79,6 +83,71 @@ def import_deck(
             f"{percent} percent of the rows in force would be closed or changed, above the table's limit of {limit}:"
             " nothing was changed; look at the difference, and if it is meant, say --yes"
         )
+
+
+@rate.command()
+@click.argument("table", type=KEY)
+@as_json
+@chosen
+def history(selected: Chosen, table: str, as_json: bool) -> None:
+    """Show the versions of a rate TABLE's deck, oldest first: who made each, when and why, and what it did.
+
+    A version is in force from the first instant at which it changes a price.
+    """
+    versions = selected.perform(lambda store: store.deck_versions(table))
+    if as_json:
+        print_json([_version_value(version) for version in versions])
+    else:
+        columns = ("version", "at", "mode", "who", "source", "added", "ended", "difference", "in force from", "reason")
+        print_table(columns, map(_version_cells, versions), numbers=("version", "added", "ended"))
+
+
+def _version_value(version: dict[str, Any]) -> dict[str, Any]:
+    begins = version.pop("begins")
+    return {**dated(version), "in_force_from": format_rfc3339(begins) if begins else None}
+
+
+def _version_cells(version: dict[str, Any]) -> tuple[object, ...]:
+    counts = ", ".join(f"{version[kind]} {kind}" for kind in KINDS if version[kind])
+    begins = format_rfc3339(version["begins"]) if version["begins"] else "always"
+    return (
+        version["version"], format_rfc3339(version["at"]), version["mode"], version["who"], version["source"],
+        version["rows_added"], version["rows_ended"], counts, begins, version["reason"],
+    )  # fmt: skip
+
+
+@rate.command()
+@click.argument("table", type=KEY)
+@click.option("--to", "version", type=click.IntRange(min=1), required=True, help="The version, as in rate history.")
+@click.option("--reason", required=True, help="Why; kept with the version and whoever made it.")
+@click.option("--dry-run", is_flag=True, help="Only print what would change.")
+@click.option("--yes", is_flag=True, help="Go on above the table's limit of closed or changed rows.")
+@as_json
+@chosen
+def rollback(
+    selected: Chosen, table: str, version: int, reason: str, dry_run: bool, yes: bool, as_json: bool
+) -> None:  # fmt: skip
+    """Make the prices of a rate TABLE from now on those of one of its versions, by a new version.
+
+    What was in force until now stays on record as it was. It stops without --yes above the table's limit.
+    """
+    if not reason.strip():
+        raise click.BadParameter("say why", param_hint="--reason")
+    with uncollected(), working(f"comparing {table} with its version {version}") as say:
+        difference, limit = selected.perform(
+            lambda store: store.rollback_deck(table, version, reason=reason, dry_run=dry_run, yes=yes, progress=say)
+        )
+    _tell(difference, limit, "rollback", dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no cycles meanwhile: a million rows hold none, and each collection would look at all of them again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _rows(file: Path) -> list[RateRow]:
@@ -105,28 +174,36 @@ class DurationType(click.ParamType[Decimal]):
 
 @rate.command()
 @click.option("--plan", type=KEY, required=True, help="The rate plan: ID of the owner's, or TENANT/ID.")
-@click.option("--to", "called", required=True, help="The called number.")
-@click.option("--seconds", type=DurationType(), required=True, help="The call's duration from answer.")
+@click.option("--to", "called", default="", help="The called number. Usage that is found by its rate type needs none.")
+@click.option("--seconds", type=DurationType(), required=True, help="The call's duration from answer, or other units.")
 @click.option("--at", type=TIME, help="When it is answered, RFC 3339. Default: now.")
 @click.option("--override", default="", help="The usage record's override value, such as VOICE.")
+@click.option("--rate-type", default="", help="The usage record's rate type, such as per_message. Default: a call.")
+@click.option("--account", type=KEY, help="Whose overrides and class of service apply: ID or TENANT/ID.")
+@click.option("--volume", type=click.IntRange(0, VOLUME_MAX), default=0, help="Units used in the period before.")
 @as_json
 @chosen
 def price(
-    selected: Chosen, plan: str, called: str, seconds: Decimal, at: Instant | None, override: str, as_json: bool
+    selected: Chosen, plan: str, called: str, seconds: Decimal, at: Instant | None, override: str, rate_type: str,
+    account: str | None, volume: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Price one answered call, and show every step. A number that has no price ends with status 1 and the reason."""
     answered_at = clock() if at is None else at
-    found = selected.perform(lambda store: store.price(plan, called, seconds, answered_at, override))
+    question = Question(plan, called, seconds, answered_at, override, rate_type, account or "", volume)
+    found = selected.perform(lambda store: store.price(question))
     if as_json:
         print_json(price_value(found))
-    elif found.tariff is not None and not found.priced.reason:
-        _print_steps(found, found.tariff, plan, called, seconds, answered_at)
+    else:
+        print_pairs(price_lines(found, question))
     if found.priced.reason:
-        raise Refused(f"{found.priced.reason}: {printable(called)} has no price in plan {plan}{_blocking(found)}")
+        raise Refused(f"{found.priced.reason}: {printable(called)} has no price in plan {plan}{_hindrance(found)}")
 
 
-def _blocking(found: PricedCall) -> str:
-    return f": prefix {found.priced.prefix} is blocked" if found.tariff is not None and found.tariff.blocked else ""
+def _hindrance(found: PricedCall) -> str:
+    """Say what stands in the way of a price."""
+    if found.tariff is not None:
+        return f": {f'prefix {found.priced.prefix}' if found.priced.prefix else 'every number'} is blocked"
+    return f": no band of prefix {found.priced.prefix} holds this time" if found.priced.prefix else ""
 
 
 def price_value(found: PricedCall) -> dict[str, Any]:
@@ -147,44 +224,4 @@ def price_value(found: PricedCall) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _print_steps(found: PricedCall, tariff: Tariff, plan: str, called: str, duration: Decimal, at: Instant) -> None:
-    priced, currency = found.priced, found.priced.currency
-    increments = f"{tariff.first_seconds}/{tariff.next_seconds}"
-    lines: list[tuple[str, object]] = [
-        ("call", f"{duration} s to {called} by plan {plan}, answered {format_rfc3339(at)}"),
-        ("rate", f"prefix {priced.prefix} ({priced.destination}) of {tariff.table}, version {tariff.deck_version}:"
-                 f" {format_nano(tariff.rate)} {currency} a minute, {increments}"),
-        ("duration", f"{duration} s, rounded {tariff.duration_rounding.value} = {found.seconds} s"),
-        ("billed", billed_words(tariff, found.seconds, priced.billed_seconds)),
-        ("connect fee", format_nano(priced.connect_fee)),
-    ]  # fmt: skip
-    for block in priced.blocks:
-        sum_ = f"{block.seconds} s * {format_nano(block.rate)} / 60 = {format_nano(block.amount)}"
-        lines.append((f"from second {block.from_second}", sum_))
-    lines.append(("rounding", rounding_words(tariff, found.priced)))
-    lines.append(("charge", f"{format_nano(priced.charge)} {currency}"))
-    print_pairs(lines)
-
-
-def billed_words(tariff: Tariff, seconds: int, billed: int) -> str:
-    """Say how the billed seconds come about."""
-    if seconds <= tariff.free_seconds:
-        return f"0 s: a call of at most {tariff.free_seconds} s is free"
-    rest = seconds - tariff.included_seconds
-    given = f"{seconds} - {tariff.included_seconds} included = {rest}; " if tariff.included_seconds else ""
-    first, following = tariff.first_seconds, tariff.next_seconds
-    if rest <= 0:
-        return f"0 s: {seconds} s lie within the {tariff.included_seconds} included"
-    if rest <= first:
-        return f"{billed} s: {given}{rest} s lie within the first block of {first}"
-    blocks = -(-(rest - first) // following)
-    rule = f"{first} + ceil(({rest} - {first}) / {following}) * {following}"
-    return f"{billed} s: {given}{rule} = {first} + {blocks} * {following}"
-
-
-def rounding_words(tariff: Tariff, priced: Priced) -> str:
-    """Say what rounding and the minimum charge added."""
-    lifted = priced.charge - priced.rounding < tariff.minimum_charge <= priced.charge
-    minimum = f", lifted to the minimum charge {format_nano(tariff.minimum_charge)}" if lifted else ""
-    rule = f"{tariff.rounding.value} at {tariff.decimals} places"
-    return f"{format_nano(priced.rounding)} ({rule}{minimum})"
+rate.add_command(batch)

@@ -1,18 +1,21 @@
-"""A deck file becomes rate rows, or problems with the file and line of each; it is taken whole or not at all.
+"""A deck or code list becomes finished rows, or problems with the file and line of each; it is taken whole or not.
 
-The file is bounded, read line by line, and every line must be UTF-8.
+The file is bounded, read line by line, and every line must be UTF-8. Whether the rows of a deck contradict each other
+is not told here: that depends on the table that they are for.
 """
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 from daemon.config_files.positions import Problem
-from daemon.rating.deck import LINE_LENGTH_MAX, RateRow, read_deck
-from daemon.rating.rate_table import RateTable
+from daemon.rating.code_list import Code, read_codes
+from daemon.rating.deck import LINE_LENGTH_MAX, DeckError, RateRow, read_deck
 
 DECK_SIZE_MAX: Final = 256 << 20  # octets; two million rows of some hundred octets, the most that a deck holds
+Rows = TypeVar("Rows")
+Parse = Callable[[Iterable[str], str], tuple[Rows, list[DeckError]]]
 
 
 class Unreadable(Exception):
@@ -25,23 +28,36 @@ class _NotUtf8(Exception):
 
 
 def read_deck_file(path: Path) -> tuple[list[RateRow], list[Problem]]:
-    """Return the rows of a deck, or no row and every problem: bad cells, and rows that contradict each other.
+    """Return the rows of a deck, or no row and every bad cell. Raises Unreadable."""
+    rows, problems = _read(path, read_deck)
+    return ([], problems) if problems else (rows, [])
 
-    Raises Unreadable.
-    """
+
+def read_code_file(path: Path) -> tuple[tuple[Code, ...], list[Problem]]:
+    """Return the codes of a code list, or none and every fault. Raises Unreadable."""
+    codes, problems = _read(path, read_codes)
+    return ((), problems) if problems else (codes, [])
+
+
+def problems_of(errors: Iterable[DeckError]) -> list[Problem]:
+    """Return the errors of a deck as problems of its file."""
+    return [Problem(error.source, error.line, error.column, error.reason) for error in errors]
+
+
+def _read(
+    path: Path, parse: Callable[[Iterable[str], str], tuple[Rows, list[DeckError]]]
+) -> tuple[Rows, list[Problem]]:
     source = str(path)
     try:
         _check_size(path)
         with path.open("rb") as file:
-            rows, errors = read_deck(_lines(file), source)
+            rows, errors = parse(_lines(file), source)
     except OSError as error:
         raise Unreadable(f"{source} cannot be read: {error.strerror or error}; mend the path") from None
     except _NotUtf8 as error:
-        return [], [Problem(source, error.line, "", "the line is not UTF-8; save the deck as UTF-8")]
-    if not errors:
-        _, errors = RateTable.from_rows(rows, table=source, version=1, currency="XXX")
-    problems = [Problem(error.source, error.line, error.column, error.reason) for error in errors]
-    return ([], problems) if problems else (rows, [])
+        problem = Problem(source, error.line, "", "the line is not UTF-8; save the file as UTF-8")
+        return parse((), source)[0], [problem]
+    return rows, problems_of(errors)
 
 
 def _check_size(path: Path) -> None:

@@ -27,6 +27,7 @@ EFFECTIVE_ALWAYS: Final[Instant] = 0  # an empty effective_from
 EFFECTIVE_FOREVER: Final[Instant] = INSTANT_MAX + 1  # an empty effective_to
 
 _DIGITS = re.compile(rf"[0-9]{{1,{DIGITS_MAX}}}")
+_BY_THE_SECOND = frozenset(("", "per_minute"))  # rate types that need no declaration and count seconds
 _UNITS = re.compile(r"[0-9]{1,13}")
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _Value = TypeVar("_Value")
@@ -281,19 +282,20 @@ class _Finisher:
         self._known_names[row.destination] = destination
 
     def _finish_terms(self, row: DeckRow) -> Terms:
+        length, block = (_seconds, _block_seconds) if row.rate_type in _BY_THE_SECOND else (_units, _block_units)
         terms = Terms(
             connect_fee=self._cell(row, "connect_fee", _amount, 0),
-            first_seconds=self._cell(row, "first_seconds", _block_units, 1),
-            next_seconds=self._cell(row, "next_seconds", _block_units, 1),
-            free_seconds=self._cell(row, "free_seconds", _units, 0),
-            included_seconds=self._cell(row, "included_seconds", _units, 0),
+            first_seconds=self._cell(row, "first_seconds", block, 1),
+            next_seconds=self._cell(row, "next_seconds", block, 1),
+            free_seconds=self._cell(row, "free_seconds", length, 0),
+            included_seconds=self._cell(row, "included_seconds", length, 0),
             minimum_charge=self._cell(row, "minimum_charge", _amount, 0),
             effective_from=self._cell(row, "effective_from", parse_rfc3339, EFFECTIVE_ALWAYS),
             effective_to=self._cell(row, "effective_to", parse_rfc3339, EFFECTIVE_FOREVER),
             rate_type=self._cell(row, "rate_type", _code, ""),
             blocked=self._cell(row, "blocked", _boolean, False),
             time_band=self._cell(row, "time_band", _code, ""),
-            step_from_second=self._cell(row, "step_from_seconds", _units, 0),
+            step_from_second=self._cell(row, "step_from_seconds", length, 0),
             tier_from=self._cell(row, "tier_from", _units, 0),
             tax_code=self._cell(row, "tax_code", _code, ""),
             ledger_code=self._cell(row, "ledger_code", _code, ""),
@@ -341,17 +343,32 @@ def _amount(text: str) -> int:
     return nano
 
 
+def _seconds(text: str) -> int:
+    return _whole(text, SECONDS_MAX, "seconds")
+
+
 def _units(text: str) -> int:
-    # Whether seconds or other units are meant, the rate type tells; a table knows it, and holds seconds to a day.
-    if _UNITS.fullmatch(text) is None or int(text) > UNITS_IN_ROW_MAX:
-        raise ValueError(f"{text!r} is not a whole number from 0 to {UNITS_IN_ROW_MAX}")
+    # Whether a declared rate type counts seconds, its table knows, and holds them to a day.
+    return _whole(text, UNITS_IN_ROW_MAX, "units")
+
+
+def _whole(text: str, most: int, what: str) -> int:
+    if _UNITS.fullmatch(text) is None or int(text) > most:
+        raise ValueError(f"{text!r} is not a whole number of {what} from 0 to {most}")
     return int(text)
 
 
+def _block_seconds(text: str) -> int:
+    return _block(_seconds(text), "second")
+
+
 def _block_units(text: str) -> int:
-    units = _units(text)
+    return _block(_units(text), "unit")
+
+
+def _block(units: int, what: str) -> int:
     if units < 1:
-        raise ValueError("a block has at least 1 second; empty means 1")
+        raise ValueError(f"a block has at least 1 {what}; empty means 1")
     return units
 
 

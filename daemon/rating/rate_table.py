@@ -208,6 +208,16 @@ class Heads:
         """The place among ``all_terms`` of each row's."""
         return self._terms_of
 
+    @property
+    def all_destinations(self) -> list[str]:
+        """The distinct names of destinations; ``destination_places`` says which are whose."""
+        return self._destinations
+
+    @property
+    def destination_places(self) -> "array[int]":
+        """The place among ``all_destinations`` of each row's."""
+        return self._destination_of
+
 
 class Offers:
     """The offers of one kind of usage: by prefix, by window of time, and where there are bands by band."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from daemon.kernel.instant import parse_rfc3339
+from daemon.kernel.money import NANO
 from daemon.rating import deck
 from daemon.rating.deck import (
     COLUMNS,
@@ -35,11 +36,15 @@ def test_only_prefix_and_rate_are_needed() -> None:
 
 def test_every_column_is_read() -> None:
     text = ",".join(COLUMNS) + (
-        "\n44,UK,0.006,0.1,30,6,5,10,0.02,2026-01-01T00:00:00Z,2026-02-01T00:00:00+01:00,,per_minute,yes,0\n"
+        "\n44,UK,0.006,0.1,30,6,5,10,0.02,2026-01-01T00:00:00Z,2026-02-01T00:00:00+01:00,peak,per_minute,yes,60,100,"
+        "VAT20,4000,USD,new\n"
     )
     rows, errors = read_deck(text, "a.csv")
     january, february = parse_rfc3339("2026-01-01T00:00:00Z"), parse_rfc3339("2026-01-31T23:00:00Z")
-    terms = Terms(100_000_000, 30, 6, 5, 10, 20_000_000, january, february, "per_minute", blocked=True)
+    terms = Terms(
+        100_000_000, 30, 6, 5, 10, 20_000_000, january, february, "per_minute", True, "peak", 60, 100, "VAT20", "4000",
+        "USD",
+    )  # fmt: skip
     assert (rows, errors) == ([RateRow("44", 6_000_000, "UK", terms, "a.csv", 2)], [])
 
 
@@ -95,11 +100,17 @@ def test_a_prefix_is_digits(cell: str) -> None:
     assert error.startswith("a.csv:2: prefix: ")
 
 
-def test_prefix_and_rate_are_needed_in_every_row() -> None:
-    assert errors_of("prefix,rate,destination\n,1,UK\n44,,UK\n") == [
-        "a.csv:2: prefix: is empty; every row needs it",
+def test_a_row_needs_a_rate_and_something_to_be_found_by() -> None:
+    assert errors_of("prefix,rate,destination,rate_type\n,1,,\n44,,UK,\n,1,UK,\n,1,,SMS\n") == [
+        "a.csv:2: prefix: is empty; a row needs a prefix, a destination of the code list or a rate type",
         "a.csv:3: rate: is empty; every row needs it",
     ]
+
+
+def test_a_row_that_closes_its_prefix_needs_no_rate() -> None:
+    rows, errors = read_deck("prefix,rate,action\n44,,delete\n45,,delete\n46,1,change\n44,1,new\n", "a.csv")
+    assert errors == []
+    assert [(row.prefix, row.closes) for row in rows] == [("44", True), ("45", True), ("46", False), ("44", False)]
 
 
 @pytest.mark.parametrize("column", ["connect_fee", "minimum_charge"])
@@ -150,11 +161,36 @@ def test_blocked_is_written_in_several_ways(cell: str, blocked: bool) -> None:
     assert row.terms.blocked is blocked
 
 
+@pytest.mark.parametrize("column", ["first_seconds", "next_seconds", "free_seconds", "included_seconds", "tier_from"])
+def test_units_of_a_declared_rate_type_may_be_many(column: str) -> None:
+    good, bad = 1_000_000_000_000, 1_000_000_000_001
+    assert errors_of(f"prefix,rate,rate_type,{column}\n44,1,byte,{good}\n") == []
+    (error,) = errors_of(f"prefix,rate,rate_type,{column}\n44,1,byte,{bad}\n")
+    assert error.startswith(f"a.csv:2: {column}: '{bad}' is not a whole number of units")
+
+
+def test_a_block_of_units_has_one() -> None:
+    assert "at least 1 unit" in errors_of("prefix,rate,rate_type,first_seconds\n44,1,byte,0\n")[0]
+
+
+@pytest.mark.parametrize("column", ["time_band", "rate_type", "tax_code", "ledger_code"])
+@pytest.mark.parametrize("cell", ["x" * 65, "a\tb"])
+def test_a_code_is_short_and_printable(column: str, cell: str) -> None:
+    assert "more than 64 characters" in error_of(column, cell)
+
+
 @pytest.mark.parametrize(
-    ("column", "cell"), [("step_from_seconds", "60"), ("time_band", "peak"), ("rate_type", "per_message")]
+    ("column", "cell"), [("currency", "usd"), ("action", "remove"), ("step_from_seconds", "86401")]
 )
-def test_what_this_release_cannot_price_refuses_the_deck(column: str, cell: str) -> None:
-    assert "this release" in error_of(column, cell)
+def test_other_words_are_refused(column: str, cell: str) -> None:
+    error_of(column, cell)
+
+
+def test_what_is_known_of_a_deck_is_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deck, "KNOWN_MAX", 1)
+    rows, errors = read_deck("prefix,rate,destination\n44,1,UK\n45,2,DK\n46,1,UK\n", "a.csv")
+    assert errors == []
+    assert [(row.rate, row.destination) for row in rows] == [(NANO, "UK"), (2 * NANO, "DK"), (NANO, "UK")]
 
 
 def test_every_bad_cell_of_every_bad_row_is_reported() -> None:

@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 
 from daemon.kernel.money import NANO, UNITS_MAX, Rounding
-from daemon.rating import rate_table
+from daemon.rating import versions
 from daemon.rating.deck import EFFECTIVE_ALWAYS, EFFECTIVE_FOREVER, DeckError, RateRow, Terms
 from daemon.rating.rate_table import RateTable
 from daemon.rating.tariff import Tariff
@@ -150,7 +150,7 @@ def test_a_bad_value_is_refused_in_every_row_that_has_it(row: RateRow) -> None:
 
 
 def test_versions_of_a_prefix_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_table, "VERSIONS_MAX", 2)
+    monkeypatch.setattr(versions, "VERSIONS_MAX", 2)
     rows = [RateRow("44", 1, terms=between(at)) for at in range(3)]
     assert build(*rows[:2])[1] == []
     assert "more than 2 rows" in build(*rows)[1][0].reason
