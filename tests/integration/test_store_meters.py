@@ -14,13 +14,16 @@ import pytest
 
 from daemon.authorize.catalog import Catalog
 from daemon.authorize.decision import Denied
+from daemon.charging.configuration import BundleSpec, RateTableSpec
 from daemon.charging.event import Decided
 from daemon.charging.ports import Book, Reads, StoreError
 from daemon.kernel.ids import Key
+from daemon.kernel.instant import DAY
+from daemon.kernel.money import parse_nano
 from daemon.rating.bundle import Bundle, Meter, period_number
 from daemon.store import migrate, upgrade
 from daemon.store.check import check_file
-from tests.integration.store_world import RITA, START, TRUNK, World, opened
+from tests.integration.store_world import RAYS, RITA, START, TRUNK, World, deck, opened
 from tests.integration.test_store_check import broken
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +91,27 @@ async def test_fifty_at_once_in_shared_batches_never_use_a_unit_twice(tmp_path: 
         assert sorted(grant.seconds for grant in granted) == [2] + [7] * 14
         assert len(decided) == 50
         assert (await meters(world))["rita"] == (PERIOD, 0, 100, 0)
+    assert check_file(tmp_path / "tollway.db") == []
+
+
+async def test_a_scenarios_bundle_and_tiers_are_those_of_live_calls(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        rows = deck("prefix,destination,rate,tier_from\n44,UK,0.60,\n44,UK,0.45,100\n")
+        stated = (
+            BundleSpec("ray", "uk", "rita", 60, period="day", rollover=True, prefixes=("44",)),
+            RateTableSpec("ray", "retail", "USD", tiers="graduated", tier_period="week"),
+        )
+        await world.store.apply(stated, {RAYS: rows}, who="test")
+        await world.load()
+        calls = [await world.whole(f"c{number}", seconds) for number, seconds in enumerate((40, 100, 60))]
+        # 20 units are left for the second call; its other 80 seconds are the volume before the third.
+        assert [call.posted[0].charge for call in calls] == [
+            0, parse_nano("0.80"), parse_nano("0.20") + parse_nano("0.30"),
+        ]  # fmt: skip
+        assert (await meters(world, "bundle:uk:day"))["rita"][1:] == (60, 0, 0)
+        assert (await meters(world, "volume:retail:week"))["rita"][1:] == (140, 0, 0)
+        world.now += DAY
+        assert (await world.ask("c9")).levels[0].units[0].units == 60
     assert check_file(tmp_path / "tollway.db") == []
 
 
@@ -181,7 +205,7 @@ async def test_a_process_that_dies_leaves_no_unit_held_for_ever(tmp_path: Path) 
         sold(world, HUGE)
         held = (await meters(world))["rita"][2]
         assert held > 0, "calls were open when it died"
-        world.now += 10 * 86_400_000_000
+        world.now += 10 * DAY
         while await world.ocf.expire_due():
             pass
         assert (await meters(world))["rita"][2] == 0

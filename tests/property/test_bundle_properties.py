@@ -196,4 +196,5 @@ def test_meters_are_named_by_what_they_count_and_its_period() -> None:
 def test_what_a_bundle_fits(unit: str, number: str, usage: str, fits: bool) -> None:
     bundle = Bundle("b", 1, unit, prefixes=frozenset({"44"}))
     assert bundle.fits(number, usage) is fits
-    assert replace(bundle, prefixes=frozenset()).fits(number, usage) is (fits or number in ("4", "33"))
+    for every in (frozenset[str](), frozenset({""})):
+        assert replace(bundle, prefixes=every).fits(number, usage) is (fits or number in ("4", "33"))
