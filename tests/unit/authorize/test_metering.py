@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from daemon.authorize.catalog import Catalog
 from daemon.authorize.decide import Limits, Quote, prepare
-from daemon.authorize.decision import Level
+from daemon.authorize.decision import Granted, Level
 from daemon.authorize.metering import account_meters, held_units, metered, no_meter, supply_of, volumes_of
 from daemon.kernel.ids import Direction
 from daemon.rating.bundle import NO_SUPPLY, WHOLE_CALL, Bundle, Meter, Units, period_number, volume_meter
@@ -77,3 +77,10 @@ def test_the_volume_of_a_closed_period_is_what_the_tariffs_were_chosen_by() -> N
     ):
         meter = Meter(1, TIERED, period, 5)
         assert volumes_of(of, lambda *_, meter=meter: meter, zone, START) == {"tiered": volume}
+
+
+def test_who_reads_no_meter_sees_whole_allowances() -> None:
+    desk = Desk(with_account(catalog(), ALICE, bundles=(UK,)))
+    decision, _ = desk.ocf.explain(desk.attempt("c1"), desk.store_standing)
+    assert isinstance(decision, Granted)
+    assert decision.seconds == 60
