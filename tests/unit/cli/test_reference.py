@@ -15,9 +15,10 @@ LEAVES = [(words, command) for words, command in ALL if not isinstance(command, 
 # INTERFACES, "The command tollway", as far as this release goes.
 PROMISED = {
     "run", "check", "try", "apply", "account list", "account show", "account create", "account topup", "account adjust",
-    "account suspend", "account resume", "account history", "token create", "token list", "token revoke", "rate import", "rate history", "rate rollback",
-    "rate price", "radius send", "radius decode", "call list", "call show", "call explain", "call end", "export run",
-    "export list", "export verify", "exception list", "db upgrade", "db check",
+    "account suspend", "account resume", "account history", "token create", "token list", "token revoke", "rate import",
+    "rate history", "rate rollback", "rate price", "radius send", "radius decode", "call list", "call show",
+    "call explain", "call end", "export run", "export list", "export verify", "exception list", "db upgrade",
+    "db check",
 }  # fmt: skip
 
 
