@@ -162,6 +162,10 @@ class Catalog:
         """Tell whether the digits of a number are a DID of one of a tenant's own accounts."""
         return any(account.tenant == tenant for account in self.endpoints.dids.get(number, ()))
 
+    def own_numbers(self, tenant: str) -> frozenset[str]:
+        """Return the DIDs of a tenant's own accounts: the numbers that are on-net for it."""
+        return frozenset(number for number in self.endpoints.dids if self.is_on_net(tenant, number))
+
     def descends(self, tenant: str, ancestor: str) -> bool:
         """Tell whether a tenant is another or lies below it."""
         while tenant and tenant != ancestor:

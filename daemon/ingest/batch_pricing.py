@@ -104,8 +104,10 @@ class FilePricer:
     def __init__(self, rules: BatchRules, volumes: "dict[VolumeKey, int] | None" = None) -> None:
         """Take the plan, the accounts that rows may name, and where an earlier run of the same file had come."""
         self.volumes: dict[VolumeKey, int] = {} if volumes is None else volumes
-        plan, self._accounts = rules
+        plan, self._accounts, own = rules
         self._plan = plan
+        self._own = own if plan.on_net else frozenset()
+        self._own_positions = line_positions(np.array(sorted(self._own), dtype=f"S{NUMBER_WIDTH}"))
         self._pricer = BatchPricer(plan)
         self._names: list[str] = [""]
         self._places: dict[str, int] = {"": _NOTHING}
@@ -199,7 +201,7 @@ class FilePricer:
         places, seconds = places[~long], seconds[~long]
         if group.singly:
             return list(places.tolist())
-        arrays = seconds < SECONDS_MAX
+        arrays = (seconds < SECONDS_MAX) & ~np.isin(calls.positions[places], self._own_positions)
         return [*places[~arrays].tolist(), *self._price_arrays(group, places[arrays], calls, rows)]
 
     def _price_arrays(self, group: _Group, places: Array, calls: Calls, rows: PricedRows) -> list[int]:
@@ -225,7 +227,7 @@ class FilePricer:
         number = _digits(parsed.numbers[row])
         period = self._period(start, rule)
         usage = Usage(
-            override, rate_type, volumes=self._volumes_of(account, period),
+            override, rate_type, number in self._own, self._volumes_of(account, period),
             horizon_seconds=max(seconds + 1, HORIZON_SECONDS),
         )  # fmt: skip
         found = self._plan.find(number, start, usage, rule.rates)

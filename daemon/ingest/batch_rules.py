@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from daemon.rating.account_rates import AccountRates
-from daemon.rating.rate_plan import RatePlan
+from daemon.rating.rate_plan import MarkedTable, RatePlan
 
 
 class AccountRule(NamedTuple):
@@ -19,10 +19,14 @@ class AccountRule(NamedTuple):
 
 
 class BatchRules(NamedTuple):
-    """``accounts`` by the texts that rows may name them by: ``ID`` within the plan's tenant, or ``TENANT/ID``."""
+    """``accounts`` by the texts that rows may name them by: ``ID`` within the plan's tenant, or ``TENANT/ID``.
+
+    ``own_numbers`` are those that the plan's on-net tables are asked for.
+    """
 
     plan: RatePlan
     accounts: Mapping[str, AccountRule]
+    own_numbers: frozenset[str] = frozenset()
 
 
 def plan_mark(rules: BatchRules, *, with_accounts: bool) -> str:
@@ -36,7 +40,8 @@ def plan_mark(rules: BatchRules, *, with_accounts: bool) -> str:
 def _parts(rules: BatchRules, *, with_accounts: bool) -> Iterator[object]:
     """Yield everything that counts, sets in an order of their own: that of a set changes from process to process."""
     yield rules.plan.id
-    for table, markups in rules.plan.marked_tables:
+    yield sorted(rules.own_numbers) if rules.plan.on_net else ()
+    for table, markups in (*rules.plan.marked_tables, *map(MarkedTable, rules.plan.on_net)):
         policy = table.policy
         kinds = sorted(policy.rate_types.items())
         bands = [(band.id, band.intervals, sorted(band.holidays)) for band in policy.bands]
