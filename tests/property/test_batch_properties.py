@@ -1,4 +1,4 @@
-"""A file of usage is priced to the nano-unit as one call after the other, whatever its chunks, order and interruptions."""
+"""A file is priced to the nano-unit as one call after the other, whatever its chunks, order and interruptions."""
 
 import shutil
 import tempfile
@@ -47,7 +47,7 @@ def written(text: str) -> list[tuple[str, ...]]:
     return [tuple(row[name] for name in WRITTEN) for row in read(text)]
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(rows=ROWS, chunk_rows=st.integers(1, 40), rules=st.sampled_from((RULES, RULES_WITH_TIERS)), seed=st.integers())
 def test_a_file_is_priced_as_one_call_after_the_other(
     rows: list[tuple[str, ...]], chunk_rows: int, rules: BatchRules, seed: int
@@ -66,9 +66,7 @@ class Killed(Exception):
     """Ends a run as a kill does: nothing is tidied away."""
 
 
-@settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     rows=ROWS, chunk_rows=st.integers(1, 9), kills=st.lists(st.integers(1, 12), max_size=4),
     ending=st.sampled_from((".csv", ".csv.gz", ".parquet")), checkpoint=st.integers(1, 3),

@@ -44,7 +44,8 @@ def table_of(table_id: str, *rows: RateRow, **changes: object) -> RateTable:
 
 VOICE = table_of(
     "voice", row("44", CENT, "United Kingdom"),
-    row("4420", 2 * CENT, 'London, "city"', first_seconds=30, next_seconds=6), row("33", 3 * CENT, connect_fee=5 * CENT),
+    row("4420", 2 * CENT, 'London, "city"', first_seconds=30, next_seconds=6),
+    row("33", 3 * CENT, connect_fee=5 * CENT),
     row("49", CENT, time_band="peak"), row("1900", 0, "Premium", blocked=True), row("39", CENT),
     row("39", 2 * CENT, step_from_second=60, next_seconds=30), row("7", 123_456_789, minimum_charge=CENT),
     name="retail", override="^VOICE$", duration_rounding=Rounding.UP,
@@ -98,7 +99,7 @@ def priced_by_hand(rows: Iterable[Sequence[str]], rules: BatchRules) -> list[tup
 def _by_hand(cells: Sequence[str], rules: BatchRules, volumes: dict[tuple[str, str, int], int]) -> tuple[str, ...]:
     _, to, start, duration, rate_type, override, account = cells
     number = digits(to) if to else ""
-    if number is None or (not number and not rate_type):
+    if number is None or (not number and rate_type in ("", "per_minute")):
         return ("", "", "", "", "", "", "invalid", "destination_malformed")
     rule = rules.accounts[account] if account else AccountRule()
     at, exact = parse_rfc3339(start), Fraction(duration)
