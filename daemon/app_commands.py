@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from daemon.authorize.attempt import CallAttempt
-from daemon.authorize.catalog import AccountKind, Status
+from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Emergency, Status
 from daemon.authorize.decision import Decision, Rule
+from daemon.authorize.pricing import Service, usage_of
 from daemon.billing_export.batch import ExportError, ExportUnavailable, sequence_of
 from daemon.billing_export.export import Exported, Progress, export_again, run_exports
 from daemon.billing_export.export import Refused as ExportRefused
@@ -32,9 +33,11 @@ from daemon.charging.configuration import (
     PlanFrom,
     TenantSpec,
     TokenSpec,
+    code_list_of,
+    for_plans,
 )
 from daemon.charging.ocf import OnlineCharging
-from daemon.charging.ports import Book, Reads, StoreError, StoreUnavailable
+from daemon.charging.ports import Book, StoreError, StoreUnavailable
 from daemon.config_files.scenario_file import Scenario
 from daemon.http_api.replies import charged_so_far
 from daemon.ingest.batch_columns import FileRefused
@@ -42,7 +45,7 @@ from daemon.ingest.batch_rules import AccountRule, BatchRules
 from daemon.ingest.batch_summary import BatchStatus, BatchSummary
 from daemon.journal import EmergencyJournal
 from daemon.kernel.e164 import digits
-from daemon.kernel.ids import Key, split_key
+from daemon.kernel.ids import Direction, Key, split_key
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import Rounding, divide
 from daemon.ledger.account import EntryKind, Standing
@@ -50,27 +53,34 @@ from daemon.radius.client import NoReply, Reply, parse_pairs
 from daemon.radius.client import send as radius_send
 from daemon.radius.inspection import decode as radius_decode
 from daemon.radius.packet import LocalPacketError, RadiusError
+from daemon.rating.account_rates import AccountRates
+from daemon.rating.bundle import Meter
+from daemon.rating.code_list import expanded
 from daemon.rating.deck import RateRow
 from daemon.rating.explain import Priced, price
-from daemon.rating.rate_plan import RatePlan
-from daemon.rating.rate_table import Usage
+from daemon.rating.plan_trace import Asked, asked
+from daemon.rating.rate_plan import MarkedTable
+from daemon.rating.rate_table import Found
+from daemon.rating.rate_type import BARE
 from daemon.rating.tariff import Tariff
 from daemon.settings import Settings
 from daemon.store import SqliteStore, open_store
 from daemon.store.administration import AccountView, Credited, Difference, Refused
 from daemon.store.check import Finding as StoreFinding
 from daemon.store.check import check_store
+from daemon.store.deck_difference import KINDS
 from daemon.store.decks import DeckChange, DeckDifference
+from daemon.store.decks import Progress as DeckProgress
 from daemon.store.objects import note
 from daemon.store.sqlite import path_of
 
 T = TypeVar("T")
 
 __all__ = [
-    "AccountKind", "AccountView", "BatchRules", "BatchStatus", "BatchSummary", "Call", "CallAttempt", "Credited",
-    "Decision", "DeckDifference", "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable",
-    "Exported", "FileRefused", "Finding", "ListedBatch",
-    "LocalPacketError", "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall", "Progress", "RadiusError",
+    "KINDS", "AccountKind", "AccountView", "Asked", "BatchRules", "BatchStatus", "BatchSummary", "Call",
+    "CallAttempt", "Credited", "Decision", "DeckDifference", "Difference", "EntryKind", "ExportError",
+    "ExportRefused", "ExportUnavailable", "Exported", "FileRefused", "Finding", "ListedBatch", "LocalPacketError",
+    "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall", "Progress", "Question", "RadiusError",
     "Refused", "Reply", "Rule", "Status", "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec",
     "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "price_file", "radius_decode",
     "radius_send", "sequence_of", "store_exists", "upgraded", "who",
@@ -91,12 +101,62 @@ def who() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What ``rate price`` is asked: one answered call of a duration in seconds, or usage of another rate type in units.
+
+    ``volume`` is what the period had used before, for tables with tiers; an account is whose own prices apply.
+    """
+
+    plan: str
+    number: str
+    duration: Decimal
+    at: Instant
+    override: str = ""
+    rate_type: str = ""
+    account: str = ""
+    volume: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PricedCall:
-    """A price, the tariff that it was made by (None where there is none), and the whole seconds that it is of."""
+    """A price, what it was made of, and how it was found.
+
+    ``tariff`` is None where there is none; ``sold`` is what the plan says before the account's own prices, ``asked``
+    every table of the plan in order. ``seconds`` are whole.
+    """
 
     priced: Priced
     tariff: Tariff | None
     seconds: int
+    sold: Found = None
+    asked: tuple[Asked, ...] = ()
+    own: AccountRates | None = None
+    on_net: bool = False
+
+
+def _plans_asked(configuration: Configuration, plan: Key, account: Key | None) -> list[Key]:
+    """Return the plans that a price depends on: the one asked, and those by which an account's own are rounded."""
+    found = (spec for spec in configuration.accounts if (spec.tenant, spec.id) == account)
+    return [plan, *(Key(spec.tenant, dated.plan) for spec in found for dated in spec.rate_plan)]
+
+
+def priced_call(catalog: Catalog, plan_key: Key, account: AccountTerms | None, question: Question) -> PricedCall:
+    """Return what a plan of a catalog asks, for an account's outbound call where one is named."""
+    plan = catalog.plans[plan_key]
+    called = digits(question.number) or ""
+    volumes = {marked.table.id: question.volume for marked in (*plan.marked_tables, *map(MarkedTable, plan.on_net))}
+    service = Service(question.override, question.rate_type, volumes)
+    usage = usage_of(catalog, plan_key.tenant, Direction.OUTBOUND, called, service)
+    own = account.rates if account is not None else None
+    is_asked = bool(called) or not question.number
+    found = plan.find(called, question.at, usage, own) if is_asked else None
+    tariff = found if isinstance(found, Tariff) else None
+    seconds = _whole_seconds(question.duration, tariff.duration_rounding if tariff is not None else Rounding.UP)
+    return PricedCall(
+        price(found, question.number, seconds, needs_number=question.rate_type in BARE), tariff, seconds,
+        sold=plan.find(called, question.at, usage) if is_asked else None,
+        asked=asked(plan, called, question.at, usage) if is_asked else (), own=own, on_net=usage.on_net,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,60 +244,84 @@ class Opened:
 
     async def import_deck(
         self, text: str, rows: Sequence[RateRow], *, mode: str, effective_from: Instant | None, source: str,
-        backdate: bool, dry_run: bool,
-    ) -> DeckDifference:  # fmt: skip
-        """Import a deck, or tell what it would change."""
-        change = DeckChange(mode, effective_from, who(), source, backdate)
-        return await self.store.import_deck(await self.key(text), rows, change, dry_run=dry_run)
+        backdate: bool, dry_run: bool, yes: bool, progress: DeckProgress,
+    ) -> tuple[DeckDifference, int]:  # fmt: skip
+        """Import a deck, or tell what it would change; return the table's limit of closed or changed percent as well.
 
-    async def closed_limit_percent(self, text: str) -> int:
-        """Return how much of a table an import may close or change without being asked twice."""
-        key = await self.key(text)
-        found = [spec for spec in (await self.configuration()).rate_tables if (spec.tenant, spec.id) == key]
-        return found[0].closed_limit_percent if found else 0
-
-    async def price(self, plan: str, number: str, duration: Decimal, at: Instant, override: str) -> PricedCall:
-        """Price one answered call of a duration in seconds by a plan. Raises Refused where there is no such plan."""
-        key, configuration = await self.key(plan), await self.configuration()
-        found = next((spec for spec in configuration.rate_plans if (spec.tenant, spec.id) == key), None)
-        if found is None:
-            raise Refused(f"there is no rate plan {key}")
-        specs = {(spec.tenant, spec.id): spec for spec in configuration.rate_tables}
-        tables = [await self.store.rate_table(specs[key.tenant, name]) for name in found.tables]
-        called = digits(number)
-        tariffs = (
-            RatePlan(found.id, tuple(tables)).tariffs(called, at, at, Usage(override)) if called is not None else ()
+        Destinations are written out by the code list. Above the limit nothing is written, unless ``yes`` is said.
+        """
+        key, configuration = await self.key(text), await self.configuration()
+        spec = await self.store.rate_table_spec(key)
+        rows, errors = expanded(rows, code_list_of(spec, configuration))
+        if errors:
+            raise Refused("; ".join(map(str, errors)))
+        change, limit = DeckChange(mode, effective_from, who(), source, backdate), spec.closed_limit_percent
+        difference = await self.store.import_deck(
+            key, rows, change, dry_run=dry_run, limit_percent=None if yes else limit, progress=progress
         )
-        tariff = tariffs[0] if tariffs else None
-        seconds = _whole_seconds(duration, tariff.duration_rounding if tariff is not None else Rounding.UP)
-        return PricedCall(price(tariff, number, seconds), tariff, seconds)
+        return difference, limit
+
+    async def rollback_deck(
+        self, text: str, to: int, *, reason: str, dry_run: bool, yes: bool, progress: DeckProgress
+    ) -> tuple[DeckDifference, int]:
+        """Go back to a version of a deck, or tell what that would change; with the table's limit, as an import."""
+        key = await self.key(text)
+        limit = await self._closed_limit(key)
+        difference = await self.store.rollback_deck(
+            key, to, who=who(), reason=reason, dry_run=dry_run, limit_percent=None if yes else limit,
+            progress=progress,
+        )  # fmt: skip
+        return difference, limit
+
+    async def deck_versions(self, text: str) -> list[dict[str, object]]:
+        """Return the versions of a table's deck, oldest first. Raises Refused where there is no such table."""
+        key = await self.key(text)
+        await self.store.rate_table_spec(key)
+        return await self.store.deck_versions(key)
+
+    async def _closed_limit(self, key: Key) -> int:
+        """Return how much of a table an import may close or change without being asked twice."""
+        return (await self.store.rate_table_spec(key)).closed_limit_percent
+
+    async def price(self, question: Question) -> PricedCall:
+        """Price one answered call as the daemon does. Raises Refused where the plan or the account is not there."""
+        key, configuration = await self.key(question.plan), await self.configuration()
+        if all((spec.tenant, spec.id) != key for spec in configuration.rate_plans):
+            raise Refused(f"there is no rate plan {key}")
+        payer = await self.key(question.account) if question.account else None
+        catalog = await self.store.catalog_of(
+            for_plans(configuration, _plans_asked(configuration, key, payer)), Emergency()
+        )
+        terms = catalog.accounts.get(payer) if payer is not None else None
+        if payer is not None and (terms is None or payer.tenant != key.tenant):
+            raise Refused(f"tenant {key.tenant}, whose plan this is, has no account {payer.id}")
+        return priced_call(catalog, key, terms, question)
 
     async def batch_rules(self, plan: str) -> BatchRules:
         """Return what a file is priced by: a plan, and what its accounts are asked. Raises Refused without the plan."""
         key, configuration = await self.key(plan), await self.configuration()
-        found = next((spec for spec in configuration.rate_plans if (spec.tenant, spec.id) == key), None)
-        if found is None:
+        if all((spec.tenant, spec.id) != key for spec in configuration.rate_plans):
             raise Refused(f"there is no rate plan {key}")
-        specs = {(spec.tenant, spec.id): spec for spec in configuration.rate_tables}
-        tables = [await self.store.rate_table(specs[key.tenant, name]) for name in found.tables]
+        catalog = await self.store.catalog_of(for_plans(configuration, [key]), Emergency())
         accounts: dict[str, AccountRule] = {}
-        for spec in configuration.accounts:
-            rule = AccountRule(zone=spec.timezone or "UTC")
-            accounts[f"{spec.tenant}/{spec.id}"] = rule
-            if spec.tenant == key.tenant:
-                accounts[spec.id] = rule
-        return BatchRules(RatePlan(found.id, tuple(tables)), accounts)
+        for terms in catalog.accounts.values():
+            rule = AccountRule(terms.rates, terms.zone.key)
+            accounts[str(terms.key)] = rule
+            if terms.key.tenant == key.tenant:
+                accounts[terms.key.id] = rule
+        return BatchRules(catalog.plans[key], accounts)
 
     async def explain(self, attempt: CallAttempt) -> tuple[Decision, list[Rule]]:
         """Decide about a call without effect."""
         ocf = await self.charging()
-        numbers = ocf.quote_accounts(attempt)
+        reads = ocf.quote_reads(attempt)
 
-        def read(book: Book) -> dict[int, Standing]:
-            return {number: book.standing(number) for number in numbers}
+        def read(book: Book) -> tuple[dict[int, Standing], dict[tuple[int, str], Meter]]:
+            standings = {number: book.standing(number) for number in reads.accounts}
+            return standings, {key: book.meter(*key) for key in reads.meters}
 
-        standings = await self.store.transact(Reads(accounts=numbers), read) if numbers else {}
-        return ocf.explain(attempt, standings.__getitem__)
+        standings, meters = await self.store.transact(reads, read) if reads.accounts else ({}, {})
+        return ocf.explain(attempt, standings.__getitem__, meters=lambda *key: meters[key])
 
     async def charging(self) -> OnlineCharging:
         """Return the charging function over this store."""

@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import Instant
+from daemon.rating.account_rates import AccountRates
+from daemon.rating.bundle import Bundle
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import RateTable
 
@@ -53,7 +55,10 @@ class DatedPlan:
 
 @dataclass(frozen=True, slots=True)
 class AccountTerms:
-    """What was agreed with a customer. Money in nano-units, percents in nano-percent; None: no limit."""
+    """What was agreed with a customer. Money in nano-units, percents in nano-percent; None: no limit.
+
+    ``bundles`` stand in the order in which their units are used.
+    """
 
     number: int
     key: Key
@@ -74,11 +79,16 @@ class AccountTerms:
     max_call_charge: int | None = None
     margin_floor_percent: int | None = None
     margin_floor_per_minute: int | None = None
+    rates: AccountRates | None = None
+    bundles: tuple[Bundle, ...] = ()
+
+    def dated(self, direction: Direction) -> tuple[DatedPlan, ...]:
+        """Return the plans of a direction, each from its instant on."""
+        return self.plans if direction is Direction.OUTBOUND else self.inbound_plans
 
     def plan_at(self, direction: Direction, at: Instant) -> Key | None:
         """Return the plan in force for a direction, or None where there is none."""
-        dated = self.plans if direction is Direction.OUTBOUND else self.inbound_plans
-        begun = [entry for entry in dated if entry.begins <= at]
+        begun = [entry for entry in self.dated(direction) if entry.begins <= at]
         return max(begun, key=lambda entry: entry.begins).plan if begun else None
 
 
@@ -147,6 +157,11 @@ class Catalog:
     carriers: Mapping[str, tuple[Carrier, ...]]  # by tenant
     endpoints: Endpoints = Endpoints()
     emergency: Emergency = Emergency()
+    tier_periods: Mapping[Key, str] = field(default_factory=dict)  # of each rate table with tiers
+
+    def is_on_net(self, tenant: str, number: str) -> bool:
+        """Tell whether the digits of a number are a DID of one of a tenant's own accounts."""
+        return any(account.tenant == tenant for account in self.endpoints.dids.get(number, ()))
 
     def descends(self, tenant: str, ancestor: str) -> bool:
         """Tell whether a tenant is another or lies below it."""

@@ -5,30 +5,36 @@ Two halves. ``prepare`` needs the configuration alone: who pays, status, number,
 What it grants is what the caller reserves, whole, at every level; both explain a decision without effect.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountKind, AccountTerms, Carrier, Catalog, Status
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Route, Rule
 from daemon.authorize.denial import Denial
 from daemon.authorize.identify import identify, tech_prefix
+from daemon.authorize.metering import Meters, metered, no_meter, supply_of, units_for, volumes_of
+from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import DAY, SECOND, Instant, local_day
 from daemon.kernel.money import format_nano
 from daemon.ledger.account import Standing, available
+from daemon.rating.bundle import Supply
 from daemon.rating.charge import block_end, charge, first_paid_second
 from daemon.rating.margin import margin_holds
 from daemon.rating.quota import quota
-from daemon.rating.rate_table import Usage
 from daemon.rating.tariff import Tariff
 
 EMERGENCY_SECONDS = 86_400  # seconds; the explicit limit of an emergency call (SPEC section 3)
 NO_FLOOR = -(10**30)  # nano; a floor that every margin reaches, where the operator stated none
 ROUTES_MAX = 16  # carriers in one grant; a channel variable and a RADIUS reply have to hold them
 
+NO_VOLUMES: Mapping[str, int] = MappingProxyType({})
+
 Standings = Callable[[int], Standing]
+Pricing = Callable[[AccountTerms, Mapping[str, int]], tuple[Tariff, ...]]  # by the volumes of a period
 Trace = list[Rule]
 
 
@@ -44,7 +50,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A call that may go ahead as far as the configuration can tell."""
+    """A call that may go ahead as far as the configuration can tell; ``pricing`` prices it again by volumes."""
 
     attempt: CallAttempt
     called: str
@@ -54,6 +60,12 @@ class Quote:
     carriers: tuple[Carrier, ...]
     routed: bool
     upstream: Denied | None = None
+    pricing: Pricing | None = None
+
+    @property
+    def meters(self) -> tuple[tuple[int, str], ...]:
+        """The account and the name of all meters that the decision needs."""
+        return tuple(meter for level in self.levels for meter in level.meters)
 
     @property
     def accounts(self) -> tuple[int, ...]:
@@ -132,16 +144,25 @@ def _rated(
         return _refused(notes, "destination", Denied(Denial.DESTINATION_MALFORMED, reason, terms.key))
     until = now + limits.ring_seconds * SECOND
     chain = catalog.chain(terms)
-    tariffs = [_tariffs(catalog, account, attempt, called, now, until) for account in chain]
+
+    def pricing(account: AccountTerms, volumes: Mapping[str, int]) -> tuple[Tariff, ...]:
+        service = Service(attempt.override, volumes=volumes)
+        return tariffs_for(catalog, account, attempt.direction, called, now, until, service)
+
+    tariffs = [pricing(account, NO_VOLUMES) for account in chain]
     refusal = _unpriced(tariffs[0], called, terms.key)
+    if not tariffs[0]:
+        reason = unrated_reason(catalog, terms, attempt.direction, called, now, Service(attempt.override))
+        refusal = Denied(Denial.DESTINATION_UNRATED, reason, terms.key)
     if refusal is not None:
         return _refused(notes, "rate", refusal)
     notes.append(Rule("rate", True, _priced_by(tariffs[0][0])))
     upstream = _upstream(chain, tariffs, called)
-    levels = tuple(
-        Level(account.number, account.key, account.currency, found)
+    priced = (
+        (account, Level(account.number, account.key, account.currency, found))
         for account, found in zip(chain, tariffs, strict=True)
     )
+    levels = tuple(metered(catalog, account, level, called, attempt.direction) for account, level in priced)
     routed = attempt.routed and attempt.direction is Direction.OUTBOUND
     carriers, routes = _candidates(catalog, chain, called, now, until) if routed else ((), ())
     if routed and not routes:
@@ -149,34 +170,15 @@ def _rated(
         return _refused(notes, "carrier", refusal)
     if routed:
         notes.append(Rule("carrier", True, f"{len(routes)} carriers have a valid rate", private=True))
-    return Quote(attempt, called, chain, levels, routes, carriers, routed, upstream)
-
-
-def _tariffs(
-    catalog: Catalog, account: AccountTerms, attempt: CallAttempt, called: str, now: Instant, until: Instant
-) -> tuple[Tariff, ...]:
-    """Return the tariffs in force from now to ``until``; a plan that takes over meanwhile brings its own."""
-    keys = dict.fromkeys(account.plan_at(attempt.direction, at) for at in _plan_changes(account, attempt, now, until))
-    found: list[Tariff] = []
-    for key in keys:
-        plan = catalog.plans.get(key) if key is not None else None
-        more = plan.tariffs(called, now, until, Usage(attempt.override)) if plan is not None else ()
-        if not more and not found:
-            return ()
-        found += [tariff for tariff in more if tariff not in found]
-    return tuple(found)
-
-
-def _plan_changes(account: AccountTerms, attempt: CallAttempt, now: Instant, until: Instant) -> list[Instant]:
-    dated = account.plans if attempt.direction is Direction.OUTBOUND else account.inbound_plans
-    return [now, *sorted(entry.begins for entry in dated if now < entry.begins <= until)]
+    return Quote(attempt, called, chain, levels, routes, carriers, routed, upstream, pricing)
 
 
 def _unpriced(tariffs: tuple[Tariff, ...], called: str, key: Key) -> Denied | None:
     if not tariffs:
         return Denied(Denial.DESTINATION_UNRATED, f"no rate of the account's plan is valid for {called}", key)
     if tariffs[0].blocked:
-        return Denied(Denial.DESTINATION_BLOCKED, f"prefix {tariffs[0].prefix} is blocked", key)
+        which = f"prefix {tariffs[0].prefix} is" if tariffs[0].prefix else "every number is"
+        return Denied(Denial.DESTINATION_BLOCKED, f"{which} blocked", key)
     return None
 
 
@@ -220,31 +222,58 @@ def _dial(carrier: Carrier, called: str, place: int) -> str:
 
 
 def decide(
-    quote: Quote, standings: Standings, limits: Limits, now: Instant, grant_id: str, trace: Trace | None = None
-) -> Decision:
-    """Decide on the standings of one transaction. ``standings`` gives the standing of an account's number."""
+    quote: Quote, standings: Standings, limits: Limits, now: Instant, grant_id: str, trace: Trace | None = None,
+    meters: Meters = no_meter,
+) -> Decision:  # fmt: skip
+    """Decide on the standings and meters of one transaction, which are given by an account's number."""
     notes: Trace = trace if trace is not None else []
+    quote = at_volumes(quote, meters, now)
     payer, level = quote.chain[0], quote.levels[0]
     standing = standings(payer.number)
+    supplies = [supply_of(each, meters, terms.zone, now) for terms, each in zip(quote.chain, quote.levels, strict=True)]
+    _tell_meters(level, supplies[0], notes)
     refusal = (
         _calls_per_second(payer, standing, now, notes)
         or _channels(payer, standing, quote.attempt.direction, notes)
-        or _too_dear(payer, level, notes)
+        or _too_dear(payer, level, supplies[0].units, notes)
     )
     if refusal is not None:
         return refusal
     routes = _open_routes(quote, standings, notes)
     if isinstance(routes, Denied):
         return routes
-    seconds = _affordable(payer, level, standing, limits, now, notes)
+    seconds = _affordable(payer, level, standing, supplies[0].units, limits, now, notes)
     if isinstance(seconds, Denied):
         return seconds
-    for account, above in zip(quote.chain[1:], quote.levels[1:], strict=True):
-        more = quote.upstream or _affordable_above(account, above, standings(account.number), quote, limits, now, notes)
+    for account, above, has in zip(quote.chain[1:], quote.levels[1:], supplies[1:], strict=True):
+        more = quote.upstream or _affordable_above(
+            account, above, standings(account.number), has.units, quote, limits, now, notes
+        )
         if isinstance(more, Denied):
             return _refused(notes, "upstream", Denied(Denial.UPSTREAM_REFUSED, more.reason, payer.key))
         seconds = min(seconds, more)
-    return _granted(quote, routes, seconds, limits, now, grant_id, notes)
+    return _granted(quote, routes, supplies, seconds, limits, now, grant_id, notes)
+
+
+def at_volumes(quote: Quote, meters: Meters, now: Instant) -> Quote:
+    """Return a quote whose tiers are those that each account's volume has reached in its period."""
+    if quote.pricing is None or not any(level.tiered for level in quote.levels):
+        return quote
+    levels = tuple(
+        replace(level, tariffs=quote.pricing(account, volumes_of(level, meters, account.zone, now)))
+        for account, level in zip(quote.chain, quote.levels, strict=True)
+    )
+    return replace(quote, levels=levels)
+
+
+def _tell_meters(level: Level, has: Supply, notes: Trace) -> None:
+    tariff = level.tariffs[0]
+    if tariff.meter:
+        detail = f"{tariff.volume} of the period before reach the tier from {tariff.tier}: {_priced_by(tariff)}"
+        notes.append(Rule("tier", True, detail))
+    for part in has.parts:
+        detail = f"{part.units} of unit {part.bundle.unit} are left of {part.bundle.id}, used before money"
+        notes.append(Rule("bundle", True, detail))
 
 
 def _calls_per_second(terms: AccountTerms, standing: Standing, now: Instant, notes: Trace) -> Denied | None:
@@ -272,17 +301,17 @@ def _channels(terms: AccountTerms, standing: Standing, direction: Direction, not
     return None
 
 
-def first_block(level: Level) -> int:
-    """Return the dearest first paid block among the tariffs of a level, in nano-units."""
-    return max(charge(tariff, first_paid_second(tariff)).amount for tariff in level.tariffs)
+def first_block(level: Level, units: int = 0) -> int:
+    """Return the dearest first paid block among the tariffs of a level behind a bundle's units, in nano-units."""
+    return max(charge(tariff, first_paid_second(tariff, units), units).amount for tariff in level.tariffs)
 
 
-def _too_dear(terms: AccountTerms, level: Level, notes: Trace) -> Denied | None:
+def _too_dear(terms: AccountTerms, level: Level, units: int, notes: Trace) -> Denied | None:
     if terms.max_call_charge is None:
         return None
-    block = first_block(level)
+    block = first_block(level, units)
     detail = f"the first block costs {format_nano(block)}, a call at most {format_nano(terms.max_call_charge)}"
-    if block > terms.max_call_charge:
+    if block > terms.max_call_charge and not units:
         return _refused(notes, "max_call_charge", Denied(Denial.CALL_TOO_DEAR, detail, terms.key))
     notes.append(Rule("max_call_charge", True, detail))
     return None
@@ -336,20 +365,21 @@ def spendable(terms: AccountTerms, standing: Standing, now: Instant) -> int | No
 
 
 def _affordable(
-    terms: AccountTerms, level: Level, standing: Standing, limits: Limits, now: Instant, notes: Trace
+    terms: AccountTerms, level: Level, standing: Standing, units: int, limits: Limits, now: Instant, notes: Trace
 ) -> int | Denied:
-    block, money = first_block(level), available(standing, terms.credit_limit)
+    # Caps and money bear on what units do not pay: whoever has some may call that long whatever his money is.
+    block, money = first_block(level, units), available(standing, terms.credit_limit)
     left = spendable(terms, standing, now)
     if left is not None and (money is None or left < money):
         detail = f"the first block costs {format_nano(block)}, {format_nano(left)} is left of the day's spend"
-        if block > left and (money is None or block <= money):
+        if block > left and (money is None or block <= money) and not units:
             return _refused(notes, "daily_spend", Denied(Denial.DAILY_SPEND, detail, terms.key))
         notes.append(Rule("daily_spend", True, detail))
     shown = "unlimited" if money is None else format_nano(money)
     detail = f"the first block costs {format_nano(block)}, {shown} {level.currency} is available"
-    if money is not None and block > money:
+    if money is not None and block > money and not units:
         return _refused(notes, "balance", Denied(Denial.BALANCE_INSUFFICIENT, detail, terms.key, money))
-    seconds = seconds_for(level, left, 0, 0, terms, limits)
+    seconds = seconds_for(level, left, 0, 0, terms, limits, units)
     if seconds == 0:
         return _refused(notes, "balance", Denied(Denial.BALANCE_INSUFFICIENT, detail, terms.key, money))
     notes.append(Rule("balance", True, f"{detail}: {seconds} seconds"))
@@ -357,14 +387,15 @@ def _affordable(
 
 
 def _affordable_above(
-    terms: AccountTerms, level: Level, standing: Standing, quote: Quote, limits: Limits, now: Instant, notes: Trace
-) -> int | Denied:
+    terms: AccountTerms, level: Level, standing: Standing, units: int, quote: Quote, limits: Limits, now: Instant,
+    notes: Trace,
+) -> int | Denied:  # fmt: skip
     quiet: Trace = []
     answer = (
         _calls_per_second(terms, standing, now, quiet)
         or _channels(terms, standing, quote.attempt.direction, quiet)
-        or _too_dear(terms, level, quiet)
-        or _affordable(terms, level, standing, limits, now, quiet)
+        or _too_dear(terms, level, units, quiet)
+        or _affordable(terms, level, standing, units, limits, now, quiet)
     )
     notes += [Rule(rule.name, rule.passed, f"{terms.key}: {rule.detail}", private=True) for rule in quiet]
     if isinstance(answer, Denied):
@@ -373,44 +404,56 @@ def _affordable_above(
 
 
 def seconds_for(
-    level: Level, spendable_nano: int | None, held: int, granted: int, terms: AccountTerms, limits: Limits
-) -> int:
+    level: Level, spendable_nano: int | None, held: int, granted: int, terms: AccountTerms, limits: Limits,
+    units: int = 0,
+) -> int:  # fmt: skip
     """Return how many seconds in all a call may have been granted after this grant, at one level.
 
-    ``held`` is what the call has reserved already, ``granted`` the seconds that it paid for. On a road that renews it
-    is one slice more (or, while less than four slices can be afforded, one block of at least ``block_seconds_min``).
+    ``held`` is what the call has reserved already, ``granted`` the seconds that it paid for, ``units`` those that it
+    holds or may hold of bundles. On a road that renews it is one slice more (or, while less than four slices can be
+    afforded, one block of at least ``block_seconds_min``).
     """
     money = None if spendable_nano is None else spendable_nano + held
     if terms.max_call_charge is not None:
         money = terms.max_call_charge if money is None else min(money, terms.max_call_charge)
     if limits.slice_seconds is None:
-        return min(_quota(level, money, min(terms.max_call_seconds, limits.max_grant_seconds)), terms.max_call_seconds)
-    most = _quota(level, money, terms.max_call_seconds)
+        return _quota(level, money, min(terms.max_call_seconds, limits.max_grant_seconds), units)
+    most = _quota(level, money, terms.max_call_seconds, units)
     plenty = most >= granted + 4 * limits.slice_seconds
     step = limits.slice_seconds if plenty else limits.block_seconds_min
-    return min(most, max(block_end(tariff, granted + step) for tariff in level.tariffs))
+    return min(most, max(_slice_end(tariff, granted + step, units) for tariff in level.tariffs))
 
 
-def _quota(level: Level, money: int | None, cap_seconds: int) -> int:
-    return min(quota(tariff, money, cap_seconds) for tariff in level.tariffs)
+def _quota(level: Level, money: int | None, cap_seconds: int, units: int) -> int:
+    return min(quota(tariff, money, cap_seconds, units) for tariff in level.tariffs)
 
 
-def held_for(level: Level, seconds: int) -> int:
+def _slice_end(tariff: Tariff, seconds: int, units: int) -> int:
+    """Return where a slice ends: with its block, but within a bundle at once, since others may want its units."""
+    if units and tariff.free_seconds < seconds <= tariff.included_seconds + units:
+        return max(seconds, tariff.included_seconds)
+    return block_end(tariff, seconds, units)
+
+
+def held_for(level: Level, seconds: int, units: int = 0) -> int:
     """Return what a level reserves for ``seconds``: the dearest of the tariffs in force, in nano-units."""
-    return max(charge(tariff, seconds).amount for tariff in level.tariffs)
+    return max(charge(tariff, seconds, units).amount for tariff in level.tariffs)
+
+
+def holding(level: Level, seconds: int, has: Supply) -> Level:
+    """Return a level that holds what ``seconds`` need: units first, and the charge of the rest."""
+    return replace(level, reserved=held_for(level, seconds, has.units), units=units_for(level, seconds, has))
 
 
 def _granted(
-    quote: Quote, routes: tuple[Route, ...], seconds: int, limits: Limits, now: Instant, grant_id: str, notes: Trace
-) -> Decision:
+    quote: Quote, routes: tuple[Route, ...], supplies: Iterable[Supply], seconds: int, limits: Limits, now: Instant,
+    grant_id: str, notes: Trace,
+) -> Decision:  # fmt: skip
     keeping = tuple(route for route in routes if _earns(quote, route, seconds))
     if routes and not keeping:
         reason = "no carrier keeps the margin for the granted duration"
         return _refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, quote.chain[0].key))
-    levels = tuple(
-        Level(level.account, level.key, level.currency, level.tariffs, held_for(level, seconds))
-        for level in quote.levels
-    )
+    levels = tuple(holding(level, seconds, has) for level, has in zip(quote.levels, supplies, strict=True))
     payer = quote.chain[0]
     renewable = limits.slice_seconds is not None and seconds < payer.max_call_seconds
     kind = "reserved" if payer.kind is AccountKind.PREPAID else "reserved against the credit limit"

@@ -5,18 +5,34 @@ from dataclasses import dataclass
 from daemon.authorize.denial import Denial
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
+from daemon.rating.bundle import Bundle, Units, volume_meter
 from daemon.rating.tariff import Tariff
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level of the chain: who pays, by which tariffs in force within the grant's validity, and what is held."""
+    """One level of the chain: who pays, by which tariffs in force within the grant's validity, and what is held.
+
+    ``bundles`` fit the call (their prefixes are taken off), in the order of use; ``units`` are held of them.
+    ``tiered`` names the tables whose tiers the account's volume chooses, and the period of each.
+    """
 
     account: int
     key: Key
     currency: str
     tariffs: tuple[Tariff, ...]
     reserved: int = 0
+    bundles: tuple[Bundle, ...] = ()
+    units: tuple[Units, ...] = ()
+    tiered: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def meters(self) -> tuple[tuple[int, str], ...]:
+        """The meters that concern it: the account's number and their names."""
+        if not self.bundles and not self.tiered:
+            return ()
+        names = [bundle.meter for bundle in self.bundles] + [volume_meter(*each) for each in self.tiered]
+        return tuple((self.account, name) for name in names)
 
 
 @dataclass(frozen=True, slots=True)

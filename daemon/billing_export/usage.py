@@ -1,7 +1,8 @@
 """One usage line for each rated record: the columns of the interface, in its order, named once, here.
 
-``units`` is what the line adds to the quantity sold, so it is negative on a reversal, like the money;
-``billed_seconds`` stays what the reversed record said. ``late`` is told by the batch, the rest by the record alone.
+``units`` is what the line adds to the quantity sold for money, and ``bundle_units`` to that which bundles paid: both
+are negative on a reversal, like the money. ``billed_seconds`` stays what the reversed record said. ``late`` is told by
+the batch, the rest by the record alone.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from daemon.billing_export.lines import Value, csv_line, json_line, money, secon
 from daemon.charging.cdr import RatedCdr
 from daemon.kernel.instant import format_rfc3339
 
-UNIT = "second"
 REVERSAL = "reversal"  # the status of a record that takes another back
 
 
@@ -50,7 +50,7 @@ COLUMNS: dict[str, Callable[[UsageLine], Value]] = {
     "switch_seconds": lambda line: line.record.switch_seconds,
     "billed_seconds": lambda line: line.record.billed_seconds,
     "units": lambda line: units(line.record),
-    "unit": lambda _line: UNIT,
+    "unit": lambda line: line.record.unit,
     "rate": lambda line: money(line.record.rate),
     "connect_fee": lambda line: money(line.record.connect_fee),
     "charge": lambda line: money(line.record.charge),
@@ -58,7 +58,7 @@ COLUMNS: dict[str, Callable[[UsageLine], Value]] = {
     "currency": lambda line: line.record.currency,
     "tax_code": lambda line: line.record.tax_code,
     "ledger_code": lambda line: line.record.ledger_code,
-    "bundle_units": lambda _line: 0,
+    "bundle_units": lambda line: line.record.bundle_units,
     "carrier": lambda line: line.record.carrier,
     "cost": lambda line: money(line.record.cost),
     "margin": lambda line: money(line.record.margin),

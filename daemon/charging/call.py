@@ -13,6 +13,7 @@ from types import MemberDescriptorType
 from daemon.authorize.decision import Granted, Level, Route
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND, Instant
+from daemon.rating.bundle import Units
 
 CALL_ID_LENGTH_MAX = 253  # octets; the longest value that a RADIUS attribute can carry (RFC 2865 section 5)
 
@@ -57,10 +58,15 @@ ESTIMATES = frozenset({SettledBy.RECOVERY, SettledBy.END_UNKNOWN, SettledBy.NAS_
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What one level's settlement posted, in nano-units; ``charge`` contains ``uncollected``."""
+    """What one level's settlement posted, in nano-units; ``charge`` contains ``uncollected``.
+
+    ``units`` were used of bundles; ``volume`` is what the call added to the meter of its table's tiers.
+    """
 
     charge: int
     uncollected: int
+    units: tuple[Units, ...] = ()
+    volume: tuple[Units, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,11 @@ class Call:
     def accounts(self) -> tuple[int, ...]:
         """The numbers of the accounts and carriers that this call touches."""
         return tuple(level.account for level in self.levels) + tuple(route.account for route in self.routes)
+
+    @property
+    def meters(self) -> tuple[tuple[int, str], ...]:
+        """The account and the name of each meter that this call touches."""
+        return tuple(meter for level in self.levels for meter in level.meters)
 
     @property
     def limit_at(self) -> Instant | None:

@@ -7,15 +7,22 @@ Each level of a reseller chain has a record of its own, in the books of the tena
 from dataclasses import dataclass, replace
 
 from daemon.authorize.catalog import Catalog
+from daemon.authorize.decision import Level
 from daemon.charging.call import Call, Posted
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant
+from daemon.rating.bundle import Units
 from daemon.rating.charge import charge, duration_seconds
+from daemon.rating.tariff import SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class RatedCdr:
-    """Money in nano-units; instants in microseconds; ``tenant`` is the seller, whose export holds the record."""
+    """Money in nano-units; instants in microseconds; ``tenant`` is the seller, whose export holds the record.
+
+    ``bundle`` names the bundles that paid ``bundle_units`` of it, in their order; ``metered`` is what it counts on
+    meters. ``tier`` began at that unit of the period's volume, and ``volume`` was reached before the call.
+    """
 
     record_id: str
     tenant: str
@@ -61,6 +68,12 @@ class RatedCdr:
     overrun_us: int
     settled_at: Instant
     reverses: str = ""
+    unit: str = SECONDS
+    bundle: str = ""
+    bundle_units: int = 0
+    tier: int = 0
+    volume: int = 0
+    metered: tuple[Units, ...] = ()
 
     @property
     def margin(self) -> int:
@@ -88,6 +101,8 @@ def reversal(record: RatedCdr, revision: int, now: Instant) -> RatedCdr:
         charge=-record.charge,
         uncollected=-record.uncollected,
         cost=-record.cost,
+        bundle_units=-record.bundle_units,
+        metered=tuple(each._replace(units=-each.units) for each in record.metered),
         status="reversal",
         reverses=record.record_id,
         settled_at=now,
@@ -132,8 +147,15 @@ def _level_record(
         carrier=supplier.id if supplier is not None else "", cost=cost, source=call.source, switch=call.switch,
         cause=report.cause, settled_by=call.settled_by.value, status="rated", authorised=call.authorised,
         rounding=f"{tariff.decimals} {tariff.rounding.value}, duration {tariff.duration_rounding.value}",
-        overrun_us=report.overrun_us, settled_at=now,
+        overrun_us=report.overrun_us, settled_at=now, unit=tariff.unit, bundle=_bundle_ids(level, posted),
+        bundle_units=sum(each.units for each in posted.units), tier=tariff.tier, volume=tariff.volume,
+        metered=posted.units + posted.volume,
     )  # fmt: skip
+
+
+def _bundle_ids(level: Level, posted: Posted) -> str:
+    ids = {bundle.meter: bundle.id for bundle in level.bundles}
+    return " ".join(ids[each.meter] for each in posted.units)
 
 
 def carrier_cost(call: Call, duration_us: int) -> int:

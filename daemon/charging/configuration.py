@@ -5,8 +5,11 @@ The store keeps each object as it is stated, so that ``apply`` can tell what dif
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from ipaddress import ip_network
+from types import MappingProxyType
+from typing import Final
 
 from daemon.authorize.catalog import (
     MAX_CALL_SECONDS,
@@ -25,8 +28,18 @@ from daemon.authorize.catalog import (
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import zone
 from daemon.kernel.money import Rounding
+from daemon.rating.account_rates import OVERRIDE, AccountRates, ClassOfService
+from daemon.rating.bundle import Bundle
+from daemon.rating.code_list import Code, CodeList
+from daemon.rating.markup import Markup
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import Policy, RateTable
+from daemon.rating.rate_type import BUILT_IN, RateType
+from daemon.rating.tariff import SECONDS
+from daemon.rating.time_band import TimeBand, parse_intervals
+
+EVERY_NUMBER: Final = "*"  # the prefix that a class of service writes for all of them
+_EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +65,94 @@ class RateTableSpec:
     rounding: Rounding = Rounding.UP
     duration_rounding: Rounding = Rounding.UP
     closed_limit_percent: int = 20
+    split_bands: bool = False
+    name: str = ""
+    override: str = ""
+    tiers: str = ""
+    tier_period: str = "month"
+    rate_types: tuple[tuple[str, str], ...] = ()  # the deck's word, and the id of the rate type that it means
+    code_list: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RatePlanSpec:
-    """``[[rate_plan]]``: rate tables of the same tenant, in order."""
+    """``[[rate_plan]]``: rate tables of the same tenant, in order; mark-ups in nano-percent and nano-units."""
 
     tenant: str
     id: str
-    tables: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+    inherits: str = ""
+    markup_percent: int = 0
+    markup_per_minute: int = 0
+    markup_minimum: int = 0
+    on_net: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBandSpec:
+    """``[[time_band]]``: intervals and days as they are written, each known to be good."""
+
+    tenant: str
+    id: str
+    intervals: tuple[str, ...]
+    holidays: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RateTypeSpec:
+    """``[[rate_type]]``: a rate is the price of ``per`` of a unit."""
+
+    tenant: str
+    id: str
+    unit: str = SECONDS
+    per: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class CodeListSpec:
+    """``[[code_list]]``: (prefix, destination) in the order of its file."""
+
+    tenant: str
+    id: str
+    codes: tuple[tuple[str, str], ...]
+    standard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationGroupSpec:
+    """``[[destination_group]]``: prefixes, and names of the tenant's standard code list."""
+
+    tenant: str
+    id: str
+    prefixes: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassOfServiceSpec:
+    """``[[class_of_service]]``: prefixes, of which ``*`` is every number, and destination groups."""
+
+    tenant: str
+    id: str
+    allow: tuple[str, ...] = ()
+    block: tuple[str, ...] = ()
+    allow_groups: tuple[str, ...] = ()
+    block_groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSpec:
+    """``[[bundle]]`` of an account of the same tenant; ``group`` is a destination group, beside ``prefixes``."""
+
+    tenant: str
+    id: str
+    account: str
+    units: int
+    unit: str = SECONDS
+    period: str = "month"
+    rollover: bool = False
+    prefixes: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +192,14 @@ class PlanFrom:
 
 
 @dataclass(frozen=True, slots=True)
+class OverrideSpec:
+    """One of an account's ``overrides``: a rate in nano-units for what a rate of the row that it beats prices."""
+
+    prefix: str
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccountSpec:
     """``[[account]]``. ``balance``: the opening balance, given once. A limit of None is none; a credit, unlimited."""
 
@@ -124,6 +224,8 @@ class AccountSpec:
     margin_floor_percent: int | None = None
     margin_floor_per_minute: int | None = None
     identities: tuple[EndpointSpec, ...] = ()
+    class_of_service: str = ""
+    overrides: tuple[OverrideSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +302,12 @@ class Configuration:
     freeswitch: tuple[FreeswitchSpec, ...] = ()
     asterisk: tuple[AsteriskSpec, ...] = ()
     tokens: tuple[TokenSpec, ...] = ()
+    time_bands: tuple[TimeBandSpec, ...] = ()
+    rate_types: tuple[RateTypeSpec, ...] = ()
+    code_lists: tuple[CodeListSpec, ...] = ()
+    destination_groups: tuple[DestinationGroupSpec, ...] = ()
+    classes_of_service: tuple[ClassOfServiceSpec, ...] = ()
+    bundles: tuple[BundleSpec, ...] = ()
 
     @property
     def owner(self) -> str:
@@ -207,31 +315,88 @@ class Configuration:
         return next((tenant.id for tenant in self.tenants if not tenant.parent), "")
 
 
-def policy_of(spec: RateTableSpec, version: int) -> Policy:
-    """Return what a rate table says of all rows of a version of its deck."""
-    return Policy(
-        spec.id, version, spec.currency, spec.decimals, spec.rounding, spec.duration_rounding, zone=spec.timezone
-    )
-
-
 Numbers = Mapping[tuple[str, str, str], int]  # (role, tenant, id): the store's number; role is customer or carrier
+
+
+# -- what a table and a deck are read with
+
+
+def policy_of(spec: RateTableSpec, version: int, configuration: Configuration) -> Policy:
+    """Return what a table says of the rows of a deck version: its own terms, its tenant's bands and rate types."""
+    bands = tuple(_band(band) for band in configuration.time_bands if band.tenant == spec.tenant)
+    return Policy(
+        table=spec.id, version=version, currency=spec.currency, decimals=spec.decimals, rounding=spec.rounding,
+        duration_rounding=spec.duration_rounding, name=spec.name, override=spec.override, zone=spec.timezone,
+        split_bands=spec.split_bands, bands=bands, rate_types=_rate_types(spec, configuration), tiers=spec.tiers,
+    )  # fmt: skip
+
+
+def _band(spec: TimeBandSpec) -> TimeBand:
+    intervals = tuple(interval for text in spec.intervals for interval in parse_intervals(text))
+    return TimeBand(spec.id, intervals, frozenset((date.fromisoformat(day) - _EPOCH).days for day in spec.holidays))
+
+
+def _rate_types(spec: RateTableSpec, configuration: Configuration) -> Mapping[str, RateType]:
+    """Return the declared rate types by their ids, and those that the table maps a deck's words to."""
+    declared = {
+        each.id: RateType(each.id, each.unit, each.per)
+        for each in configuration.rate_types
+        if each.tenant == spec.tenant
+    }
+    return MappingProxyType(declared | {word: declared.get(name) or BUILT_IN[name] for word, name in spec.rate_types})
+
+
+def code_list_of(spec: RateTableSpec, configuration: Configuration) -> CodeList | None:
+    """Return the code list of a table: its own, else the standard one of its tenant, None where there is neither."""
+    for each in configuration.code_lists:
+        own = each.id == spec.code_list if spec.code_list else each.standard
+        if each.tenant == spec.tenant and own:
+            return _code_list(each)
+    return None
+
+
+def _code_list(spec: CodeListSpec) -> CodeList:
+    return CodeList(spec.id, tuple(Code._make(code) for code in spec.codes))
+
+
+def for_plans(configuration: Configuration, plans: Iterable[Key]) -> Configuration:
+    """Return a configuration with no other plans than these and those that they inherit, and only their tables."""
+    known = {Key(spec.tenant, spec.id): spec for spec in configuration.rate_plans}
+    kept: dict[Key, RatePlanSpec] = {}
+    asked = list(plans)
+    while asked:
+        key = asked.pop()
+        if key in known and key not in kept:
+            kept[key] = known[key]
+            asked.append(Key(key.tenant, known[key].inherits))
+    tables = {(spec.tenant, name) for spec in kept.values() for name in (*spec.tables, *spec.on_net)}
+    return replace(
+        configuration, rate_plans=tuple(kept.values()), carriers=(),
+        rate_tables=tuple(spec for spec in configuration.rate_tables if (spec.tenant, spec.id) in tables),
+    )  # fmt: skip
+
+
+# -- the catalog
 
 
 def build_catalog(
     configuration: Configuration, tables: Mapping[Key, RateTable], numbers: Numbers, emergency: Emergency
 ) -> Catalog:
     """Return the catalog of a configuration. ``tables`` holds each rate table with the decks in force."""
-    accounts = {Key(spec.tenant, spec.id): _terms(spec, numbers) for spec in configuration.accounts}
+    plans = _plans(configuration.rate_plans, tables)
+    prices = _Prices(configuration, plans)
+    accounts = {Key(spec.tenant, spec.id): _terms(spec, numbers, prices) for spec in configuration.accounts}
     return Catalog(
         revision=configuration.revision,
         tenants={spec.id: _tenant(spec) for spec in configuration.tenants},
         accounts=accounts,
         by_number={terms.number: terms for terms in accounts.values()},
-        plans={Key(spec.tenant, spec.id): _plan(spec, tables) for spec in configuration.rate_plans},
+        plans=plans,
         tables=dict(tables),
         carriers=_carriers(configuration.carriers, numbers),
         endpoints=_endpoints(configuration.accounts),
         emergency=emergency,
+        tier_periods={Key(spec.tenant, spec.id): spec.tier_period for spec in configuration.rate_tables if spec.tiers},
     )
 
 
@@ -240,15 +405,84 @@ def _tenant(spec: TenantSpec) -> Tenant:
     return Tenant(spec.id, spec.currency, zone(spec.timezone), spec.parent, account)
 
 
-def _plan(spec: RatePlanSpec, tables: Mapping[Key, RateTable]) -> RatePlan:
-    return RatePlan(spec.id, tuple(tables[Key(spec.tenant, name)] for name in spec.tables))
+def _plans(specs: Iterable[RatePlanSpec], tables: Mapping[Key, RateTable]) -> dict[Key, RatePlan]:
+    stated = {Key(spec.tenant, spec.id): spec for spec in specs}
+    made: dict[Key, RatePlan] = {}
+
+    def plan(key: Key) -> RatePlan:
+        if key not in made:
+            spec = stated[key]
+            made[key] = RatePlan(
+                spec.id,
+                tuple(tables[Key(spec.tenant, name)] for name in spec.tables),
+                plan(Key(spec.tenant, spec.inherits)) if spec.inherits else None,
+                Markup(spec.markup_percent, spec.markup_per_minute, spec.markup_minimum),
+                tuple(tables[Key(spec.tenant, name)] for name in spec.on_net),
+            )
+        return made[key]
+
+    return {key: plan(key) for key in stated}
 
 
 def _dated(tenant: str, plans: Iterable[PlanFrom]) -> tuple[DatedPlan, ...]:
     return tuple(DatedPlan(entry.begins, Key(tenant, entry.plan)) for entry in plans)
 
 
-def _terms(spec: AccountSpec, numbers: Numbers) -> AccountTerms:
+class _Prices:
+    """What the terms of accounts name: groups of destinations, classes of service, bundles, and the plans."""
+
+    def __init__(self, configuration: Configuration, plans: Mapping[Key, RatePlan]) -> None:
+        self._plans = plans
+        standard = {each.tenant: _code_list(each) for each in configuration.code_lists if each.standard}
+        self._groups = {
+            (spec.tenant, spec.id): frozenset(_group(spec, standard.get(spec.tenant)))
+            for spec in configuration.destination_groups
+        }
+        self._classes = {(spec.tenant, spec.id): self._class(spec) for spec in configuration.classes_of_service}
+        self._bundles: dict[tuple[str, str], tuple[Bundle, ...]] = {}
+        for spec in configuration.bundles:
+            place = (spec.tenant, spec.account)
+            self._bundles[place] = (*self._bundles.get(place, ()), self._bundle(spec))
+
+    def bundles(self, spec: AccountSpec) -> tuple[Bundle, ...]:
+        """Return the bundles of an account by their ids."""
+        return self._bundles.get((spec.tenant, spec.id), ())
+
+    def rates(self, spec: AccountSpec) -> AccountRates | None:
+        """Return what an account alone is asked, None where that is nothing."""
+        if not spec.overrides and not spec.class_of_service:
+            return None
+        overrides = MappingProxyType({override.prefix: override.rate for override in spec.overrides})
+        return AccountRates(self._policy(spec), overrides, self._classes.get((spec.tenant, spec.class_of_service)))
+
+    def _policy(self, spec: AccountSpec) -> Policy:
+        """Return what a price that beats no row is rounded by: the first table of the account's first plan."""
+        plans = (self._plans.get(Key(spec.tenant, dated.plan)) for dated in spec.rate_plan)
+        tables = (marked.table for plan in plans if plan is not None for marked in plan.marked_tables)
+        first = next(tables, None)
+        return first.policy if first is not None else Policy(OVERRIDE, 0, spec.currency)
+
+    def _class(self, spec: ClassOfServiceSpec) -> ClassOfService:
+        allow = self._prefixes(spec.tenant, spec.allow, spec.allow_groups)
+        return ClassOfService(spec.id, allow, self._prefixes(spec.tenant, spec.block, spec.block_groups))
+
+    def _bundle(self, spec: BundleSpec) -> Bundle:
+        prefixes = self._prefixes(spec.tenant, spec.prefixes, (spec.group,) if spec.group else ())
+        return Bundle(spec.id, spec.units, spec.unit, spec.period, spec.rollover, prefixes)
+
+    def _prefixes(self, tenant: str, prefixes: Iterable[str], groups: Iterable[str]) -> frozenset[str]:
+        stated = frozenset("" if prefix == EVERY_NUMBER else prefix for prefix in prefixes)
+        return stated.union(*(self._groups[tenant, name] for name in groups))
+
+
+def _group(spec: DestinationGroupSpec, standard: CodeList | None) -> Iterable[str]:
+    yield from spec.prefixes
+    if standard is not None:
+        for name in spec.destinations:
+            yield from standard.prefixes_of(name)
+
+
+def _terms(spec: AccountSpec, numbers: Numbers, prices: _Prices) -> AccountTerms:
     # Where no floor is stated at all, no call is sold at a loss.
     unstated = spec.margin_floor_percent is None and spec.margin_floor_per_minute is None
     return AccountTerms(
@@ -259,7 +493,7 @@ def _terms(spec: AccountSpec, numbers: Numbers) -> AccountTerms:
         channels_out=spec.channels_out, calls_per_second=spec.calls_per_second, daily_spend=spec.daily_spend,
         max_call_seconds=spec.max_call_seconds, max_call_charge=spec.max_call_charge,
         margin_floor_percent=0 if unstated else spec.margin_floor_percent,
-        margin_floor_per_minute=spec.margin_floor_per_minute,
+        margin_floor_per_minute=spec.margin_floor_per_minute, rates=prices.rates(spec), bundles=prices.bundles(spec),
     )  # fmt: skip
 
 

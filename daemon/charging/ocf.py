@@ -19,14 +19,13 @@ from daemon.authorize.decide import (
     decide,
     dialled,
     emergency,
-    held_for,
     is_emergency_number,
     prepare,
-    seconds_for,
-    spendable,
 )
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Rule
-from daemon.charging import settle
+from daemon.authorize.metering import Meters, metered, no_meter
+from daemon.authorize.pricing import Service, tariffs_for
+from daemon.charging import metering, settle
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy
 from daemon.charging.cdr import EndReport
 from daemon.charging.event import Authorized, CallReport, Decided, MessageKey, Outcome, Reported
@@ -55,11 +54,11 @@ from daemon.charging.ports import (
     StoreError,
     StoreUnavailable,
 )
+from daemon.charging.reads import of_question, of_report
 from daemon.charging.repeats import once, question_stands, report_stands, same_side
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.kernel.money import Rounding
 from daemon.rating.charge import duration_seconds, first_paid_second
-from daemon.rating.rate_table import Usage
 
 Encode = Callable[[Decision], bytes]
 EncodeOutcome = Callable[[Outcome], bytes]
@@ -127,11 +126,7 @@ class OnlineCharging:
         if isinstance(quote, Denied):
             return await self._refused(attempt, quote, message, encode, now)
         work = _Initial(catalog, quote, limits, self.settings.terms, self._outside.new_id(), now, encode)
-        reads = Reads(
-            accounts=quote.accounts,
-            calls=((attempt.id_domain, attempt.call_id),),
-            messages=(message.key,) if message is not None else (),
-        )
+        reads = of_question(attempt.id_domain, attempt.call_id, message, quote)
         stands = question_stands(message, attempt, now)
         return await self._store.transact(reads, lambda book: once(book, message, attempt, now, work, stands))
 
@@ -140,9 +135,7 @@ class OnlineCharging:
     ) -> Authorized:
         """Refuse by configuration alone; what an earlier question of the same call holds is let go."""
         terms = self.settings.terms
-        reads = Reads(
-            calls=((attempt.id_domain, attempt.call_id),), messages=(message.key,) if message is not None else ()
-        )
+        reads = of_question(attempt.id_domain, attempt.call_id, message)
 
         def work(book: Book) -> Decided:
             _replaced(book, attempt, terms, now)
@@ -152,7 +145,7 @@ class OnlineCharging:
         return await self._store.transact(reads, lambda book: once(book, message, attempt, now, work, stands))
 
     def explain(
-        self, attempt: CallAttempt, standings: Standings, limits: Limits | None = None
+        self, attempt: CallAttempt, standings: Standings, limits: Limits | None = None, meters: Meters = no_meter
     ) -> tuple[Decision, Trace]:
         """Decide without effect, and return every rule that took part with the values compared."""
         now, trace = self._outside.now(), []  # type: Instant, Trace
@@ -164,16 +157,16 @@ class OnlineCharging:
         quote = prepare(catalog, attempt, now, chosen, trace)
         if isinstance(quote, Denied):
             return quote, trace
-        return decide(quote, standings, chosen, now, "", trace), trace
+        return decide(quote, standings, chosen, now, "", trace, meters), trace
 
     def is_emergency(self, called: str) -> bool:
         """Tell whether a number, or what is left of it after a configured tech prefix, is an emergency number."""
         return is_emergency_number(self._directory.catalog(), called)
 
-    def quote_accounts(self, attempt: CallAttempt) -> tuple[int, ...]:
-        """Return the accounts whose standings ``explain`` would ask for."""
+    def quote_reads(self, attempt: CallAttempt) -> Reads:
+        """Return the accounts and meters that ``explain`` would ask for."""
         quote = prepare(self._directory.catalog(), attempt, self._outside.now(), self.settings.limits(attempt))
-        return () if isinstance(quote, Denied) else quote.accounts
+        return Reads() if isinstance(quote, Denied) else Reads(accounts=quote.accounts, meters=quote.meters)
 
     async def answered(
         self, report: CallReport, *, encode: EncodeOutcome | None = None, check: Check | None = None
@@ -216,13 +209,7 @@ class OnlineCharging:
         self, report: CallReport, act: "Act", encode: EncodeOutcome | None, check: Check | None, context: "_Context"
     ) -> Reported:
         attempt, message, now = report.attempt, report.message, context.now
-        reads = Reads(
-            accounts=_quoted_accounts(context),
-            calls=((attempt.id_domain, attempt.call_id),),
-            grants=(report.grant_id,) if report.grant_id else (),
-            aliases=tuple((attempt.id_domain, alias) for alias in (*report.aliases, *report.weak_aliases)),
-            messages=(message.key,) if message is not None else (),
-        )
+        reads = of_report(report, context.quote, context.catalog)
 
         def work(book: Book) -> Outcome:
             if check is not None:
@@ -298,18 +285,6 @@ def _emergency_line(attempt: CallAttempt, now: Instant) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _quoted_accounts(context: _Context) -> tuple[int, ...]:
-    quote = context.quote
-    if quote is None:
-        return ()
-    return quote.accounts if isinstance(quote, Quote) else _payer_accounts(context.catalog, quote)
-
-
-def _payer_accounts(catalog: Catalog, denied: Denied) -> tuple[int, ...]:
-    terms = catalog.accounts.get(denied.account) if denied.account is not None else None
-    return tuple(account.number for account in catalog.chain(terms)) if terms is not None else ()
-
-
 def _exception(kind: str, attempt: CallAttempt, detail: str, now: Instant, key: str = "") -> Exceptional:
     return Exceptional(kind, attempt.tenant, attempt.source, attempt.switch, attempt.call_id, detail, now, key)
 
@@ -344,7 +319,7 @@ class _Initial:
             replaced = None  # another number: the old grant is void, and its id never stands for the new one
         earlier = same_side(book, attempt)
         grant_id = replaced.grant_id if replaced is not None else self.new_id
-        decision = decide(self.quote, book.standing, self.limits, self.now, grant_id)
+        decision = decide(self.quote, book.standing, self.limits, self.now, grant_id, meters=book.meter)
         if isinstance(decision, Denied):
             return Decided(decision, self.encode(decision))
         number, part = (replaced.attempt, replaced.part) if replaced is not None else next_place(earlier)
@@ -389,9 +364,9 @@ def _charging_begins(book: Book, call: Call, report: CallReport, context: _Conte
     answered_at = _after_asked(book, call, report, answered_at, context)
     call = settle.moved_to_route(book, adopted(book, call, report), report.route, context.now)
     _end_earlier_parts(book, call, report, answered_at, context)
-    call = settle.priced_at_answer(context.catalog, call, answered_at)
-    call = settle.regranted(book, call, call.granted_seconds, context.now)
-    call = call.moved(CallState.ANSWERED, answered_at=answered_at, last_seen_at=answered_at, started=True)
+    call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
+    call = settle.regranted(book, context.catalog, call, call.granted_seconds, context.now)
+    call = call.moved(CallState.ANSWERED, last_seen_at=answered_at, started=True)
     call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
     return Outcome(call, True)
@@ -420,22 +395,7 @@ def _end_earlier_parts(book: Book, call: Call, report: CallReport, answered_at: 
 def _revived(book: Book, call: Call, context: _Context) -> Call:
     """Return a lapsed call holding again what it can: it was answered after all."""
     call = call.changed(granted_seconds=0, ended_at=None, settled_by=SettledBy.NOBODY)
-    return _holding(book, call, context)
-
-
-def _holding(book: Book, call: Call, context: _Context) -> Call:
-    """Reserve what the payers can pay of the first slice, down to nothing, and a channel at each level."""
-    seconds = min(_payable(book, context, level) for level in call.levels)
-    levels = tuple(replace(level, reserved=held_for(level, seconds)) for level in call.levels)
-    call = call.changed(granted_seconds=seconds, levels=levels)
-    settle.hold(book, call, context.now)
-    return call
-
-
-def _payable(book: Book, context: _Context, level: Level) -> int:
-    terms = context.catalog.by_number[level.account]
-    money = spendable(terms, book.standing(level.account), context.now)
-    return seconds_for(level, money, 0, 0, terms, context.limits)
+    return settle.held_afresh(book, context.catalog, call, context.limits, context.now)
 
 
 def _unauthorised(book: Book, report: CallReport, context: _Context, answered_at: Instant) -> Outcome:
@@ -443,8 +403,14 @@ def _unauthorised(book: Book, report: CallReport, context: _Context, answered_at
     call = _unasked_call(book, report, context)
     if call is None:
         return Outcome(None, False)
-    call = _holding(book, call, context) if not call.emergency else _never_cut(book, call, context)
-    call = call.moved(CallState.ANSWERED, answered_at=answered_at, last_seen_at=answered_at, joined=True, started=True)
+    call = call.changed(answered_at=answered_at)
+    if any(level.tiered for level in call.levels):
+        call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
+    if call.emergency:
+        call = _never_cut(book, call, context)
+    else:
+        call = settle.held_afresh(book, context.catalog, call, context.limits, context.now)
+    call = call.moved(CallState.ANSWERED, last_seen_at=answered_at, joined=True, started=True)
     call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
     return Outcome(call, True)
@@ -498,12 +464,12 @@ def _forced_quote(context: _Context, report: CallReport) -> Quote | None:
     at = min(report.answered_at or report.at, context.now)
     levels = []
     for account in chain:
-        key = account.plan_at(report.attempt.direction, at)
-        plan = context.catalog.plans.get(key) if key is not None else None
-        tariffs = plan.tariffs(called, at, at, Usage(report.attempt.override)) if plan is not None else ()
+        service = Service(report.attempt.override)
+        tariffs = tariffs_for(context.catalog, account, report.attempt.direction, called, at, at, service)
         if not tariffs:
             return None
-        levels.append(Level(account.number, account.key, account.currency, tariffs))
+        level = Level(account.number, account.key, account.currency, tariffs)
+        levels.append(metered(context.catalog, account, level, called, report.attempt.direction))
     return Quote(report.attempt, called, chain, tuple(levels), (), (), routed=False)
 
 
@@ -552,11 +518,11 @@ def _renewed(book: Book, report: CallReport, context: _Context, *, paced: bool) 
 
 def _alive_again(book: Book, call: Call, report: CallReport, context: _Context) -> Outcome:
     """A call that was settled by an estimate still runs: take the charge back and hold again what it used."""
-    revision = settle.reversed_charge(book, context.catalog, call, context.now)
-    call = call.changed(posted=(), revision=revision, ended_at=None, settled_by=SettledBy.NOBODY)
-    levels = tuple(replace(level, reserved=held_for(level, call.granted_seconds)) for level in call.levels)
+    call = settle.reversed_charge(book, context.catalog, call, context.now)
+    used, call = call.levels, call.changed(ended_at=None, settled_by=SettledBy.NOBODY)
+    levels = metering.needed(book, context.catalog, call, call.granted_seconds, context.now)
     call = call.changed(levels=levels)
-    settle.hold(book, call, context.now)
+    settle.hold(book, call, context.now, used)
     call = call.moved(CallState.ANSWERED, last_seen_at=max(call.last_seen_at, min(report.at, context.now)), interims=0)
     call = call.changed(due_at=max(settle.due_at(call, context.terms), context.now + 60 * SECOND))
     book.save_call(call)
@@ -613,7 +579,7 @@ def _settled(book: Book, call: Call, report: CallReport, context: _Context) -> O
         answered_at = report.answered_at
         if answered_at is None:
             answered_at = report.at - (report.duration_us or 0)
-        call = settle.priced_at_answer(context.catalog, call.changed(answered_at=answered_at), answered_at)
+        call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
     call = settle.moved_to_route(book, call, report.route, context.now) if call.is_open else call
     duration_us = measured_us(call, report)
     _question_duration(book, call, report, duration_us, context)

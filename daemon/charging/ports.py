@@ -13,6 +13,7 @@ from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
 from daemon.kernel.instant import Instant
 from daemon.ledger.account import Entry, Standing
+from daemon.rating.bundle import Meter
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class Exceptional:
 class Reads:
     """What a transaction needs loaded: the union over a batch is one query for each table.
 
-    Accounts that a loaded call names are loaded with it.
+    Accounts and meters that a loaded call names are loaded with it.
     """
 
     accounts: tuple[int, ...] = ()
@@ -73,6 +74,7 @@ class Reads:
     grants: tuple[str, ...] = ()
     aliases: tuple[tuple[str, str], ...] = ()  # (id domain, alias)
     messages: tuple[str, ...] = ()
+    meters: tuple[tuple[int, str], ...] = ()  # (account, name)
 
 
 CALLS_LOADED_MAX = 32  # calls of one call id; enough for every open part, and re-use seeks only the newest
@@ -86,6 +88,12 @@ class Book(Protocol):
 
     def post(self, posting: tuple[Standing, Entry]) -> None:
         """Write an entry and the standing after it."""
+
+    def meter(self, account: int, name: str) -> Meter:
+        """Return a meter that ``Reads`` named, empty where nothing was counted. Raises KeyError for any other."""
+
+    def save_meter(self, meter: Meter) -> None:
+        """Insert or replace a meter, by its account and name."""
 
     def calls(self, id_domain: str, call_id: str) -> Sequence[Call]:
         """Return the calls of a call id, oldest first."""

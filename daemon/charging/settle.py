@@ -1,15 +1,18 @@
 """The money side of a call's life, on the working copies of one transaction: hold, extend, void, charge, reverse.
 
-Pure functions over a Book: they read no clock and await nothing. Money and channels move together at every level.
+Pure functions over a Book: they read no clock and await nothing. Money, units and channels move together at each level.
 Our own cut is not the customer's second: an overrun within ``cut_tolerance`` is kept in the record and not billed.
 A charge is reversed whole before a better one is posted, so the sum of a call's entries is always one charge.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog
-from daemon.authorize.decide import Limits, held_for, seconds_for, spendable
+from daemon.authorize.decide import Limits, seconds_for, spendable
 from daemon.authorize.decision import Level
+from daemon.authorize.pricing import Service, tariffs_for
+from daemon.charging import metering
 from daemon.charging.call import OPEN_STATES, Call, CallState, Posted, SettledBy
 from daemon.charging.cdr import EndReport, carrier_cost, rated, reversal
 from daemon.charging.ports import Book
@@ -18,8 +21,6 @@ from daemon.kernel.instant import SECOND, Instant, local_day
 from daemon.kernel.money import NANO_MAX
 from daemon.ledger import posting
 from daemon.ledger.account import Standing
-from daemon.rating.charge import charge, duration_seconds
-from daemon.rating.rate_table import Usage
 from daemon.rating.tariff import Tariff
 
 UNKNOWN_END_SECONDS = 60  # seconds past its limit after which a call's end counts as unreported (SPEC section 4)
@@ -34,9 +35,13 @@ class Terms:
     ring_seconds: int = 120
 
 
-def hold(book: Book, call: Call, now: Instant) -> None:
-    """Reserve what the call's levels say, and one channel for each account and for the carrier in use."""
-    for level in call.levels:
+def hold(book: Book, call: Call, now: Instant, held: tuple[Level, ...] = ()) -> None:
+    """Reserve what the call's levels say, and one channel for each account and for the carrier in use.
+
+    ``held``: the levels of a call that was settled and holds its units again already.
+    """
+    for place, level in enumerate(call.levels):
+        metering.move_units(book, level, held[place].units if held else (), level.units)
         standing = _counted(book.standing(level.account), now)
         book.post(posting.reserve(standing, call.grant_id, level.reserved, call.direction, now))
     hold_carrier(book, call, now)
@@ -67,8 +72,24 @@ def let_go(book: Book, call: Call, now: Instant, *, expired: bool = False) -> Ca
     for level in call.levels:
         standing = book.standing(level.account)
         book.post(posting.release(standing, call.grant_id, level.reserved, call.direction, now, expired=expired))
+        metering.move_units(book, level, level.units, ())
     release_carrier(book, call, now)
-    return call.changed(levels=tuple(replace(level, reserved=0) for level in call.levels))
+    return call.changed(levels=tuple(replace(level, reserved=0, units=()) for level in call.levels))
+
+
+def held_afresh(book: Book, catalog: Catalog, call: Call, limits: Limits, now: Instant) -> Call:
+    """Return a call that held nothing holding what its payers can pay of the first slice, down to nothing."""
+    seconds = min(_payable(book, catalog, call, level, 0, limits, now) for level in call.levels)
+    call = call.changed(granted_seconds=seconds, levels=metering.needed(book, catalog, call, seconds, now))
+    hold(book, call, now)
+    return call
+
+
+def _payable(book: Book, catalog: Catalog, call: Call, level: Level, begins: int, limits: Limits, now: Instant) -> int:
+    terms = catalog.by_number[level.account]
+    money = spendable(terms, book.standing(level.account), now)
+    units = metering.call_supply(book, catalog, call, level, now).units
+    return seconds_for(level, money, level.reserved, begins, terms, limits, units)
 
 
 def moved_to_route(book: Book, call: Call, route: int, now: Instant) -> Call:
@@ -81,9 +102,16 @@ def moved_to_route(book: Book, call: Call, route: int, now: Instant) -> Call:
     return moved
 
 
-def priced_at_answer(catalog: Catalog, call: Call, answered_at: Instant) -> Call:
-    """Return the call with the tariffs in force at answer; where none is any more, those of the grant stay."""
-    levels = tuple(_level_at(catalog, call, level, answered_at) for level in call.levels)
+def priced_at_answer(book: Book, catalog: Catalog, call: Call, answered_at: Instant, now: Instant) -> Call:
+    """Return the call answered, with the tariffs in force then; where none is any more, those of the grant stay.
+
+    Tiers are those that the account's volume has reached in the period of the answer.
+    """
+    call = call.changed(answered_at=answered_at)
+    levels = tuple(
+        _level_at(catalog, call, level, answered_at, metering.volumes(book, catalog, call, level, now))
+        for level in call.levels
+    )
     routes = tuple(
         replace(route, tariffs=_carrier_tariffs(catalog, call, route.carrier, answered_at) or route.tariffs)
         if route.account
@@ -93,10 +121,9 @@ def priced_at_answer(catalog: Catalog, call: Call, answered_at: Instant) -> Call
     return call.changed(levels=levels, routes=routes)
 
 
-def _level_at(catalog: Catalog, call: Call, level: Level, at: Instant) -> Level:
-    plan_key = catalog.by_number[level.account].plan_at(call.direction, at)
-    plan = catalog.plans.get(plan_key) if plan_key is not None else None
-    tariffs = plan.tariffs(call.called, at, at, Usage(call.override)) if plan is not None else ()
+def _level_at(catalog: Catalog, call: Call, level: Level, at: Instant, volumes: Mapping[str, int]) -> Level:
+    account, service = catalog.by_number[level.account], Service(call.override, volumes=volumes)
+    tariffs = tariffs_for(catalog, account, call.direction, call.called, at, at, service)
     return replace(level, tariffs=tariffs[:1]) if tariffs and not tariffs[0].blocked else _first_only(level)
 
 
@@ -120,33 +147,22 @@ def extended(
     The slice begins where the grant ends, or at ``used_seconds``: then asking twice reserves it once.
     """
     begins = call.granted_seconds if used_seconds is None else used_seconds
-    seconds = min(
-        seconds_for(
-            level,
-            spendable(catalog.by_number[level.account], book.standing(level.account), now),
-            level.reserved,
-            begins,
-            catalog.by_number[level.account],
-            limits,
-        )
-        for level in call.levels
-    )
-    return regranted(book, call, seconds, now) if seconds > call.granted_seconds else call
+    seconds = min(_payable(book, catalog, call, level, begins, limits, now) for level in call.levels)
+    return regranted(book, catalog, call, seconds, now) if seconds > call.granted_seconds else call
 
 
-def regranted(book: Book, call: Call, seconds: int, now: Instant) -> Call:
-    """Return the call holding ``charge`` of ``seconds`` at every level, by entries that make up the difference."""
-    levels = []
-    for level in call.levels:
-        held = held_for(level, seconds)
-        difference = held - level.reserved
+def regranted(book: Book, catalog: Catalog, call: Call, seconds: int, now: Instant) -> Call:
+    """Return the call holding units and the charge of the rest of ``seconds`` at every level, by the difference."""
+    levels = metering.needed(book, catalog, call, seconds, now)
+    for level, holds in zip(call.levels, levels, strict=True):
+        difference = holds.reserved - level.reserved
         standing = book.standing(level.account)
         if difference > 0:
             book.post(posting.reserve(standing, call.grant_id, difference, None, now))
         elif difference < 0:
             book.post(posting.reduce(standing, call.grant_id, -difference, now))
-        levels.append(replace(level, reserved=held))
-    return call.changed(granted_seconds=seconds, levels=tuple(levels))
+        metering.move_units(book, level, level.units, holds.units)
+    return call.changed(granted_seconds=seconds, levels=levels)
 
 
 def settled(
@@ -156,9 +172,8 @@ def settled(
 
     A call that was charged by an estimate is reversed first. The carrier's cost is that of the measured duration.
     """
-    revision = call.revision
     if call.posted:
-        revision = reversed_charge(book, catalog, call, now)
+        call = reversed_charge(book, catalog, call, now)
     call = _answered(call, report)
     overrun = report.duration_us - call.granted_seconds * SECOND
     told = call.authorised or call.renewable  # only then did the switch have a limit of ours
@@ -169,15 +184,17 @@ def settled(
     holding = call.state in OPEN_STATES
     posted, billed = [], []
     for level in call.levels:
-        result = charge(level.tariffs[0], duration_seconds(paid_us, level.tariffs[0].duration_rounding))
-        posted.append(_debited(book, catalog, call, level, result.amount, holding, now))
-        billed.append(result.billed_seconds)
+        used = metering.taken(book, catalog, call, level, paid_us, now)
+        uncollected = _debited(book, catalog, call, level, used.cost.amount, holding, now)
+        metering.settle_units(book, level, used)
+        posted.append(Posted(used.cost.amount, uncollected, used.units, used.volume))
+        billed.append(used.cost.billed_seconds)
     if holding:
         release_carrier(book, call, now)
     call = call.moved(
         CallState.SETTLED, settled_by=settled_by, ended_at=report.ended_at, duration_us=report.duration_us,
-        posted=tuple(posted), revision=revision + 1, last_seen_at=max(call.last_seen_at, report.ended_at),
-        levels=tuple(replace(level, reserved=0) for level in call.levels),
+        posted=tuple(posted), revision=call.revision + 1, last_seen_at=max(call.last_seen_at, report.ended_at),
+        levels=tuple(replace(level, reserved=0, units=()) for level in call.levels),
     )  # fmt: skip
     report = replace(report, overrun_us=max(0, overrun) if ours else 0)
     cost = carrier_cost(call, report.duration_us)
@@ -190,16 +207,14 @@ def _answered(call: Call, report: EndReport) -> Call:
     return call if call.answered_at is not None else call.changed(answered_at=report.ended_at - report.duration_us)
 
 
-def _debited(
-    book: Book, catalog: Catalog, call: Call, level: Level, amount: int, holding: bool, now: Instant
-) -> Posted:
+def _debited(book: Book, catalog: Catalog, call: Call, level: Level, amount: int, holding: bool, now: Instant) -> int:
     terms = catalog.by_number[level.account]
     limit = terms.credit_limit if terms.kind is AccountKind.PREPAID else None
     channel = call.direction if holding else None
     held = level.reserved if holding else 0
     after, entry = posting.debit(book.standing(level.account), call.grant_id, amount, held, channel, limit, now)
     book.post((_spent(after, terms, amount, now), entry))
-    return Posted(amount, entry.uncollected)
+    return entry.uncollected
 
 
 def _spent(standing: Standing, terms: AccountTerms, amount: int, now: Instant) -> Standing:
@@ -208,8 +223,10 @@ def _spent(standing: Standing, terms: AccountTerms, amount: int, now: Instant) -
     return standing._replace(day=today, day_spent=min(max(0, before + amount), NANO_MAX))
 
 
-def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> int:
-    """Take a settled call's charge back at every level, and return the revision of the reversing records."""
+def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> Call:
+    """Return a settled call as if it had not ended: its charge is taken back at every level, and reversing records
+    are written under its new revision. Of what it held, it holds its units alone.
+    """
     revision = call.revision + 1
     for level, paid in zip(call.levels, call.posted, strict=True):
         standing = _spent(book.standing(level.account), catalog.by_number[level.account], -paid.charge, now)
@@ -217,7 +234,7 @@ def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> i
     for record in book.records(call.grant_id):
         if record.status == "rated" and record.record_id.endswith(f".{call.revision}"):
             book.append_record(reversal(record, revision, now))
-    return revision
+    return metering.taken_back(book, call).changed(posted=(), revision=revision)
 
 
 def due_at(call: Call, terms: Terms) -> Instant:

@@ -4,19 +4,20 @@ from typing import Any
 
 import click
 
-from daemon.app_commands import DeckDifference, Difference
+from daemon.app_commands import KINDS, DeckDifference, Difference
 from daemon.cli.output import printable
 
 NAMES_SHOWN = 20  # prefixes of one kind that a person reads; --json has more
-_KINDS = ("new", "increased", "decreased", "changed", "closed")
+CLOSED_SHOWN = 200  # closed prefixes, and those whose numbers would fall elsewhere: each may be a mistake that costs
 
 
 def deck_value(deck: DeckDifference) -> dict[str, Any]:
     """Return a deck's difference for ``--json``: prefixes of each kind, and those that would fall to a shorter one."""
     return {
         "table": deck.table,
-        **{kind: list(getattr(deck, kind)) for kind in _KINDS},
+        **{kind: list(getattr(deck, kind)) for kind in KINDS},
         "falls": [{"prefix": prefix, "to": shorter} for prefix, shorter in deck.falls],
+        "falls_beyond": deck.falls_beyond,
         "unchanged": deck.unchanged,
         "in_force": deck.in_force,
         "closed_or_changed_percent": deck.closed_or_changed_percent,
@@ -25,15 +26,18 @@ def deck_value(deck: DeckDifference) -> dict[str, Any]:
 
 def print_deck(deck: DeckDifference) -> None:
     """Print a deck's difference."""
-    counts = ", ".join(f"{len(getattr(deck, kind))} {kind}" for kind in _KINDS)
+    counts = ", ".join(f"{len(getattr(deck, kind))} {kind}" for kind in KINDS)
     click.echo(f"rate table {deck.table}: {counts}, {deck.unchanged} unchanged")
-    for kind in _KINDS:
-        names = getattr(deck, kind)
+    for kind in KINDS:
+        names, most = getattr(deck, kind), CLOSED_SHOWN if kind == "closed" else NAMES_SHOWN
         if names:
-            more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-            click.echo(f"  {kind}: {', '.join(names[:NAMES_SHOWN])}{more}")
-    for prefix, shorter in deck.falls[:NAMES_SHOWN]:
+            more = f" and {len(names) - most} more" if len(names) > most else ""
+            click.echo(f"  {kind}: {', '.join(map(printable, names[:most]))}{more}")
+    for prefix, shorter in deck.falls[:CLOSED_SHOWN]:
         click.echo(f"  calls to {prefix} would fall to {shorter}")
+    beyond = max(len(deck.falls) - CLOSED_SHOWN, 0) + deck.falls_beyond
+    if beyond:
+        click.echo(f"  calls to {beyond} more would fall to a shorter prefix")
 
 
 def difference_value(difference: Difference) -> dict[str, Any]:

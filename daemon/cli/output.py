@@ -97,6 +97,12 @@ def counting(what: str) -> Iterator[Callable[[int, int, int], None]]:
         yield show
 
 
+def print_notes(notes: Iterable[str]) -> None:
+    """Print on standard error what was detected, so that an operator sees how something was understood."""
+    for note in notes:
+        click.echo(f"note: {printable(note)}", err=True)
+
+
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Print names and values, one a line, the values below each other."""
     known = [(name, printable(value)) for name, value in pairs]

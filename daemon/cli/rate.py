@@ -1,36 +1,30 @@
 """``tollway rate``: decks in, whole or not at all, and one price with every step as if written on paper."""
 
+import contextlib
+import gc
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
 
-from daemon.app_commands import (
-    BatchStatus,
-    BatchSummary,
-    DeckDifference,
-    FileRefused,
-    Opened,
-    Priced,
-    PricedCall,
-    Tariff,
-    clock,
-    price_file,
-)
+from daemon.app_commands import KINDS, DeckDifference, PricedCall, Question, clock
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.difference import deck_value, print_deck
-from daemon.cli.failure import Interrupted, Refused
-from daemon.cli.output import counting, print_json, print_pairs, printable, working
+from daemon.cli.failure import Refused
+from daemon.cli.output import dated, print_json, print_notes, print_pairs, print_table, printable, working
 from daemon.cli.parameters import KEY, TIME
-from daemon.config_files.deck_files import Unreadable, read_deck_file
+from daemon.cli.price_steps import price_lines
+from daemon.cli.rate_batch import batch
+from daemon.config_files.deck_files import DeckFile, Stated, Unreadable, find_template, read_deck_file
 from daemon.kernel.instant import Instant, format_rfc3339
 from daemon.kernel.money import format_nano
-from daemon.rating.deck import RateRow
+from daemon.rating.deck import UNITS_IN_ROW_MAX
 
 DURATION_SECONDS_MAX = 1_000_000  # seconds; eleven days, above every limit of a call
-BATCH_ENDINGS = (".csv", ".csv.gz", ".parquet")
+VOLUME_MAX = UNITS_IN_ROW_MAX  # units of a period; what a tier can begin at
 _DURATION = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,9})?")
 
 
@@ -49,13 +43,21 @@ def rate() -> None:
 @click.option(
     "--effective-from", type=TIME, help="Of rows that state none; RFC 3339. Default: the instant of the import."
 )
+@click.option("--template", default="", help="Of docs/decks.md, or a TOML file of your own. Default: by the header.")
+@click.option("--encoding", default="", help="Such as cp1252. Default: UTF-8, or by the byte order mark.")
+@click.option("--delimiter", default="", help="comma, semicolon, tab or pipe. Default: detected.")
+@click.option("--decimal", default="", help="point or comma. Default: by the first price that tells.")
+@click.option("--date-format", default="", help="iso, dmy or mdy. Default: the template's.")
+@click.option("--timezone", default="", help="Of dates without an offset. Default: the template's, else UTC.")
+@click.option("--sheet", default="", help="Of a workbook. Default: the one that has a header.")
 @click.option("--backdate", is_flag=True, help="Allow a date in the past.")
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
 @click.option("--yes", is_flag=True, help="Go on above the table's limit of closed or changed rows.")
 @as_json
 @chosen
 def import_deck(
-    selected: Chosen, table: str, file: Path, mode: str, effective_from: Instant | None, backdate: bool, dry_run: bool,
+    selected: Chosen, table: str, file: Path, mode: str, effective_from: Instant | None, template: str, encoding: str,
+    delimiter: str, decimal: str, date_format: str, timezone: str, sheet: str, backdate: bool, dry_run: bool,
     yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Import the deck in FILE into a rate TABLE, whole or not at all, and print the difference.
@@ -63,22 +65,22 @@ def import_deck(
     It stops without --yes above the table's limit of closed or changed rows (20 percent unless the table says other).
     A version that was in force is never altered.
     """
-    with working(f"reading {file}"):
-        rows = _rows(file)
-
-    async def work(store: Opened) -> tuple[DeckDifference, int]:
-        async def imported(*, dry: bool) -> DeckDifference:
-            return await store.import_deck(
-                table, rows, mode=mode, effective_from=effective_from, source=str(file), backdate=backdate, dry_run=dry
+    deck = _read(file, template, Stated(encoding, delimiter, decimal, date_format, timezone, sheet))
+    if not as_json:
+        print_notes(deck.notes)
+    rows = deck.rows
+    with uncollected(), working(f"comparing {len(rows)} rows with {table}") as say:
+        difference, limit = selected.perform(
+            lambda store: store.import_deck(
+                table, rows, mode=mode, effective_from=effective_from, source=str(file), backdate=backdate,
+                dry_run=dry_run, yes=yes, progress=say,
             )
+        )  # fmt: skip
+    _tell(difference, limit, mode, dry_run=dry_run, yes=yes, as_json=as_json)
 
-        limit = await store.closed_limit_percent(table)
-        difference = await imported(dry=True)
-        stops = difference.closed_or_changed_percent > limit and not yes
-        return difference if dry_run or stops else await imported(dry=False), limit
 
-    with working(f"comparing {len(rows)} rows with {table}"):
-        difference, limit = selected.perform(work)
+def _tell(difference: DeckDifference, limit: int, mode: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Print what changed or would change. Raises Refused where nothing did, because it is above the table's limit."""
     percent = difference.closed_or_changed_percent
     stopped = percent > limit and not yes
     applied = not dry_run and not stopped and difference.is_change
@@ -93,14 +95,86 @@ def import_deck(
         )
 
 
-def _rows(file: Path) -> list[RateRow]:
+@rate.command()
+@click.argument("table", type=KEY)
+@as_json
+@chosen
+def history(selected: Chosen, table: str, as_json: bool) -> None:
+    """Show the versions of a rate TABLE's deck, oldest first: who made each, when and why, and what it did.
+
+    A version is in force from the first instant at which it changes a price.
+    """
+    versions = selected.perform(lambda store: store.deck_versions(table))
+    if as_json:
+        print_json([_version_value(version) for version in versions])
+    else:
+        columns = ("version", "at", "mode", "who", "source", "added", "ended", "difference", "in force from", "reason")
+        print_table(columns, map(_version_cells, versions), numbers=("version", "added", "ended"))
+
+
+def _version_value(version: dict[str, Any]) -> dict[str, Any]:
+    begins = version.pop("begins")
+    return {**dated(version), "in_force_from": format_rfc3339(begins) if begins else None}
+
+
+def _version_cells(version: dict[str, Any]) -> tuple[object, ...]:
+    counts = ", ".join(f"{version[kind]} {kind}" for kind in KINDS if version[kind])
+    begins = format_rfc3339(version["begins"]) if version["begins"] else "always"
+    return (
+        version["version"], format_rfc3339(version["at"]), version["mode"], version["who"], version["source"],
+        version["rows_added"], version["rows_ended"], counts, begins, version["reason"],
+    )  # fmt: skip
+
+
+@rate.command()
+@click.argument("table", type=KEY)
+@click.option("--to", "version", type=click.IntRange(min=1), required=True, help="The version, as in rate history.")
+@click.option("--reason", required=True, help="Why; kept with the version and whoever made it.")
+@click.option("--dry-run", is_flag=True, help="Only print what would change.")
+@click.option("--yes", is_flag=True, help="Go on above the table's limit of closed or changed rows.")
+@as_json
+@chosen
+def rollback(
+    selected: Chosen, table: str, version: int, reason: str, dry_run: bool, yes: bool, as_json: bool
+) -> None:  # fmt: skip
+    """Make the prices of a rate TABLE from now on those of one of its versions, by a new version.
+
+    What was in force until now stays on record as it was. It stops without --yes above the table's limit.
+    """
+    if not reason.strip():
+        raise click.BadParameter("say why", param_hint="--reason")
+    with uncollected(), working(f"comparing {table} with its version {version}") as say:
+        difference, limit = selected.perform(
+            lambda store: store.rollback_deck(table, version, reason=reason, dry_run=dry_run, yes=yes, progress=say)
+        )
+    _tell(difference, limit, "rollback", dry_run=dry_run, yes=yes, as_json=as_json)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no cycles meanwhile: a million rows hold none, and each collection would look at all of them again."""
+    gc.disable()
     try:
-        rows, problems = read_deck_file(file)
+        yield
+    finally:
+        gc.enable()
+
+
+def _read(file: Path, template: str, stated: Stated) -> DeckFile:
+    """Return a deck that has no fault. Raises Refused with every one."""
+    if faults := list(stated.faults()):
+        raise Refused(*faults)
+    found, problems = find_template(template) if template else (None, [])
+    if problems:
+        raise Refused(*map(str, problems))
+    try:
+        with working(f"reading {file}") as say, uncollected():
+            deck = read_deck_file(file, found, stated, lambda rows: say(f"reading {file}: {rows:,} rows"))
     except Unreadable as error:
         raise Refused(str(error)) from error
-    if problems:
-        raise Refused(*map(str, problems), f"{file}: the deck was not taken")
-    return rows
+    if deck.problems:
+        raise Refused(*map(str, deck.problems), f"{file}: the deck was not taken")
+    return deck
 
 
 class DurationType(click.ParamType[Decimal]):
@@ -117,28 +191,36 @@ class DurationType(click.ParamType[Decimal]):
 
 @rate.command()
 @click.option("--plan", type=KEY, required=True, help="The rate plan: ID of the owner's, or TENANT/ID.")
-@click.option("--to", "called", required=True, help="The called number.")
-@click.option("--seconds", type=DurationType(), required=True, help="The call's duration from answer.")
+@click.option("--to", "called", default="", help="The called number. Usage that is found by its rate type needs none.")
+@click.option("--seconds", type=DurationType(), required=True, help="The call's duration from answer, or other units.")
 @click.option("--at", type=TIME, help="When it is answered, RFC 3339. Default: now.")
 @click.option("--override", default="", help="The usage record's override value, such as VOICE.")
+@click.option("--rate-type", default="", help="The usage record's rate type, such as per_message. Default: a call.")
+@click.option("--account", type=KEY, help="Whose overrides and class of service apply: ID or TENANT/ID.")
+@click.option("--volume", type=click.IntRange(0, VOLUME_MAX), default=0, help="Units used in the period before.")
 @as_json
 @chosen
 def price(
-    selected: Chosen, plan: str, called: str, seconds: Decimal, at: Instant | None, override: str, as_json: bool
+    selected: Chosen, plan: str, called: str, seconds: Decimal, at: Instant | None, override: str, rate_type: str,
+    account: str | None, volume: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Price one answered call, and show every step. A number that has no price ends with status 1 and the reason."""
     answered_at = clock() if at is None else at
-    found = selected.perform(lambda store: store.price(plan, called, seconds, answered_at, override))
+    question = Question(plan, called, seconds, answered_at, override, rate_type, account or "", volume)
+    found = selected.perform(lambda store: store.price(question))
     if as_json:
         print_json(price_value(found))
-    elif found.tariff is not None and not found.priced.reason:
-        _print_steps(found, found.tariff, plan, called, seconds, answered_at)
+    else:
+        print_pairs(price_lines(found, question))
     if found.priced.reason:
-        raise Refused(f"{found.priced.reason}: {printable(called)} has no price in plan {plan}{_blocking(found)}")
+        raise Refused(f"{found.priced.reason}: {printable(called)} has no price in plan {plan}{_hindrance(found)}")
 
 
-def _blocking(found: PricedCall) -> str:
-    return f": prefix {found.priced.prefix} is blocked" if found.tariff is not None and found.tariff.blocked else ""
+def _hindrance(found: PricedCall) -> str:
+    """Say what stands in the way of a price."""
+    if found.tariff is not None:
+        return f": {f'prefix {found.priced.prefix}' if found.priced.prefix else 'every number'} is blocked"
+    return f": no band of prefix {found.priced.prefix} holds this time" if found.priced.prefix else ""
 
 
 def price_value(found: PricedCall) -> dict[str, Any]:
@@ -159,88 +241,4 @@ def price_value(found: PricedCall) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _print_steps(found: PricedCall, tariff: Tariff, plan: str, called: str, duration: Decimal, at: Instant) -> None:
-    priced, currency = found.priced, found.priced.currency
-    increments = f"{tariff.first_seconds}/{tariff.next_seconds}"
-    lines: list[tuple[str, object]] = [
-        ("call", f"{duration} s to {called} by plan {plan}, answered {format_rfc3339(at)}"),
-        ("rate", f"prefix {priced.prefix} ({priced.destination}) of {tariff.table}, version {tariff.deck_version}:"
-                 f" {format_nano(tariff.rate)} {currency} a minute, {increments}"),
-        ("duration", f"{duration} s, rounded {tariff.duration_rounding.value} = {found.seconds} s"),
-        ("billed", billed_words(tariff, found.seconds, priced.billed_seconds)),
-        ("connect fee", format_nano(priced.connect_fee)),
-    ]  # fmt: skip
-    for block in priced.blocks:
-        sum_ = f"{block.seconds} s * {format_nano(block.rate)} / 60 = {format_nano(block.amount)}"
-        lines.append((f"from second {block.from_second}", sum_))
-    lines.append(("rounding", rounding_words(tariff, found.priced)))
-    lines.append(("charge", f"{format_nano(priced.charge)} {currency}"))
-    print_pairs(lines)
-
-
-def billed_words(tariff: Tariff, seconds: int, billed: int) -> str:
-    """Say how the billed seconds come about."""
-    if seconds <= tariff.free_seconds:
-        return f"0 s: a call of at most {tariff.free_seconds} s is free"
-    rest = seconds - tariff.included_seconds
-    given = f"{seconds} - {tariff.included_seconds} included = {rest}; " if tariff.included_seconds else ""
-    first, following = tariff.first_seconds, tariff.next_seconds
-    if rest <= 0:
-        return f"0 s: {seconds} s lie within the {tariff.included_seconds} included"
-    if rest <= first:
-        return f"{billed} s: {given}{rest} s lie within the first block of {first}"
-    blocks = -(-(rest - first) // following)
-    rule = f"{first} + ceil(({rest} - {first}) / {following}) * {following}"
-    return f"{billed} s: {given}{rule} = {first} + {blocks} * {following}"
-
-
-def rounding_words(tariff: Tariff, priced: Priced) -> str:
-    """Say what rounding and the minimum charge added."""
-    lifted = priced.charge - priced.rounding < tariff.minimum_charge <= priced.charge
-    minimum = f", lifted to the minimum charge {format_nano(tariff.minimum_charge)}" if lifted else ""
-    rule = f"{tariff.rounding.value} at {tariff.decimals} places"
-    return f"{format_nano(priced.rounding)} ({rule}{minimum})"
-
-
-@rate.command()
-@click.option("--plan", type=KEY, required=True, help="The rate plan: ID of the owner's, or TENANT/ID.")
-@click.option("--restart", is_flag=True, help="Begin anew, whatever an interrupted run left.")
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
-@as_json
-@chosen
-def batch(selected: Chosen, plan: str, restart: bool, source: Path, target: Path, as_json: bool) -> None:
-    """Price the usage in IN, a row each, and write the same rows with their prices to OUT; .csv, .csv.gz or .parquet.
-
-    A row that has no price says why in its place, and ends the command with status 1. A run that was interrupted goes
-    on where it was when the same command is given again.
-    """
-    for file, hint in ((source, "IN"), (target, "OUT")):
-        if not file.name.endswith(BATCH_ENDINGS):
-            raise click.BadParameter(f"{str(file)!r} ends in none of {', '.join(BATCH_ENDINGS)}", param_hint=hint)
-    rules = selected.perform(lambda store: store.batch_rules(plan))
-    try:
-        with counting(f"pricing {source.name}") as progress:
-            summary = price_file(source, target, rules, restart=restart, progress=progress)
-    except FileRefused as error:
-        raise Refused(str(error)) from error
-    except OSError as error:
-        raise Refused(
-            f"{error.filename or target}: {error.strerror or error}; mend it and give the command again"
-        ) from error
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted: {target} is not there yet; the same command goes on where it was") from None
-    if as_json:
-        print_json(summary.value())
-    else:
-        _print_summary(summary, target)
-    if not summary.is_all_rated:
-        counted = sorted(summary.reasons.items())
-        raise Refused(*(f"{rows} {'row' if rows == 1 else 'rows'}: {reason}" for reason, rows in counted))
-
-
-def _print_summary(summary: BatchSummary, target: Path) -> None:
-    lines: list[tuple[str, object]] = [("written to", target), ("rows", summary.rows)]
-    lines += [(status.value, summary.statuses[status.value]) for status in BatchStatus]
-    lines += [("charged", f"{format_nano(nano)} {currency}") for currency, nano in sorted(summary.totals.items())]
-    print_pairs(lines)
+rate.add_command(batch)

@@ -1,18 +1,31 @@
-"""A deck file becomes rate rows, or problems with the file and line of each; it is taken whole or not at all.
+"""A deck or code list becomes finished rows, or problems with the file and line of each; it is taken whole or not.
 
-The file is bounded, read line by line, and every line must be UTF-8.
+A deck may have any layout that a template knows (``daemon.ingest``); a code list is a CSV file in UTF-8. Whether the
+rows of a deck contradict each other is not told here: that depends on the table that they are for.
 """
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
+from daemon.config_files.deck_template_file import read_template_file
 from daemon.config_files.positions import Problem
-from daemon.rating.deck import LINE_LENGTH_MAX, RateRow, read_deck
-from daemon.rating.rate_table import RateTable
+from daemon.ingest.deck_records import DeckSource, Stated, read_deck_records
+from daemon.ingest.deck_source import UnreadableDeck
+from daemon.ingest.deck_template import RECORD_COLUMNS, Template
+from daemon.ingest.templates import BUILT_IN, template_named
+from daemon.rating.code_list import Code, read_codes
+from daemon.rating.deck import COLUMNS, LINE_LENGTH_MAX, DeckError, DeckRow, RateRow, finish_deck
 
-DECK_SIZE_MAX: Final = 256 << 20  # octets; two million rows of some hundred octets, the most that a deck holds
+__all__ = [
+    "DeckFile", "Stated", "Unreadable", "find_template", "problems_of", "read_code_file", "read_deck_file",
+]  # fmt: skip
+
+CODES_SIZE_MAX: Final = 256 << 20  # octets of a code list; two million codes of some hundred octets
+Rows = TypeVar("Rows")
+Parse = Callable[[Iterable[str], str], tuple[Rows, list[DeckError]]]
 
 
 class Unreadable(Exception):
@@ -24,32 +37,88 @@ class _NotUtf8(Exception):
         self.line = line
 
 
-def read_deck_file(path: Path) -> tuple[list[RateRow], list[Problem]]:
-    """Return the rows of a deck, or no row and every problem: bad cells, and rows that contradict each other.
+@dataclass(frozen=True, slots=True)
+class DeckFile:
+    """The rows of a deck, none where there are problems; ``notes`` say what was detected, for the operator."""
 
-    Raises Unreadable.
+    rows: list[RateRow]
+    problems: list[Problem]
+    notes: list[str]
+
+
+def read_deck_file(
+    path: Path, template: Template | None = None, stated: Stated | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> DeckFile:  # fmt: skip
+    """Return the rows of a deck of any layout known, or no row and every fault. Raises Unreadable.
+
+    Without a template the layout is told by the header; ``stated`` is what the operator says of the file.
     """
+    source = str(path)
+    try:
+        deck = read_deck_records(path, template=template, stated=stated, progress=progress)
+        rows, errors = finish_deck(_typed(deck, source), source)
+    except UnreadableDeck as error:
+        raise Unreadable(str(error)) from None
+    except OSError as error:
+        raise Unreadable(f"{source} cannot be read: {error.strerror or error}; mend the path") from None
+    problems = problems_of(sorted([*deck.errors, *errors], key=lambda error: error.line))
+    return DeckFile([] if problems else rows, problems, deck.notes)
+
+
+def _typed(deck: DeckSource, source: str) -> Iterator[DeckRow]:
+    for line, (prefix, destination, connect_fee, rate, *rest) in deck.records:
+        yield DeckRow(source, line, prefix, destination, rate, connect_fee, *rest)
+
+
+assert RECORD_COLUMNS[:4] == ("prefix", "destination", "connect_fee", "rate")
+assert RECORD_COLUMNS[4:] == COLUMNS[4:], "records and rows name the same columns"
+
+
+def find_template(name: str) -> tuple[Template | None, list[Problem]]:
+    """Return a template built in, or the one of an operator's own file; None and every fault where it is neither."""
+    built_in = template_named(name)
+    if built_in is not None:
+        return built_in, []
+    if not Path(name).is_file():
+        known = ", ".join(template.name for template in BUILT_IN)
+        return None, [Problem(name, 0, "", f"is neither a file nor a template; the templates are {known}")]
+    return read_template_file(Path(name))
+
+
+def read_code_file(path: Path) -> tuple[tuple[Code, ...], list[Problem]]:
+    """Return the codes of a code list, or none and every fault. Raises Unreadable."""
+    codes, problems = _read(path, read_codes)
+    return ((), problems) if problems else (codes, [])
+
+
+def problems_of(errors: Iterable[DeckError]) -> list[Problem]:
+    """Return the errors of a deck as problems of its file."""
+    return [Problem(error.source, error.line, error.column, error.reason) for error in errors]
+
+
+def _read(
+    path: Path, parse: Callable[[Iterable[str], str], tuple[Rows, list[DeckError]]]
+) -> tuple[Rows, list[Problem]]:
     source = str(path)
     try:
         _check_size(path)
         with path.open("rb") as file:
-            rows, errors = read_deck(_lines(file), source)
+            rows, errors = parse(_lines(file), source)
     except OSError as error:
         raise Unreadable(f"{source} cannot be read: {error.strerror or error}; mend the path") from None
     except _NotUtf8 as error:
-        return [], [Problem(source, error.line, "", "the line is not UTF-8; save the deck as UTF-8")]
-    if not errors:
-        _, errors = RateTable.from_rows(rows, table=source, version=1, currency="XXX")
-    problems = [Problem(error.source, error.line, error.column, error.reason) for error in errors]
-    return ([], problems) if problems else (rows, [])
+        problem = Problem(source, error.line, "", "the line is not UTF-8; save the file as UTF-8")
+        return parse((), source)[0], [problem]
+    return rows, problems_of(errors)
 
 
 def _check_size(path: Path) -> None:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise Unreadable(f"{path} is no regular file; mend the path")
-    if status.st_size > DECK_SIZE_MAX:
-        raise Unreadable(f"{path} has more than {DECK_SIZE_MAX} octets; split it by prefix")
+    if status.st_size > CODES_SIZE_MAX:
+        raise Unreadable(f"{path} has more than {CODES_SIZE_MAX} octets; split it")
 
 
 def _lines(file: BinaryIO) -> Iterator[str]:

@@ -95,6 +95,7 @@ class Many:
 
     element: Kind
     least: int = 0
+    most: int = ELEMENTS_MAX
 
     @property
     def type(self) -> str:
@@ -106,11 +107,39 @@ class Many:
         if not isinstance(value, list):
             site.report(f"{_is(value)}; write a list in square brackets")
             return FAULT
-        if not self.least <= len(value) <= ELEMENTS_MAX:
-            site.report(f"has {len(value)} elements; write {self.least} to {ELEMENTS_MAX}")
+        if not self.least <= len(value) <= self.most:
+            site.report(f"has {len(value)} elements; write {self.least} to {self.most}")
             return FAULT
         found = tuple(self.element.read(site / place, each) for place, each in enumerate(value))
         return FAULT if FAULT in found else found
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A table whose keys are texts of the operator's own, each with a value of one kind."""
+
+    element: Kind
+    name_length_max: int
+
+    @property
+    def type(self) -> str:
+        """Return what the reference calls it."""
+        return f"table of text = {self.element.type}"
+
+    def read(self, site: Site, value: object) -> Any:
+        """Return a tuple of (text, value) by text, or FAULT."""
+        if not isinstance(value, dict):
+            site.report(f'{_is(value)}; write a table such as {{ "text" = … }}')
+            return FAULT
+        if len(value) > ELEMENTS_MAX:
+            site.report(f"has {len(value)} keys; write at most {ELEMENTS_MAX}")
+            return FAULT
+        for name in value:
+            if not name.isprintable() or not name.strip() or len(name) > self.name_length_max:
+                (site / name).report(f"is no text of 1 to {self.name_length_max} characters that can be printed")
+                return FAULT
+        found = tuple((name, self.element.read(site / name, value[name])) for name in sorted(value))
+        return FAULT if any(read is FAULT for _, read in found) else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,13 +303,13 @@ def choice(options: type[Enum], *without: Enum) -> Scalar:
 
 
 def words(*options: str) -> Scalar:
-    """Return the kind of some words."""
-    return Scalar(" or ".join(options), lambda value: _word(value, options))
+    """Return the kind of some words, of which one may be empty."""
+    return Scalar(" or ".join(option or "nothing" for option in options), lambda value: _word(value, options))
 
 
 def _word(value: object, options: Iterable[str]) -> str:
     if (written := _text(value)) not in options:
-        raise Unfit(f"{quoted(written)} is not one of {', '.join(options)}")
+        raise Unfit(f"{quoted(written)} is not one of {', '.join(filter(None, options))}")
     return written
 
 
@@ -329,13 +358,18 @@ CREDIT: Final = Scalar(
 )
 
 
-def _percent(value: object) -> int:
-    if not -100 * NANO <= (percent := _amount(value)) <= 100 * NANO:
-        raise Unfit('is out of range; write a percentage from "-100" to "100"')
-    return percent
+def percentage(least: int, most: int) -> Scalar:
+    """Return the kind of decimals within bounds, in percent; a value is nano-percent."""
+
+    def parse(value: object) -> int:
+        if not least * NANO <= (percent := _amount(value)) <= most * NANO:
+            raise Unfit(f'is out of range; write a percentage from "{least}" to "{most}"')
+        return percent
+
+    return Scalar(f"decimal as a text, percent, {least} to {most}", parse)
 
 
-PERCENT: Final = Scalar("decimal as a text, percent, -100 to 100", _percent)
+PERCENT: Final = percentage(-100, 100)
 
 
 def _instant(value: object) -> int:

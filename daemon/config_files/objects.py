@@ -12,6 +12,7 @@ from typing import Any, Final
 from daemon.config_files.kinds import FAULT, UNSTATED, Site, Table
 from daemon.config_files.positions import Document
 from daemon.kernel.ids import Key
+from daemon.rating.rate_plan import DEPTH_MAX
 
 TENANT_DEPTH_MAX: Final = 64  # tenants from the owner down; each is charged for every call below it
 
@@ -73,6 +74,9 @@ class Objects:
             for entry in entries[kind]:
                 if entry.values.get("tenant") is UNSTATED:
                     entry.values["tenant"] = self.owner
+        for entry in entries["bundle"]:
+            if entry.values.get("tenant") is UNSTATED:
+                entry.values["tenant"] = self._tenant_of_account(str(entry.values.get("account", "")))
         self._index: dict[tuple[str, Key], Entry] = {}
         for kind, found in entries.items():
             for entry in found:
@@ -139,10 +143,26 @@ class Objects:
         """Return the RADIUS clients and switches of an id, in whatever tenant."""
         return self._peers.get(name, [])
 
+    def inherited(self, plan: Entry) -> list[Entry]:
+        """Return a plan and those that it inherits, nearest first; a cycle ends where it closes."""
+        line = [plan]
+        while (name := line[-1].get("inherits")) and len(line) <= DEPTH_MAX:
+            found = self.find("rate_plan", Key(plan.tenant, name))
+            if found is None or any(found is each for each in line):
+                break
+            line.append(found)
+        return line
+
     def currency_of_plan(self, plan: Entry) -> str | None:
-        """Return the currency of a plan's first table that states one."""
-        tables = (self.find("rate_table", Key(plan.tenant, name)) for name in plan.get("tables") or ())
+        """Return the currency of the first table that states one, of a plan or of those that it inherits."""
+        names = [name for each in self.inherited(plan) for name in named(each, "tables")]
+        tables = (self.find("rate_table", Key(plan.tenant, name)) for name in names)
         return next((table.get("currency") for table in tables if table is not None and table.get("currency")), None)
+
+    def _tenant_of_account(self, account: str) -> str:
+        """Return the tenant of the only account of an id, the owner's before others; the owner where none can be."""
+        tenants = [entry.tenant for entry in self._entries["account"] if entry.id == account]
+        return tenants[0] if len(tenants) == 1 and self.owner not in tenants else self.owner
 
     def _owner(self) -> str:
         """Return the first tenant that has no parent, or nothing."""
@@ -155,6 +175,12 @@ class Objects:
         known = [entry.id for entry in self._entries[kind][:NEAR_MAX] if entry.tenant == tenant]
         near = get_close_matches(name, known, 1)
         return f"did you mean {near[0]}?" if near else f"add a [[{kind}]] of this id or mend the name"
+
+
+def named(entry: Entry, key: str) -> tuple[str, ...]:
+    """Return the ids of a list that an object states, none where it is faulty or not stated."""
+    names = entry.get(key)
+    return names if isinstance(names, tuple) else ()
 
 
 def read_entries(document: Document, tables: Mapping[str, Table], refused: Mapping[str, str]) -> dict[str, list[Entry]]:

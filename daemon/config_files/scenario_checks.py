@@ -10,13 +10,13 @@ from typing import Any, Final
 from daemon.authorize.catalog import AccountKind
 from daemon.config_files.kinds import UNSTATED, Site, is_loopback
 from daemon.config_files.objects import TENANT_DEPTH_MAX, Entry, Objects
+from daemon.config_files.rate_checks import NO_CONVERSION, check_prices
 from daemon.config_files.scenario_keys import IDENTITY_KINDS
 from daemon.kernel.ids import Key, is_id
 
 # Printed in manuals, and tried first by every scanner.
 WELL_KNOWN_SECRETS: Final = frozenset(("testing123", "cluecon", "secret", "cisco", "radius"))
 BEARER_MARK: Final = "token:"  # leads a via that names a token, which the store holds and no file can prove
-_NO_CONVERSION: Final = "this release has no conversion rates; use one currency"
 
 
 def check(objects: Objects, document_site: Site, token_ids: Collection[str]) -> None:
@@ -26,8 +26,7 @@ def check(objects: Objects, document_site: Site, token_ids: Collection[str]) -> 
     for tenant in objects.of("tenant"):
         _check_tenant(objects, tenant)
     _check_cycles(objects)
-    for plan in objects.of("rate_plan"):
-        _check_plan(objects, plan)
+    check_prices(objects)
     for carrier in objects.of("carrier"):
         _check_carrier(objects, carrier)
     for account in objects.of("account"):
@@ -81,7 +80,7 @@ def _check_trunk(objects: Objects, tenant: Entry, parent: str, account: str) -> 
         (tenant.site / "account").report(f"is the account of tenant {sharing.id} too; each tenant has its own")
     mine, theirs = tenant.get("currency"), trunk.get("currency")
     if mine and theirs and mine != theirs:
-        message = f"is {mine}, and the account with {parent} in line {trunk.line} is {theirs}; {_NO_CONVERSION}"
+        message = f"is {mine}, and the account with {parent} in line {trunk.line} is {theirs}; {NO_CONVERSION}"
         (tenant.site / "currency").report(message)
 
 
@@ -115,29 +114,6 @@ def _cycles(objects: Objects) -> list[list[str]]:
 # -- prices
 
 
-def _check_plan(objects: Objects, plan: Entry) -> None:
-    names: dict[str, Entry] = {}
-    currency: tuple[str, Entry] | None = None
-    for place, table_id in enumerate(plan.get("tables") or ()):
-        site = plan.site / "tables" / place
-        table = objects.refer(site, "rate_table", plan.tenant, table_id) if plan.tenant else None
-        if table is None:
-            continue
-        name = table.get("name") or table.id
-        if name in names:
-            told = "stands in the plan twice" if names[name] is table else f"has the name of {names[name].id}, {name!r}"
-            site.report(f"{told}; of tables of one name a plan holds one, since this release has no overrides")
-        names.setdefault(name, table)
-        currency = _check_one_currency(site, table, currency)
-
-
-def _check_one_currency(site: Site, table: Entry, first: tuple[str, Entry] | None) -> tuple[str, Entry] | None:
-    stated = table.get("currency")
-    if first is not None and stated and stated != first[0]:
-        site.report(f"is priced in {stated}, and {first[1].id} of the same plan in {first[0]}; {_NO_CONVERSION}")
-    return first or ((stated, table) if stated else None)
-
-
 def _check_carrier(objects: Objects, carrier: Entry) -> None:
     if carrier.tenant and objects.owner and carrier.tenant != objects.owner:
         message = (
@@ -152,7 +128,7 @@ def _check_carrier(objects: Objects, carrier: Entry) -> None:
     tenant = objects.tenant(carrier.tenant)
     paid, kept = (entry.get("currency") if entry is not None else None for entry in (table, tenant))
     if paid and kept and paid != kept:
-        message = f"is priced in {paid}, and tenant {carrier.tenant} keeps {kept}; {_NO_CONVERSION}"
+        message = f"is priced in {paid}, and tenant {carrier.tenant} keeps {kept}; {NO_CONVERSION}"
         (carrier.site / "rate_table").report(message)
 
 
@@ -185,10 +161,10 @@ def _check_currency(objects: Objects, account: Entry) -> None:
         trunk = objects.find("account", Key(tenant.get("parent"), tenant.get("account") or ""))
         # Where the tenant itself disagrees with its trunk, that is what was reported.
         if trunk is None or trunk.get("currency") != stated:
-            message = f"is {stated}, and tenant {tenant.id} is charged in {kept}; {_NO_CONVERSION}"
+            message = f"is {stated}, and tenant {tenant.id} is charged in {kept}; {NO_CONVERSION}"
             (account.site / "currency").report(message)
     elif objects.of("carrier") and objects.trunk_of(account.tenant, account.id) is None:
-        message = f"is {stated}, and the owner's carriers are paid in {kept}; {_NO_CONVERSION}"
+        message = f"is {stated}, and the owner's carriers are paid in {kept}; {NO_CONVERSION}"
         (account.site / "currency").report(message)
 
 
@@ -211,7 +187,7 @@ def _check_plan_of(objects: Objects, account: Entry, site: Site, name: str) -> N
     plan = objects.refer(site, "rate_plan", account.tenant, name)
     currency = objects.currency_of_plan(plan) if plan is not None else None
     if currency and account.get("currency") and currency != account.get("currency"):
-        site.report(f"is priced in {currency}, and the account is kept in {account.get('currency')}; {_NO_CONVERSION}")
+        site.report(f"is priced in {currency}, and the account is kept in {account.get('currency')}; {NO_CONVERSION}")
 
 
 # -- who pays

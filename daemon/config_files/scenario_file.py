@@ -12,25 +12,54 @@ from typing import Any
 from daemon.charging.configuration import (
     AccountSpec,
     AsteriskSpec,
+    BundleSpec,
     CarrierSpec,
+    ClassOfServiceSpec,
+    CodeListSpec,
+    DestinationGroupSpec,
     EndpointSpec,
     FreeswitchSpec,
     NasSpec,
+    OverrideSpec,
     PlanFrom,
     RatePlanSpec,
     RateTableSpec,
+    RateTypeSpec,
     TenantSpec,
+    TimeBandSpec,
 )
-from daemon.config_files.deck_files import Unreadable, read_deck_file
 from daemon.config_files.kinds import UNSTATED, Site
-from daemon.config_files.objects import Entry, Objects, read_entries
+from daemon.config_files.objects import Entry, Objects, named, read_entries
 from daemon.config_files.positions import Problem, read_document
 from daemon.config_files.scenario_checks import BEARER_MARK, check
+from daemon.config_files.scenario_decks import (
+    CodeLists,
+    code_list_spec,
+    rate_table_spec,
+    rate_type_spec,
+    read_code_lists,
+    read_decks,
+)
 from daemon.config_files.scenario_keys import OBJECTS, REFUSED_OBJECTS
 from daemon.kernel.ids import Key
 from daemon.rating.deck import RateRow
 
-Spec = TenantSpec | RateTableSpec | RatePlanSpec | CarrierSpec | AccountSpec | NasSpec | FreeswitchSpec | AsteriskSpec
+Spec = (
+    TenantSpec
+    | TimeBandSpec
+    | RateTypeSpec
+    | CodeListSpec
+    | DestinationGroupSpec
+    | RateTableSpec
+    | RatePlanSpec
+    | CarrierSpec
+    | ClassOfServiceSpec
+    | AccountSpec
+    | BundleSpec
+    | NasSpec
+    | FreeswitchSpec
+    | AsteriskSpec
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +67,16 @@ class Scenario:
     """What a scenario file states. A rate table whose deck is not stated has no entry in ``decks``."""
 
     tenants: tuple[TenantSpec, ...]
+    time_bands: tuple[TimeBandSpec, ...]
+    rate_types: tuple[RateTypeSpec, ...]
+    code_lists: tuple[CodeListSpec, ...]
+    destination_groups: tuple[DestinationGroupSpec, ...]
     rate_tables: tuple[RateTableSpec, ...]
     rate_plans: tuple[RatePlanSpec, ...]
     carriers: tuple[CarrierSpec, ...]
+    classes_of_service: tuple[ClassOfServiceSpec, ...]
     accounts: tuple[AccountSpec, ...]
+    bundles: tuple[BundleSpec, ...]
     nas: tuple[NasSpec, ...]
     freeswitch: tuple[FreeswitchSpec, ...]
     asterisk: tuple[AsteriskSpec, ...]
@@ -51,8 +86,9 @@ class Scenario:
     def objects(self) -> tuple[Spec, ...]:
         """Every object, those that others refer to first."""
         return (
-            *self.tenants, *self.rate_tables, *self.rate_plans, *self.carriers, *self.accounts, *self.nas,
-            *self.freeswitch, *self.asterisk,
+            *self.tenants, *self.time_bands, *self.rate_types, *self.code_lists, *self.destination_groups,
+            *self.rate_tables, *self.rate_plans, *self.carriers, *self.classes_of_service, *self.accounts,
+            *self.bundles, *self.nas, *self.freeswitch, *self.asterisk,
         )  # fmt: skip
 
 
@@ -66,39 +102,29 @@ def read_scenario(path: Path, *, token_ids: Collection[str] = ()) -> tuple[Scena
         return None, document.problems()
     objects = Objects(read_entries(document, OBJECTS, REFUSED_OBJECTS))
     check(objects, Site(document), token_ids)
-    decks, problems = _read_decks(objects, path.parent)
+    code_lists, problems = read_code_lists(objects, path.parent)
+    decks, more = read_decks(objects, code_lists, path.parent)
+    problems += more
     if not document.is_faultless or problems:
         return None, document.problems() + problems
-    return _scenario(objects, decks), []
+    return _scenario(objects, code_lists, decks), []
 
 
-def _read_decks(objects: Objects, folder: Path) -> tuple[dict[Key, list[RateRow]], list[Problem]]:
-    """Read the deck of each table; one that several tables name is read once."""
-    read: dict[Path, list[RateRow]] = {}
-    problems: list[Problem] = []
-    decks: dict[Key, list[RateRow]] = {}
-    for table in objects.of("rate_table"):
-        if not table.get("deck"):
-            continue
-        deck = folder / table.values["deck"]
-        if deck not in read:
-            try:
-                read[deck], more = read_deck_file(deck)
-            except Unreadable as error:
-                (table.site / "deck").report(str(error))
-                continue
-            problems += more
-        decks[table.key] = read[deck]
-    return decks, problems
-
-
-def _scenario(objects: Objects, decks: dict[Key, list[RateRow]]) -> Scenario:
+def _scenario(objects: Objects, code_lists: CodeLists, decks: dict[Key, list[RateRow]]) -> Scenario:
     # The daemon can choose carriers only where there are some; else the switch routes by itself.
     routing = bool(objects.of("carrier"))
     return Scenario(
         tenants=tuple(TenantSpec(**tenant.values) for tenant in objects.of("tenant")),
-        rate_tables=tuple(RateTableSpec(**_kept(table, _TABLE_KEYS)) for table in objects.of("rate_table")),
-        rate_plans=tuple(RatePlanSpec(**_kept(plan, ("id", "tenant", "tables"))) for plan in objects.of("rate_plan")),
+        time_bands=tuple(TimeBandSpec(**band.values) for band in objects.of("time_band")),
+        rate_types=tuple(rate_type_spec(each) for each in objects.of("rate_type")),
+        code_lists=tuple(code_list_spec(each, code_lists) for each in objects.of("code_list")),
+        destination_groups=tuple(DestinationGroupSpec(**each.values) for each in objects.of("destination_group")),
+        rate_tables=tuple(rate_table_spec(table) for table in objects.of("rate_table")),
+        rate_plans=tuple(
+            RatePlanSpec(**plan.values | {"tables": named(plan, "tables")}) for plan in objects.of("rate_plan")
+        ),
+        classes_of_service=tuple(ClassOfServiceSpec(**each.values) for each in objects.of("class_of_service")),
+        bundles=tuple(BundleSpec(**bundle.values) for bundle in objects.of("bundle")),
         carriers=tuple(CarrierSpec(**carrier.values) for carrier in objects.of("carrier")),
         accounts=tuple(_account(account) for account in objects.of("account")),
         nas=tuple(NasSpec(**_peer(nas, routing)) for nas in objects.of("nas")),
@@ -108,12 +134,9 @@ def _scenario(objects: Objects, decks: dict[Key, list[RateRow]]) -> Scenario:
     )
 
 
-_TABLE_KEYS = (
-    "id", "tenant", "currency", "timezone", "decimals", "rounding", "duration_rounding", "closed_limit_percent",
-)  # fmt: skip
 _ACCOUNT_KEYS = (
     "id", "tenant", "kind", "currency", "balance", "country", "status", "timezone", "calls_per_second", "daily_spend",
-    "max_call_seconds", "max_call_charge", "margin_floor_percent", "margin_floor_per_minute",
+    "max_call_seconds", "max_call_charge", "margin_floor_percent", "margin_floor_per_minute", "class_of_service",
 )  # fmt: skip
 
 
@@ -137,7 +160,12 @@ def _account(account: Entry) -> AccountSpec:
         channels_in=channels.get("inbound"),
         channels_out=channels.get("outbound"),
         identities=tuple(_endpoint(identity) for identity in account.values["identities"]),
+        overrides=tuple(OverrideSpec(**override) for override in account.values["overrides"]),
     )
+
+
+def _plan(plan: Entry) -> RatePlanSpec:
+    return RatePlanSpec(**plan.values | {"tables": named(plan, "tables")})
 
 
 def _endpoint(identity: dict[str, Any]) -> EndpointSpec:

@@ -40,15 +40,25 @@ from daemon.config_files.kinds import (
     whole,
     words,
 )
-from daemon.kernel.money import DECIMALS_MAX, Rounding
+from daemon.config_files.rate_keys import (
+    BUNDLE,
+    CLASS_OF_SERVICE,
+    CODE_LIST,
+    DESTINATION_GROUP,
+    ID,
+    OVERRIDE_PRICE,
+    RATE_PLAN,
+    RATE_TABLE,
+    RATE_TYPE,
+    TENANT_OF,
+    TIME_BAND,
+)
 
 CHANNELS_MAX: Final = 1_000_000  # channels; more than any switch has
 CALL_SECONDS_MAX: Final = 86_400  # seconds; no call is longer than a day
 PROFILES: Final = ("generic", "cisco", "kamailio", "opensips", "freeswitch", "asterisk", "sippy", "audiocodes")
 IDENTITY_KINDS: Final = ("sip_user", "ip", "caller", "pin", "did")
 
-_ID = ConfigKey("id", IDENTIFIER, REQUIRED, "unique within its tenant")
-_TENANT = ConfigKey("tenant", IDENTIFIER, REQUIRED, "the tenant it belongs to")
 _PEER_TENANT = ConfigKey(
     "tenant",
     IDENTIFIER,
@@ -78,65 +88,10 @@ TENANT: Final = Table(
     )
 )
 
-RATE_TABLE: Final = Table(
-    (
-        _ID,
-        _TENANT,
-        ConfigKey("currency", CURRENCY, REQUIRED, "of every price in the deck"),
-        ConfigKey("timezone", ZONE, "UTC", "whose clock time bands follow"),
-        ConfigKey(
-            "deck", TEXT, "", "CSV file with the prices, relative to the scenario file; empty: `rate import` brings it"
-        ),
-        ConfigKey("decimals", whole(0, DECIMALS_MAX, "places"), 4, "to which a charge is rounded, once, at the end"),
-        ConfigKey("rounding", choice(Rounding), Rounding.UP, "where the fraction of a charge goes"),
-        ConfigKey(
-            "duration_rounding",
-            choice(Rounding, Rounding.HALF_EVEN),
-            Rounding.UP,
-            "where the fraction of a second goes",
-        ),
-        ConfigKey(
-            "split_bands",
-            refused("has no time bands to split a call by", False),
-            False,
-            "price each block by its own time band",
-        ),
-        ConfigKey(
-            "name",
-            TEXT,
-            "",
-            "tables of one name are told apart by `override`; of one name, a plan holds one table",
-            "the id",
-        ),
-        ConfigKey(
-            "override", refused("has no override patterns", ""), "", "regular expression on a record's override value"
-        ),
-        ConfigKey(
-            "closed_limit_percent",
-            whole(0, 100, "percent"),
-            20,
-            "rows closed or changed by an import before it asks for `--yes`",
-        ),
-    )
-)
-
-RATE_PLAN: Final = Table(
-    (
-        _ID,
-        _TENANT,
-        ConfigKey(
-            "tables", Many(IDENTIFIER, least=1), REQUIRED, "rate tables of its tenant, in order: the order breaks ties"
-        ),
-        ConfigKey("inherits", refused("has no plans that inherit", ""), "", "another plan's id, marked up"),
-        ConfigKey("markup_percent", refused_unless_zero("has no mark-ups"), 0, "added to inherited prices", '"0"'),
-        ConfigKey("markup_per_minute", refused_unless_zero("has no mark-ups"), 0, "added to inherited prices", '"0"'),
-    )
-)
-
 CARRIER: Final = Table(
     (
-        _ID,
-        _TENANT,
+        ID,
+        TENANT_OF,
         ConfigKey("rate_table", IDENTIFIER, REQUIRED, "its buy prices, a rate table of its tenant"),
         ConfigKey("dial", DIAL, REQUIRED, "where a switch sends the call; {number} becomes the dialled digits"),
         ConfigKey("channels", _CHANNELS, None, "calls at the same time", "no limit"),
@@ -244,8 +199,8 @@ IDENTITY: Final = Table(
 
 ACCOUNT: Final = Table(
     (
-        _ID,
-        _TENANT,
+        ID,
+        TENANT_OF,
         ConfigKey("kind", choice(AccountKind), REQUIRED, "pays before or after"),
         ConfigKey("currency", CURRENCY, REQUIRED, "of its balance, its limits and its plans"),
         ConfigKey("balance", MONEY, 0, "opening balance, given once: a later apply never changes it"),
@@ -307,17 +262,15 @@ ACCOUNT: Final = Table(
             '"0" where no floor is stated at all',
         ),
         ConfigKey("margin_floor_per_minute", MONEY, None, "least margin a minute", "none"),
-        ConfigKey(
-            "class_of_service", refused("has no classes of service", ""), "", "id of a class with allow and block lists"
-        ),
+        ConfigKey("class_of_service", OPTIONAL_IDENTIFIER, "", "what its outbound calls may reach", "every number"),
         ConfigKey("identities", Many(IDENTITY), (), "how a call finds the account", "none: by its id alone"),
-        ConfigKey("overrides", refused("has no prices of a single account", []), (), "prices of this account alone"),
+        ConfigKey("overrides", Many(OVERRIDE_PRICE), (), "prices of its outbound calls alone", "none"),
     )
 )
 
 NAS: Final = Table(
     (
-        _ID,
+        ID,
         _PEER_TENANT,
         ConfigKey("address", NETWORK, REQUIRED, "where its packets come from; two entries never overlap"),
         ConfigKey("secret", SECRET, REQUIRED, "shared secret; a well-known one is taken on loopback only"),
@@ -338,7 +291,7 @@ NAS: Final = Table(
 
 FREESWITCH: Final = Table(
     (
-        _ID,
+        ID,
         _PEER_TENANT,
         ConfigKey("host", HOST, "127.0.0.1", "where its event socket listens"),
         ConfigKey("port", whole(1, 65_535, "TCP port"), 8021, "where its event socket listens"),
@@ -365,12 +318,10 @@ FREESWITCH: Final = Table(
 )
 
 OBJECTS: Final[dict[str, Table]] = {
-    "tenant": TENANT, "rate_table": RATE_TABLE, "rate_plan": RATE_PLAN, "carrier": CARRIER, "account": ACCOUNT,
-    "nas": NAS, "freeswitch": FREESWITCH,
+    "tenant": TENANT, "time_band": TIME_BAND, "rate_type": RATE_TYPE, "code_list": CODE_LIST,
+    "destination_group": DESTINATION_GROUP, "rate_table": RATE_TABLE, "rate_plan": RATE_PLAN, "carrier": CARRIER,
+    "class_of_service": CLASS_OF_SERVICE, "account": ACCOUNT, "bundle": BUNDLE, "nas": NAS, "freeswitch": FREESWITCH,
 }  # fmt: skip
 REFUSED_OBJECTS: Final[dict[str, str]] = {
-    "time_band": "prices all times alike and has no time bands",
-    "bundle": "has no bundles",
-    "class_of_service": "has no classes of service",
     "asterisk": "serves no Asterisk; use its RADIUS or HTTP",
 }

@@ -19,7 +19,7 @@ from daemon.charging.call import Call
 from daemon.charging.configuration import TokenSpec
 from daemon.charging.event import CallReport, Conflict, Decided, MessageKey, Outcome, Reported
 from daemon.charging.ocf import OnlineCharging
-from daemon.charging.ports import Book, Counters, Outside, Reads, Store
+from daemon.charging.ports import Book, Counters, Outside, Store
 from daemon.http_api.messages import (
     AnswerRequest,
     AuthorizeRequest,
@@ -46,6 +46,7 @@ from daemon.http_api.replies import (
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant
 from daemon.ledger.account import Standing
+from daemon.rating.bundle import Meter
 
 CLOCK_TOLERANCE_SECONDS = 60  # seconds; how far a client's clock and counts may be from ours (SPEC section 4)
 LISTED_MAX = 10_000  # calls in one list; newest last, and what is beyond is not shown
@@ -99,14 +100,19 @@ class CallDesk:
         return encode(decision_reply(decision, self.ocf.settings))
 
     async def _explained(self, token: TokenSpec, attempt: CallAttempt) -> bytes:
-        accounts = self.ocf.quote_accounts(attempt)
+        reads = self.ocf.quote_reads(attempt)
 
-        def read(book: Book) -> dict[int, Standing]:
-            return {number: book.standing(number) for number in accounts}
+        def read(book: Book) -> tuple[dict[int, Standing], dict[tuple[int, str], Meter]]:
+            standings = {number: book.standing(number) for number in reads.accounts}
+            return standings, {key: book.meter(*key) for key in reads.meters}
 
-        standings = await self.store.transact(Reads(accounts=accounts), read) if accounts else {}
+        standings, meters = await self.store.transact(reads, read) if reads.accounts else ({}, {})
         # A configuration that changed between the two looks may name an account that was not read: it holds nothing.
-        decision, trace = self.ocf.explain(attempt, lambda number: standings.get(number, Standing(number)))
+        decision, trace = self.ocf.explain(
+            attempt,
+            lambda number: standings.get(number, Standing(number)),
+            meters=lambda *key: meters.get(key, Meter(*key)),
+        )
         reply = decision_reply(decision, self.ocf.settings)
         return encode(explained(reply, trace, self.ocf.catalog(), token.tenant))
 

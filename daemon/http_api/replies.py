@@ -10,6 +10,7 @@ from daemon.authorize.catalog import AccountTerms, Catalog
 from daemon.authorize.decide import Trace
 from daemon.authorize.decision import Decision, Denied, Granted, Level
 from daemon.authorize.denial import Q850, SIP
+from daemon.authorize.metering import held_units
 from daemon.charging.call import Call, CallState
 from daemon.charging.ocf import ChargingSettings
 from daemon.http_api.messages import (
@@ -85,7 +86,8 @@ def charged_so_far(call: Call, place: int, used_us: int) -> int:
     if call.posted:
         return call.posted[place].charge
     tariff = call.levels[place].tariffs[0]
-    return charge(tariff, duration_seconds(used_us, tariff.duration_rounding)).amount
+    seconds = duration_seconds(used_us, tariff.duration_rounding)
+    return charge(tariff, seconds, held_units(call.levels[place])).amount
 
 
 def call_reply(call: Call, used_us: int, settings: ChargingSettings) -> bytes:

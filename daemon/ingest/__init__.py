@@ -1,1 +1,1 @@
-"""Usage from elsewhere: files of calls and messages come in here, and are priced or charged."""
+"""Usage and decks from elsewhere: what is not understood exactly is an error with file, line and column."""

@@ -38,7 +38,6 @@ from daemon.rating.tariff import NO_RATES, Gap, Tariff
 REASONS: Final = {UNRATED: "destination_unrated", BLOCKED: "destination_blocked", INVALID: "destination_malformed"}
 WORD_LENGTH_MAX: Final = 64  # octets of a rate type, an override value or an account; none is nearly as long
 KINDS_KEPT_MAX: Final = 256  # rate types whose meaning is kept; a plan knows a dozen
-TIER_PERIOD: Final = "month"
 _NANOSECONDS: Final = 1_000_000_000
 _NOTHING: Final = 0  # the place of the empty name
 _WORDS: Final = ("rate_type", "override", "account")
@@ -111,8 +110,6 @@ class FilePricer:
         self._places: dict[str, int] = {"": _NOTHING}
         self._of_table: dict[int, tuple[RateTable, Array]] = {}
         self._kinds: dict[str, list[RateType]] = {}
-        tiered = (table.id for table, _ in plan.marked_tables if table.heads.ladders)
-        self._tiered = [(name, TIER_PERIOD) for name in dict.fromkeys(tiered)]
 
     def priced(self, chunk: Chunk) -> PricedRows:
         """Return the prices of a chunk."""
@@ -258,7 +255,7 @@ class FilePricer:
 
     def _meters(self, account: str, start: Instant, rule: AccountRule) -> list[VolumeKey]:
         """Return what counts a row's units, of each table with tiers."""
-        return [(account, table, period_number(start, period, rule.zone)) for table, period in self._tiered]
+        return [(account, table, period_number(start, period, rule.zone)) for table, period in self._plan.tiered]
 
     def _place(self, name: str) -> int:
         place = self._places.setdefault(name, len(self._names))

@@ -3,7 +3,8 @@
 They compete with the rows of the plan as rows of their own length and win ties. An override changes the rate, all of
 its steps and bands, and nothing else of the row that it beats; with no row to beat it is a row of its own, 1/1.
 A blocked row blocks only where it is the longest: a longer override or allowed prefix lets the call through, and a
-longer blocked prefix of the class stops it (SPEC section 2, Rate plan).
+longer blocked prefix of the class stops it (SPEC section 2, Rate plan). A class that blocks every number lets through
+only what it allows, however long the row of the plan is.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from daemon.rating.tariff import Tariff
 
 OVERRIDE: Final = "override"  # the table of a price that beats no row
 CLASS: Final = "class_of_service"  # the table of a prefix that a class blocks and no row knows
+EVERY: Final = ""  # the prefix of every number
 _NOWHERE: Final = -1  # the length of a prefix that does not fit; that of "every number" is 0
 
 
@@ -60,7 +62,8 @@ class AccountRates:
         if self.service is None:
             return found
         blocked, allowed = _longest(self.service.block, number), _longest(self.service.allow, number)
-        if blocked >= max(row, allowed, 0):
+        shut = EVERY in self.service.block and allowed == _NOWHERE
+        if shut or blocked >= max(row, allowed, 0):
             return self._stopped(found, number[:blocked])
         if isinstance(found, Tariff) and found.blocked and allowed >= row:
             return found.changed(prefix=number[:allowed], blocked=False)

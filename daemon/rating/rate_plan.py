@@ -15,12 +15,12 @@ from typing import Final, NamedTuple
 from daemon.kernel.instant import Instant
 from daemon.rating.account_rates import AccountRates
 from daemon.rating.markup import NO_MARKUP, Markup
+from daemon.rating.override_pattern import OVERRIDE_LENGTH_MAX
 from daemon.rating.rate_table import A_CALL, Found, RateTable, Usage, successive
 from daemon.rating.tariff import Tariff
 
 DEPTH_MAX: Final = 16  # plans that inherit each other; ours: a reseller's reseller has four
 OVERRIDES_KEPT_MAX: Final = 256  # override values whose tables are kept; there are a dozen services
-OVERRIDE_LENGTH_MAX: Final = 64  # characters of an override value; a longer one matches no pattern
 
 
 class MarkedTable(NamedTuple):
@@ -74,6 +74,12 @@ class RatePlan:
         if self.markup == NO_MARKUP:
             return own + more
         return own + tuple(MarkedTable(table, (*markups, self.markup)) for table, markups in more)
+
+    @cached_property
+    def tiered(self) -> tuple[tuple[str, str], ...]:
+        """The id and the period of each table whose tiers are chosen by volume."""
+        policies = [table.policy for table in (*(marked.table for marked in self.marked_tables), *self.on_net)]
+        return tuple(dict.fromkeys((each.table, each.tier_period) for each in policies if each.tiers))
 
     def taking_part(self, override: str) -> tuple[MarkedTable, ...]:
         """Return the tables that price a record of an override value: of each name the first whose pattern fits."""

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from daemon.kernel.e164 import DIGITS_MAX
 from daemon.kernel.instant import SECOND, Instant, wall_clock
 from daemon.kernel.money import DECIMALS_MAX, NANO, UNITS_MAX, Rounding
+from daemon.rating.bundle import PERIODS
 from daemon.rating.deck import SECONDS_MAX, UNITS_IN_ROW_MAX, DeckError, Findings, RateRow, Terms
 from daemon.rating.prefix_index import NO_OFFER, PrefixIndex
 from daemon.rating.rate_type import BARE, BUILT_IN, RateType
@@ -41,7 +42,7 @@ class Policy:
     """What a table says of all its rows; ``override`` is a pattern on a usage record's override value, empty: any.
 
     ``rate_types`` are the declared ones by the deck's word for each, beside those built in. ``tiers`` is how a
-    period's volume chooses among tiers; without it a deck with tiers is refused.
+    period's volume chooses among tiers; without it a deck with tiers is refused. ``tier_period`` is that of the volume.
     """
 
     table: str
@@ -57,11 +58,13 @@ class Policy:
     bands: tuple[TimeBand, ...] = ()
     rate_types: Mapping[str, RateType] = field(default_factory=lambda: MappingProxyType({}))
     tiers: str = ""
+    tier_period: str = "month"
 
     def __post_init__(self) -> None:
         """Refuse what no settings file can state."""
         assert 0 <= self.decimals <= DECIMALS_MAX, self.decimals
         assert self.tiers in TIER_RULES, self.tiers
+        assert self.tier_period in PERIODS, self.tier_period
 
     def named(self, table: str) -> "Policy":
         """Return the same policy of a table of another id."""

@@ -8,14 +8,22 @@ import asyncio
 import hashlib
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import msgspec
 
 from daemon.authorize.catalog import Catalog, Emergency, Status
-from daemon.charging.configuration import AccountSpec, Configuration, RateTableSpec, TokenSpec, build_catalog
+from daemon.charging.configuration import (
+    AccountSpec,
+    Configuration,
+    RateTableSpec,
+    TokenSpec,
+    build_catalog,
+    policy_of,
+)
+from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import format_nano
@@ -104,9 +112,16 @@ class Administration(Decks, Handoff):
     async def load_catalog(self, emergency: Emergency) -> Catalog:
         """Return the catalog of what is configured now, decks included."""
         configuration = await self.load_configuration()
-        tables = {Key(spec.tenant, spec.id): await self.rate_table(spec) for spec in configuration.rate_tables}
-        for key in self._tables.keys() - tables.keys():
+        catalog = await self.catalog_of(configuration, emergency)
+        for key in self._tables.keys() - catalog.tables.keys():
             del self._tables[key]
+        return catalog
+
+    async def catalog_of(self, configuration: Configuration, emergency: Emergency) -> Catalog:
+        """Return the catalog of a configuration of this store, or of a part of it, with the decks in force."""
+        tables = {
+            Key(spec.tenant, spec.id): await self.rate_table(spec, configuration) for spec in configuration.rate_tables
+        }
         rows = await self.rows("SELECT role, tenant, id, number FROM account")
         numbers = {(role, tenant, name): number for role, tenant, name, number in rows}
         return build_catalog(configuration, tables, numbers, emergency)
@@ -135,8 +150,10 @@ class Administration(Decks, Handoff):
         """
         specs, now = list(wanted), self._now()
         change = DeckChange("replace", None, who, SCENARIO)
-        stated = {Key(spec.tenant, spec.id): spec for spec in specs if isinstance(spec, RateTableSpec)}
-        told, staged = await self._stated_decks(decks, stated, change, now, dry_run)
+        before = await self.load_configuration()
+        after = objects.with_specs(before, specs)
+        told, staged = await self._stated_decks(decks, after, change, now, dry_run)
+        await self._refuse_unpriced(before, after, {deck.table for deck in told if deck.is_change})
 
         def work(connection: sqlite3.Connection) -> Difference:
             made = [objects.make_as_stated(connection, spec, who, reason, now) for spec in specs]
@@ -164,8 +181,8 @@ class Administration(Decks, Handoff):
             return outcome.difference
 
     async def _stated_decks(
-        self, decks: Mapping[Key, Sequence[RateRow]], stated: Mapping[Key, RateTableSpec], change: DeckChange,
-        now: Instant, dry_run: bool,
+        self, decks: Mapping[Key, Sequence[RateRow]], after: Configuration, change: DeckChange, now: Instant,
+        dry_run: bool,
     ) -> tuple[tuple[DeckDifference, ...], list[Staged]]:  # fmt: skip
         """Return what the decks of a scenario change, and those written aside. One stated before changes nothing."""
         told: list[DeckDifference] = []
@@ -175,19 +192,32 @@ class Administration(Decks, Handoff):
             if await self.stated_digest(key, SCENARIO) == digest:
                 told.append(DeckDifference(str(key), unchanged=len(rows)))
                 continue
-            spec = stated[key] if key in stated else await self._rate_table_spec(key)
-            version, plan = await self.deck_plan(spec, rows, change, now)
+            version, plan = await self.deck_plan(_table_of(after, key), after, rows, change, now)
             told.append(plan.difference)
             if plan.is_change and not dry_run:
                 staged.append(await self.staged(key, digest, change, version, plan, now))
         return tuple(told), staged
 
-    async def _rate_table_spec(self, key: Key) -> RateTableSpec:
+    async def rate_table_spec(self, key: Key) -> RateTableSpec:
+        """Return a configured rate table. Raises Refused where there is none."""
         query = "SELECT body FROM config_object WHERE kind = 'rate_table' AND tenant = ? AND id = ?"
         found = await self.rows(query, key)
         if not found:
             raise Refused(f"there is no rate table {key}")
         return msgspec.json.decode(found[0][0], type=RateTableSpec)
+
+    async def _refuse_unpriced(self, before: Configuration, after: Configuration, imported: Collection[str]) -> None:
+        """Refuse bands or rate types that contradict a deck which is there; one that is imported was checked."""
+        known = {(spec.tenant, spec.id): policy_of(spec, 0, before) for spec in before.rate_tables}
+        for spec in after.rate_tables:
+            policy, key = known.get((spec.tenant, spec.id)), Key(spec.tenant, spec.id)
+            if policy is not None and policy != policy_of(spec, 0, after) and str(key) not in imported:
+                try:
+                    await self.built(spec, after)
+                except StoreUnavailable:
+                    raise
+                except StoreError as error:
+                    raise Refused(f"what would change contradicts the deck that is there: {error}") from error
 
     async def import_deck(
         self, table: Key, rows: Sequence[RateRow], change: DeckChange, *, dry_run: bool = False,
@@ -198,8 +228,8 @@ class Administration(Decks, Handoff):
         Nothing is written where more than ``limit_percent`` of what was in force would be closed or changed.
         """
         now = self._now()
-        spec = await self._rate_table_spec(table)
-        base, plan = await self.deck_plan(spec, rows, change, now)
+        configuration = await self.load_configuration()
+        base, plan = await self.deck_plan(_table_of(configuration, table), configuration, rows, change, now)
         if not dry_run and plan.is_change and _is_within(plan, limit_percent):
             digest = await asyncio.to_thread(deck_digest, rows)
             await self._take(table, digest, change, base, plan, now, progress)
@@ -211,8 +241,8 @@ class Administration(Decks, Handoff):
     ) -> DeckDifference:  # fmt: skip
         """Make the prices of a table from now on those of one of its versions, by a new one. Raises as an import."""
         now = self._now()
-        spec = await self._rate_table_spec(table)
-        base, plan = await self.rollback_plan(spec, to, now)
+        configuration = await self.load_configuration()
+        base, plan = await self.rollback_plan(_table_of(configuration, table), configuration, to, now)
         if not dry_run and plan.is_change and _is_within(plan, limit_percent):
             change = DeckChange("rollback", None, who, f"version {to}", reason=reason)
             await self._take(table, "", change, base, plan, now, progress)
@@ -361,6 +391,14 @@ class Administration(Decks, Handoff):
         names = ("number", "kind", "tenant", "source", "switch", "call_id", "detail", "at")
         rows = await self.rows(f"SELECT {', '.join(names)} FROM exceptional ORDER BY number DESC LIMIT ?", (limit,))
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _table_of(configuration: Configuration, key: Key) -> RateTableSpec:
+    """Return a configured rate table. Raises Refused where there is none."""
+    for spec in configuration.rate_tables:
+        if (spec.tenant, spec.id) == key:
+            return spec
+    raise Refused(f"there is no rate table {key}")
 
 
 def _is_within(plan: DeckPlan, limit_percent: int | None) -> bool:

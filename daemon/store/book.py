@@ -12,10 +12,12 @@ from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
 from daemon.charging.ports import Exceptional, Message, Reads
 from daemon.ledger.account import Entry, Standing
+from daemon.rating.bundle import Meter
 
 KEY_LENGTH_MAX = 1_024  # characters of a message key; the longest that a road makes is a tenth of it
 REPLY_SIZE_MAX = 1 << 16  # octets of a kept reply; a UDP datagram holds no more
 CallKey = tuple[str, str]  # id domain and call id, or id domain and alias
+MeterKey = tuple[int, str]  # account and name
 
 
 @dataclass(slots=True)
@@ -27,8 +29,10 @@ class Working:
     by_call: dict[CallKey, list[str]] = field(default_factory=dict)  # grant ids, oldest first
     by_alias: dict[CallKey, list[str]] = field(default_factory=dict)  # grant ids, oldest first
     messages: dict[str, Message] = field(default_factory=dict)
+    meters: dict[MeterKey, Meter] = field(default_factory=dict)
     records: dict[str, list[RatedCdr]] = field(default_factory=dict)
     touched: set[int] = field(default_factory=set)
+    counted: set[MeterKey] = field(default_factory=set)
     saved: dict[str, Call] = field(default_factory=dict)
     new_aliases: list[tuple[str, str, str]] = field(default_factory=list)  # id domain, alias, grant id
     answered: dict[str, Message] = field(default_factory=dict)
@@ -63,13 +67,16 @@ class Working:
     @property
     def is_changed(self) -> bool:
         """Tell whether anything has to be written."""
-        return bool(self.entries or self.saved or self.answered or self.appended or self.exceptions or self.touched)
+        written = (self.entries, self.saved, self.answered, self.appended, self.exceptions, self.touched, self.counted)
+        return any(written)
 
 
 class Overlay:
     """Implements charging.ports.Book for one function; ``merge`` makes what it did part of the batch."""
 
-    __slots__ = ("_calls", "_entries", "_exceptions", "_messages", "_reads", "_records", "_standings", "_under")
+    __slots__ = (
+        "_calls", "_entries", "_exceptions", "_messages", "_meters", "_reads", "_records", "_standings", "_under",
+    )  # fmt: skip
 
     def __init__(self, working: Working, reads: Reads) -> None:
         """Lie over a batch's working copies, seeing of them what ``reads`` names."""
@@ -78,6 +85,7 @@ class Overlay:
         self._standings: dict[int, Standing] = {}
         self._calls: dict[str, Call] = {}
         self._messages: dict[str, Message] = {}
+        self._meters: dict[MeterKey, Meter] = {}
         self._entries: list[Entry] = []
         self._records: list[RatedCdr] = []
         self._exceptions: list[Exceptional] = []
@@ -107,6 +115,20 @@ class Overlay:
         standing, entry = posting
         self._standings[standing.account] = standing
         self._entries.append(entry)
+
+    def meter(self, account: int, name: str) -> Meter:
+        """Return a meter that was named, or that a visible call names; empty where there is none. Raises KeyError."""
+        key = (account, name)
+        found = self._meters.get(key)
+        if found is not None:
+            return found
+        if key not in self._reads.meters and not any(key in call.meters for call in self._visible()):
+            raise KeyError(f"meter {name!r} of account {account} is not among what the transaction reads")
+        return self._under.meters.get(key) or Meter(account, name)
+
+    def save_meter(self, meter: Meter) -> None:
+        """Keep a meter, by its account and name."""
+        self._meters[meter.account, meter.name] = meter
 
     def calls(self, id_domain: str, call_id: str) -> Sequence[Call]:
         """Return the calls of a named call id, oldest first. Raises KeyError."""
@@ -182,6 +204,8 @@ class Overlay:
         under = self._under
         under.standings.update(self._standings)
         under.touched.update(self._standings)
+        under.meters.update(self._meters)
+        under.counted.update(self._meters)
         under.entries += self._entries
         under.exceptions += self._exceptions
         under.messages.update(self._messages)

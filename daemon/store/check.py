@@ -18,6 +18,7 @@ from daemon.charging.call import Call
 from daemon.charging.ports import StoreError
 from daemon.kernel.ids import Direction
 from daemon.kernel.money import format_nano
+from daemon.rating.bundle import Units
 from daemon.store import migrate
 from daemon.store.schema import metadata
 from daemon.store.sqlite import SqliteStore, explained
@@ -26,6 +27,7 @@ FINDINGS_MAX = 1_000  # findings of one invariant that are named; a broken store
 BUSY_SECONDS = 5.0  # seconds to wait for a process that recovers the log
 
 _call = msgspec.json.Decoder(Call)
+_metered = msgspec.json.Decoder(list[Units])
 _SUMS = ("balance", "reserved", "uncollected", "channels_in", "channels_out")
 _ADDED = ("amount", "pending", "uncollected", "channels_in", "channels_out")
 
@@ -95,6 +97,7 @@ def _whole_numbers(connection: sqlite3.Connection) -> Iterator[Finding]:
         "account": ("number", (*_SUMS, "day_spent")),
         "entry": ("number", (*_ADDED, "balance_after", "reserved_after")),
         "record": ("seq", ("charge", "uncollected", "cost")),
+        "meter": ("name", ("period", "used", "held", "carried")),
     }
     for table, (number, columns) in amounts.items():
         for column in columns:
@@ -158,6 +161,41 @@ def _reservations(connection: sqlite3.Connection) -> Iterator[Finding]:
             if mine != theirs:
                 detail = f"{field} is {_shown(field, mine)}, its open calls hold {_shown(field, theirs)}"
                 yield Finding("open calls", f"{tenant}/{name}", detail)
+
+
+def _meters(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """A meter holds what open calls hold of its period, and has used what the records of that period say."""
+    held, used = _units_held(connection), _units_used(connection)
+    reached: dict[tuple[int, str], int] = {}
+    for account, name, period, *stands in connection.execute("SELECT account, name, period, used, held FROM meter"):
+        reached[account, name] = period
+        said = (used[account, name, period], held[account, name, period])
+        for field, mine, theirs, whose in zip(("used", "held"), stands, said, ("records", "open calls"), strict=True):
+            if mine != theirs:
+                detail = f"{field} is {mine} in period {period}, its {whose} say {theirs}"
+                yield Finding("meters", f"account {account}, {name}", detail)
+    for account, name, period in sorted({key for units in (held, used) for key, count in units.items() if count}):
+        if period > reached.get((account, name), 0):
+            detail = f"calls count units in period {period}, which it has not reached"
+            yield Finding("meters", f"account {account}, {name}", detail)
+
+
+def _units_held(connection: sqlite3.Connection) -> Counter[tuple[int, str, int]]:
+    held: Counter[tuple[int, str, int]] = Counter()
+    for (body,) in connection.execute("SELECT body FROM call WHERE is_open = 1"):
+        for level in _call.decode(body).levels:
+            for units in level.units:
+                held[level.account, units.meter, units.period] += units.units
+    return held
+
+
+def _units_used(connection: sqlite3.Connection) -> Counter[tuple[int, str, int]]:
+    used: Counter[tuple[int, str, int]] = Counter()
+    query = "SELECT account, json_extract(body, '$.metered') AS metered FROM record WHERE metered <> '[]'"
+    for account, metered in connection.execute(query):
+        for units in _metered.decode(metered):
+            used[account, units.meter, units.period] += units.units
+    return used
 
 
 def _calls(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -245,6 +283,6 @@ def _batches(connection: sqlite3.Connection) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Look, ...] = (
-    _file, _schema, _whole_numbers, _standings, _running, _reservations, _calls, _records, _unique, _references,
-    _batches,
+    _file, _schema, _whole_numbers, _standings, _running, _reservations, _meters, _calls, _records, _unique,
+    _references, _batches,
 )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from daemon.kernel.instant import Instant
-from daemon.rating.deck import RateRow, Terms
+from daemon.rating.deck import KNOWN_MAX, RateRow, Terms
 from daemon.store.deck_difference import Tally
 from daemon.store.deck_versions import CHANGED, RateKey, StoredRow, Version, in_force, move
 
@@ -20,7 +20,7 @@ class Changes:
         """Begin with nothing."""
         self.fresh: list[RateRow] = []
         self.endings: dict[int, Instant] = {}
-        self._known: dict[Terms, Terms] = {}
+        self._known: dict[tuple[int, Instant, Instant], tuple[Terms, Terms]] = {}
 
     def end(self, version: Version, at: Instant) -> None:
         """Set the end of a stored version; of two ends the earlier counts."""
@@ -32,8 +32,14 @@ class Changes:
         terms = row.terms
         if terms.effective_from == begins and terms.effective_to == ends:
             return row
-        wanted = terms._replace(effective_from=begins, effective_to=ends)
-        return row._replace(terms=self._known.setdefault(wanted, wanted))
+        place = (id(terms), begins, ends)
+        known = self._known.get(place)
+        if known is None:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            # The terms are kept beside what is made of them: so their id is nobody else's.
+            known = self._known[place] = (terms, terms._replace(effective_from=begins, effective_to=ends))
+        return row._replace(terms=known[1])
 
     def after(self, rows: Iterable[StoredRow]) -> list[RateRow]:
         """Return stored rows as they will be, without those withdrawn."""

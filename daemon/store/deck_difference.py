@@ -65,6 +65,10 @@ class Tally:
             self._around.pop()
         self._around.append((prefix, versions))
 
+    def begin(self, prefix: str) -> None:
+        """Take a prefix of calls that was not there."""
+        self._found[NEW].append(prefix)
+
     def take(self, prefix: str, kind: str, moves: Iterable[str], *, stays: bool, closed_at: Instant) -> None:
         """Take how the rates of a prefix and kind moved; ``stays``: something of it goes on untouched."""
         ways = set(moves)

@@ -20,7 +20,6 @@ from daemon.rating.versions import is_plain
 from daemon.store.deck_changes import Changes, PrefixChange
 from daemon.store.deck_difference import DeckDifference, Tally
 from daemon.store.deck_versions import (
-    NEW,
     RateKey,
     StoredRow,
     Version,
@@ -136,6 +135,7 @@ class _Import:
         self.start = EFFECTIVE_ALWAYS if is_first else now  # of undated rows
         if change.effective_from is not None:
             self.start = change.effective_from
+        self.is_first = is_first
         self.past_allowed = is_first or change.backdate
         self.changes = Changes()
         self.tally = Tally()
@@ -186,8 +186,9 @@ class _Import:
         ends = row.terms.effective_to
         begins = row.terms.effective_from or self.start
         self.changes.fresh.append(self.changes.dated(row, begins, ends))
-        self.tally.surround(row.prefix, (Version((row,), begins, ends),))
-        self.tally.take(row.prefix, "", (NEW,), stays=False, closed_at=self.now)
+        self.tally.begin(row.prefix)
+        if not self.is_first:  # else nothing can be closed and fall to it
+            self.tally.surround(row.prefix, (Version((row,), begins, ends),))
 
     def refuse(self, row: RateRow, reason: str) -> None:
         """Note why a row cannot be taken."""

@@ -7,16 +7,14 @@ if no step or tier of it became cheaper.
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
 from daemon.kernel.instant import Instant
-from daemon.rating.deck import KNOWN_MAX, RateRow, Terms
+from daemon.rating.deck import RateRow, Terms
 from daemon.rating.rate_table import Policy, kind_of
 
-COLUMNS: Final = ("prefix", "destination", "rate", *Terms._fields)  # of a row in the store
 NEW, INCREASED, DECREASED, CHANGED, CLOSED = "new", "increased", "decreased", "changed", "closed"
 _FROM, _AFTER_TO = Terms._fields.index("effective_from"), Terms._fields.index("effective_to") + 1
-_BLOCKED: Final = Terms._fields.index("blocked")
 
 
 class StoredRow(NamedTuple):
@@ -49,22 +47,6 @@ class Version(NamedTuple):
     def says(self, other: "Version") -> bool:
         """Tell whether both ask the same, whatever their dates."""
         return len(self.rows) == len(other.rows) and all(map(same_but_dates, self.rows, other.rows))
-
-
-def stored_row(values: tuple[Any, ...], known: dict[tuple[Any, ...], Terms]) -> StoredRow:
-    """Return the row of a SELECT of number and COLUMNS; ``known`` makes one object of equal terms."""
-    number, prefix, destination, rate, *_ = values
-    terms = known.get(values[4:])
-    if terms is None:
-        if len(known) >= KNOWN_MAX:
-            known.clear()
-        terms = known[values[4:]] = Terms._make(values[4:])._replace(blocked=bool(values[4 + _BLOCKED]))
-    return StoredRow(number, RateRow(prefix, rate, destination, terms))
-
-
-def values_of(row: RateRow) -> tuple[object, ...]:
-    """Return a row's COLUMNS."""
-    return (row.prefix, row.destination, row.rate, *row.terms)
 
 
 def same_but_dates(one: RateRow, other: RateRow) -> bool:

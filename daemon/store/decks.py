@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from daemon.charging.configuration import RateTableSpec, policy_of
+from daemon.charging.configuration import Configuration, RateTableSpec, policy_of
 from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
-from daemon.rating.deck import RateRow, Terms
+from daemon.rating.deck import EFFECTIVE_FOREVER, RateRow, Terms
 from daemon.rating.rate_table import RateTable
 from daemon.store.deck_difference import KINDS
 from daemon.store.deck_import import DeckChange, DeckDifference, DeckPlan, DeckRefused, planned
 from daemon.store.deck_rollback import DatedRow, rolled_back
-from daemon.store.deck_versions import COLUMNS, StoredRow, stored_row, values_of
+from daemon.store.deck_terms import StoredTerms, numbered
+from daemon.store.deck_versions import StoredRow
 
 __all__ = ["DeckChange", "DeckDifference", "DeckRefused", "Decks", "Progress", "Staged"]
 
@@ -38,21 +39,17 @@ READ_PAUSE: Final = 0.00001  # seconds; any pause at all lets the other threads 
 _FIRST_TERMS: Final = Terms._fields[:10]  # of a row in the first release: digests of decks without more stay the same
 _WHERE = "WHERE tenant = ? AND rate_table = ?"
 _PUBLISHED = f"SELECT version FROM deck_version {_WHERE} AND is_published = 1"
-_END = "min(effective_to, coalesce({}, effective_to))"
-_SELECTED = ", ".join(_END.format("ended") if name == "effective_to" else name for name in COLUMNS)
 _ENDS = f"SELECT row, min(at) AS ended{{}} FROM deck_end {_WHERE} AND version IN ({_PUBLISHED}) GROUP BY row"
 _FROM = f"FROM deck_row LEFT JOIN ({_ENDS}) ON row = number {_WHERE} AND version IN ({_PUBLISHED})"
-_ORDER = "ORDER BY prefix, number"
-_ROWS = f"SELECT number, {_SELECTED} {_FROM.format('')} AND {_END.format('ended')} > effective_from {_ORDER}"
-_ENDED_THEN = ", min(CASE WHEN version <= ? THEN at END) AS ended_then"
-_ROWS_THEN = (
-    f"SELECT CASE WHEN version <= ? THEN {_END.format('ended_then')} END, number, {_SELECTED}"
-    f" {_FROM.format(_ENDED_THEN)} {_ORDER}"
+_ROWS = f"SELECT number, prefix, destination, rate, terms, ended{{}} {_FROM} ORDER BY prefix, number"
+_ROWS_NOW = _ROWS.format("", "")
+_ROWS_THEN = _ROWS.format(
+    ", CASE WHEN version <= ? THEN coalesce(ended_then, ?) END",
+    ", min(CASE WHEN version <= ? THEN at END) AS ended_then",
 )
 _NEWEST = f"SELECT coalesce(max(version), 0) FROM deck_version {_WHERE}"
 _INSERT = (
-    f"INSERT INTO deck_row (tenant, rate_table, version, {', '.join(COLUMNS)})"
-    f" VALUES ({', '.join('?' * (len(COLUMNS) + 3))})"
+    "INSERT INTO deck_row (tenant, rate_table, version, prefix, destination, rate, terms) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _CLAIMED = (
     "tenant", "rate_table", "version", "at", "mode", "who", "source", "digest", "is_published", "reason", "begins",
@@ -99,14 +96,18 @@ class Decks:
         """Run work that reads much in a thread, on a connection that sees one snapshot; given by the engine."""
         raise StoreError("an engine gives this")
 
-    async def rate_table(self, spec: RateTableSpec) -> RateTable:
+    async def rate_table(self, spec: RateTableSpec, configuration: Configuration) -> RateTable:
         """Return the rate table of a spec with its newest deck. Raises StoreError where the rows contradict."""
         key = Key(spec.tenant, spec.id)
         cached = self._tables.get(key)
-        if cached is not None and cached.policy == policy_of(spec, await self._version(key)):
+        if cached is not None and cached.policy == policy_of(spec, await self._version(key), configuration):
             return cached
-        table = self._tables[key] = await self.reading(partial(_built, spec))
+        table = self._tables[key] = await self.built(spec, configuration)
         return table
+
+    async def built(self, spec: RateTableSpec, configuration: Configuration) -> RateTable:
+        """Return the rate table of a spec as a configuration makes it. Raises StoreError where the rows contradict."""
+        return await self.reading(partial(_built, spec, configuration))
 
     async def _version(self, key: Key) -> int:
         version: int = (await self.rows(f"{_NEWEST} AND is_published = 1", key))[0][0]
@@ -134,14 +135,17 @@ class Decks:
         return str(found[0][0]) if found else ""
 
     async def deck_plan(
-        self, spec: RateTableSpec, rows: Sequence[RateRow], change: DeckChange, now: Instant
-    ) -> tuple[int, DeckPlan]:
+        self, spec: RateTableSpec, configuration: Configuration, rows: Sequence[RateRow], change: DeckChange,
+        now: Instant,
+    ) -> tuple[int, DeckPlan]:  # fmt: skip
         """Return the newest version and what an import would do to it. Raises DeckRefused."""
-        return await self.reading(partial(_planned, spec, rows, change, now))
+        return await self.reading(partial(_planned, spec, configuration, rows, change, now))
 
-    async def rollback_plan(self, spec: RateTableSpec, to: int, now: Instant) -> tuple[int, DeckPlan]:
+    async def rollback_plan(
+        self, spec: RateTableSpec, configuration: Configuration, to: int, now: Instant
+    ) -> tuple[int, DeckPlan]:
         """Return the newest version and what a rollback would do to it. Raises DeckRefused."""
-        return await self.reading(partial(_planned_rollback, spec, to, now))
+        return await self.reading(partial(_planned_rollback, spec, configuration, to, now))
 
     async def staged(
         self, key: Key, digest: str, change: DeckChange, base: int, plan: DeckPlan, now: Instant,
@@ -152,9 +156,16 @@ class Decks:
             pass
         version = await self.administer(partial(_claim, key, change, digest, plan, now))
         total = max(len(plan.fresh), len(plan.endings))
+        terms: dict[Terms, int] = {}
         for begins in range(0, total, STAGE_ROWS):
             part = slice(begins, begins + STAGE_ROWS)
-            rows = [(*key, version, *values_of(row)) for row in plan.fresh[part]]
+            places = {id(row.terms): row.terms for row in plan.fresh[part]}  # nearly always one object where equal
+            new = set(places.values()) - terms.keys()
+            if new:
+                terms |= await self.administer(partial(numbered, new))
+            numbers = {place: terms[each] for place, each in places.items()}
+            # What is written is laid out before the transaction, in which nothing else can commit.
+            rows = [(*key, version, *values_of(row), numbers[id(row.terms)]) for row in plan.fresh[part]]
             ends = [(*key, version, ending.number, ending.at) for ending in plan.endings[part]]
             await self.administer(partial(_stage, rows, ends))
             if progress is not None:
@@ -173,8 +184,20 @@ def _unhurried(connection: sqlite3.Connection, query: str, parameters: Sequence[
 
 def _stored(connection: sqlite3.Connection, key: Key) -> Iterator[StoredRow]:
     """Yield a table's rows but the withdrawn, by prefix, with the ends that count."""
-    known: dict[tuple[Any, ...], Terms] = {}
-    return (stored_row(values, known) for values in _unhurried(connection, _ROWS, key * 4))
+    terms_of = StoredTerms(connection).of
+    for number, prefix, destination, rate, place, ended in _unhurried(connection, _ROWS_NOW, key * 4):
+        terms = terms_of(place, ended)
+        if terms.effective_to > terms.effective_from:
+            yield StoredRow(number, RateRow(prefix, rate, destination, terms))
+
+
+def _stored_then(connection: sqlite3.Connection, key: Key, to: int) -> Iterator[DatedRow]:
+    """Yield all rows by prefix, with the ends that count and those that counted when a version was the newest."""
+    terms_of = StoredTerms(connection).of
+    asked = (to, EFFECTIVE_FOREVER, to, *key * 4)
+    for number, prefix, destination, rate, place, ended, then in _unhurried(connection, _ROWS_THEN, asked):
+        stored = StoredRow(number, RateRow(prefix, rate, destination, terms_of(place, ended)))
+        yield DatedRow(stored, None if then is None else terms_of(place, then).effective_to)
 
 
 def _version_of(connection: sqlite3.Connection, key: Key) -> int:
@@ -182,9 +205,9 @@ def _version_of(connection: sqlite3.Connection, key: Key) -> int:
     return version
 
 
-def _built(spec: RateTableSpec, connection: sqlite3.Connection) -> RateTable:
+def _built(spec: RateTableSpec, configuration: Configuration, connection: sqlite3.Connection) -> RateTable:
     key = Key(spec.tenant, spec.id)
-    policy = policy_of(spec, _version_of(connection, key))
+    policy = policy_of(spec, _version_of(connection, key), configuration)
     table, errors = RateTable.of_ordered(policy, (row for _, row in _stored(connection, key)))
     if table is None:
         raise StoreError(f"rate table {key}: {errors[0]}")
@@ -192,16 +215,17 @@ def _built(spec: RateTableSpec, connection: sqlite3.Connection) -> RateTable:
 
 
 def _planned(
-    spec: RateTableSpec, rows: Sequence[RateRow], change: DeckChange, now: Instant, connection: sqlite3.Connection
-) -> tuple[int, DeckPlan]:
+    spec: RateTableSpec, configuration: Configuration, rows: Sequence[RateRow], change: DeckChange, now: Instant,
+    connection: sqlite3.Connection,
+) -> tuple[int, DeckPlan]:  # fmt: skip
     key = Key(spec.tenant, spec.id)
     version = _version_of(connection, key)
-    policy = policy_of(spec, version)
+    policy = policy_of(spec, version, configuration)
     return version, planned(key, _stored(connection, key), rows, change, now, is_first=version == 0, policy=policy)
 
 
 def _planned_rollback(
-    spec: RateTableSpec, to: int, now: Instant, connection: sqlite3.Connection
+    spec: RateTableSpec, configuration: Configuration, to: int, now: Instant, connection: sqlite3.Connection
 ) -> tuple[int, DeckPlan]:
     key = Key(spec.tenant, spec.id)
     version = _version_of(connection, key)
@@ -209,20 +233,17 @@ def _planned_rollback(
     if to not in known:
         there = f"it has {', '.join(map(str, known))}" if known else "it has none yet"
         raise DeckRefused(f"rate table {key} has no version {to}: {there}")
-    terms: dict[tuple[Any, ...], Terms] = {}
-    rows = _unhurried(connection, _ROWS_THEN, (to, to, *key * 4))
-    dated = (DatedRow(stored_row(values[1:], terms), values[0]) for values in rows)
-    return version, rolled_back(key, dated, now, policy_of(spec, version))
+    return version, rolled_back(key, _stored_then(connection, key, to), now, policy_of(spec, version, configuration))
 
 
 def deck_digest(rows: Sequence[RateRow]) -> str:
     """Return the SHA-256 of a deck as it is stated, whatever the order of its rows and the name of its file."""
-    known: dict[Terms, str] = {}
+    known: dict[int, str] = {}  # by id: the rows hold their terms, and equal ones are nearly always one object
     lines = []
     for row in rows:
-        terms = known.get(row.terms)
+        terms = known.get(id(row.terms))
         if terms is None:
-            terms = known[row.terms] = _terms_digested(row.terms)
+            terms = known[id(row.terms)] = _terms_digested(row.terms)
         closes = ", 'delete'" if row.closes else ""
         lines.append(f"({row.prefix!r}, {row.rate}, {row.destination!r}, {terms}{closes})")
     lines.sort()
@@ -232,6 +253,11 @@ def deck_digest(rows: Sequence[RateRow]) -> str:
 def _terms_digested(terms: Terms) -> str:
     first = len(_FIRST_TERMS)
     return repr(tuple(terms[:first] if terms[first:] == Terms()[first:] else terms))
+
+
+def values_of(row: RateRow) -> tuple[str, str, int]:
+    """Return a row's columns in the store but its terms."""
+    return row.prefix, row.destination, row.rate
 
 
 def _clear(key: Key, before: Instant, connection: sqlite3.Connection) -> int:

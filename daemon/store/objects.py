@@ -15,19 +15,26 @@ import msgspec
 from daemon.charging.configuration import (
     AccountSpec,
     AsteriskSpec,
+    BundleSpec,
     CarrierSpec,
+    ClassOfServiceSpec,
+    CodeListSpec,
     Configuration,
+    DestinationGroupSpec,
     FreeswitchSpec,
     NasSpec,
     RatePlanSpec,
     RateTableSpec,
+    RateTypeSpec,
     TenantSpec,
+    TimeBandSpec,
     TokenSpec,
 )
 from daemon.charging.ports import StoreError
 from daemon.kernel.instant import Instant
 from daemon.ledger import posting
 from daemon.ledger.account import Entry, EntryKind, Standing
+from daemon.store.rate_faults import plan_currencies, rate_faults
 
 Spec = (
     TenantSpec
@@ -39,17 +46,28 @@ Spec = (
     | FreeswitchSpec
     | AsteriskSpec
     | TokenSpec
+    | TimeBandSpec
+    | RateTypeSpec
+    | CodeListSpec
+    | DestinationGroupSpec
+    | ClassOfServiceSpec
+    | BundleSpec
 )
 KINDS: dict[str, type[Spec]] = {
     "tenant": TenantSpec, "rate_table": RateTableSpec, "rate_plan": RatePlanSpec, "carrier": CarrierSpec,
     "account": AccountSpec, "nas": NasSpec, "freeswitch": FreeswitchSpec, "asterisk": AsteriskSpec, "token": TokenSpec,
+    "time_band": TimeBandSpec, "rate_type": RateTypeSpec, "code_list": CodeListSpec,
+    "destination_group": DestinationGroupSpec, "class_of_service": ClassOfServiceSpec, "bundle": BundleSpec,
 }  # fmt: skip
 _GROUPS = {
     "tenant": "tenants", "rate_table": "rate_tables", "rate_plan": "rate_plans", "carrier": "carriers",
     "account": "accounts", "nas": "nas", "freeswitch": "freeswitch", "asterisk": "asterisk", "token": "tokens",
+    "time_band": "time_bands", "rate_type": "rate_types", "code_list": "code_lists",
+    "destination_group": "destination_groups", "class_of_service": "classes_of_service", "bundle": "bundles",
 }  # fmt: skip
 assert KINDS.keys() == _GROUPS.keys()
 _SECRET = frozenset({"password", "ha1", "secret", "sha256", "identities"})
+_UNTOLD = _SECRET | {"codes"}  # fields that a change names without their values; a code list has thousands
 _FIXED: dict[type[Spec], tuple[str, ...]] = {
     TenantSpec: ("currency", "parent"), RateTableSpec: ("currency",), AccountSpec: ("currency",),
 }  # fmt: skip
@@ -101,10 +119,24 @@ def _decoded(kind: str, body: bytes) -> Spec:
 
 def configuration_of(revision: int, rows: Iterable[tuple[Any, ...]]) -> Configuration:
     """Return the configuration of rows of kind and body."""
+    return _grouped(revision, ((kind, _decoded(kind, body)) for kind, body in rows))
+
+
+def _grouped(revision: int, specs: Iterable[tuple[str, Spec]]) -> Configuration:
     groups: dict[str, list[Spec]] = {name: [] for name in _GROUPS.values()}
-    for kind, body in rows:
-        groups[_GROUPS[kind]].append(_decoded(kind, body))
+    for kind, spec in specs:
+        groups[_GROUPS[kind]].append(spec)
     return Configuration(revision, **{name: tuple(specs) for name, specs in groups.items()})  # type: ignore[arg-type]
+
+
+def with_specs(configuration: Configuration, specs: Iterable[Spec]) -> Configuration:
+    """Return a configuration in which objects are as they are given, the others as they were."""
+    known: dict[Place, Spec] = {}
+    for name in _GROUPS.values():
+        known |= {place_of(spec): spec for spec in getattr(configuration, name)}
+    known |= {place_of(spec): spec for spec in specs}
+    rows = [(place[0], spec) for place, spec in known.items()]
+    return _grouped(configuration.revision, rows)
 
 
 def bump(connection: sqlite3.Connection) -> None:
@@ -153,7 +185,7 @@ def _met(earlier: Spec, stated: Spec | None, spec: S) -> tuple[S, str]:
         if mine != theirs and (unmoved or name == "balance"):
             keeping[name] = mine
     kept = ", ".join(
-        name if name in _SECRET else f"{name}: {_text(value)}" for name, value in keeping.items() if name != "balance"
+        name if name in _UNTOLD else f"{name}: {_text(value)}" for name, value in keeping.items() if name != "balance"
     )
     return replace(spec, **keeping), kept  # type: ignore[arg-type]  # values of the same class's fields
 
@@ -197,7 +229,7 @@ def _forbidden_or_named(earlier: Spec, spec: Spec) -> str:
                 f" changed to {getattr(spec, name) or 'none'}: make a new one"
             )
     return ", ".join(
-        name if name in _SECRET else f"{name}: {_text(getattr(earlier, name))} -> {_text(getattr(spec, name))}"
+        name if name in _UNTOLD else f"{name}: {_text(getattr(earlier, name))} -> {_text(getattr(spec, name))}"
         for name in names
     )
 
@@ -274,7 +306,8 @@ def _faults(configuration: Configuration) -> Iterator[str]:
     for tenant in configuration.tenants:
         yield from _tenant_faults(tenant, tenants, accounts)
     yield from _homeless(configuration, tenants)
-    yield from _rate_faults(configuration, tenants)
+    yield from rate_faults(configuration)
+    yield from _currency_faults(configuration, tenants)
 
 
 def _tenant_faults(
@@ -304,14 +337,9 @@ def _homeless(configuration: Configuration, tenants: dict[str, TenantSpec]) -> I
                 yield f"{kind_of(spec)} {shown(place_of(spec))}: there is no tenant {spec.tenant}"
 
 
-def _rate_faults(configuration: Configuration, tenants: dict[str, TenantSpec]) -> Iterator[str]:
+def _currency_faults(configuration: Configuration, tenants: dict[str, TenantSpec]) -> Iterator[str]:
     tables = {(spec.tenant, spec.id): spec.currency for spec in configuration.rate_tables}
-    plans: dict[tuple[str, str], set[str]] = {}
-    for plan in configuration.rate_plans:
-        currencies = {tables.get((plan.tenant, name), "") for name in plan.tables}
-        plans[plan.tenant, plan.id] = currencies - {""}
-        if "" in currencies:
-            yield f"rate_plan {plan.tenant}/{plan.id}: one of its tables {', '.join(plan.tables)} does not exist"
+    plans = plan_currencies(configuration)
     for carrier in configuration.carriers:
         currency = tables.get((carrier.tenant, carrier.rate_table))
         if currency is None:

@@ -50,6 +50,18 @@ account = Table(
     sqlite_autoincrement=True,
 )
 
+meter = Table(  # units of bundles and volumes of tiers; held by open calls, used by records
+    "meter",
+    metadata,
+    Column("account", Integer, ForeignKey("account.number"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("period", Integer, nullable=False),
+    Column("used", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("carried", BigInteger, nullable=False),
+    CheckConstraint("used >= 0 AND held >= 0 AND carried >= 0"),
+)
+
 entry = Table(
     "entry",
     metadata,
@@ -202,6 +214,33 @@ deck_version = Table(
     CheckConstraint("mode IN ('replace', 'merge', 'rollback')"),
 )
 
+deck_terms = Table(  # all of a deck's row but prefix, destination and rate: few distinct ones serve a whole deck
+    "deck_terms",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("connect_fee", BigInteger, nullable=False),
+    Column("first_seconds", BigInteger, nullable=False),
+    Column("next_seconds", BigInteger, nullable=False),
+    Column("free_seconds", BigInteger, nullable=False),
+    Column("included_seconds", BigInteger, nullable=False),
+    Column("minimum_charge", BigInteger, nullable=False),
+    Column("effective_from", BigInteger, nullable=False),
+    Column("effective_to", BigInteger, nullable=False),
+    Column("rate_type", Text, nullable=False),
+    Column("blocked", Integer, nullable=False),
+    Column("time_band", Text, nullable=False),
+    Column("step_from_second", BigInteger, nullable=False),
+    Column("tier_from", BigInteger, nullable=False),
+    Column("tax_code", Text, nullable=False),
+    Column("ledger_code", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    UniqueConstraint(
+        "effective_from", "effective_to", "rate_type", "time_band", "step_from_second", "tier_from", "connect_fee",
+        "first_seconds", "next_seconds", "free_seconds", "included_seconds", "minimum_charge", "blocked", "tax_code",
+        "ledger_code", "currency",
+    ),
+)  # fmt: skip
+
 deck_row = Table(
     "deck_row",
     metadata,
@@ -212,22 +251,7 @@ deck_row = Table(
     Column("prefix", Text, nullable=False),
     Column("destination", Text, nullable=False),
     Column("rate", BigInteger, nullable=False),
-    Column("connect_fee", BigInteger, nullable=False),
-    Column("first_seconds", Integer, nullable=False),
-    Column("next_seconds", Integer, nullable=False),
-    Column("free_seconds", Integer, nullable=False),
-    Column("included_seconds", Integer, nullable=False),
-    Column("minimum_charge", BigInteger, nullable=False),
-    Column("effective_from", BigInteger, nullable=False),
-    Column("effective_to", BigInteger, nullable=False),
-    Column("rate_type", Text, nullable=False),
-    Column("blocked", Integer, nullable=False),
-    Column("time_band", Text, nullable=False, server_default=""),
-    Column("tax_code", Text, nullable=False, server_default=""),
-    Column("ledger_code", Text, nullable=False, server_default=""),
-    Column("currency", Text, nullable=False, server_default=""),
-    Column("step_from_second", BigInteger, nullable=False, server_default="0"),
-    Column("tier_from", BigInteger, nullable=False, server_default="0"),
+    Column("terms", Integer, ForeignKey("deck_terms.number"), nullable=False),
     Index("deck_row_by_table", "tenant", "rate_table", "version"),
 )
 

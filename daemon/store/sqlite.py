@@ -24,6 +24,7 @@ from daemon.charging.ports import Book, Exceptional, Message, Reads, StoreError,
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import DAY, MINUTE, Instant
 from daemon.ledger.account import Entry, Standing
+from daemon.rating.bundle import Meter
 from daemon.settings import StoreSettings
 from daemon.store import migrate
 from daemon.store import statements as sql
@@ -51,6 +52,7 @@ _record = msgspec.json.Decoder(RatedCdr)
 _calls = msgspec.json.Decoder(list[tuple[int, Call]])
 _records = msgspec.json.Decoder(list[tuple[int, RatedCdr]])
 _standings = msgspec.json.Decoder(list[Standing])
+_meters = msgspec.json.Decoder(list[Meter])
 _encode = msgspec.json.Encoder().encode
 _DIRECTIONS = tuple(direction.value for direction in Direction)
 _PING = "INSERT INTO meta (name, value) VALUES ('ping', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
@@ -131,6 +133,10 @@ class SqliteEngine:
         if numbers:
             loaded = _standings.decode(self._one(sql.STANDINGS, numbers))
             working.standings = {standing.account: standing for standing in loaded}
+        names = {key for read in reads for key in read.meters}
+        names.update(key for call in working.calls.values() for key in call.meters)
+        if names:
+            working.meters = {(each.account, each.name): each for each in _meters.decode(self._one(sql.METERS, names))}
         charged = [call.grant_id for call in working.calls.values() if call.revision]
         if charged:
             for _seq, record in sorted(_records.decode(f"[{self._one(sql.RECORDS, charged)}]"), key=itemgetter(0)):
@@ -165,6 +171,8 @@ class SqliteEngine:
     def _write(self, working: Working) -> None:
         connection = self.connection
         sql.WRITE_STANDINGS.write(connection, [working.standings[number] for number in sorted(working.touched)])
+        if working.counted:
+            sql.WRITE_METERS.write(connection, [working.meters[key] for key in sorted(working.counted)])
         sql.WRITE_CALLS.write(connection, [_call_row(call) for call in working.saved.values()])
         sql.WRITE_ALIASES.write(connection, working.new_aliases)
         sql.WRITE_ENTRIES.write(connection, [_entry_row(entry) for entry in working.entries])

@@ -17,7 +17,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from daemon.charging.ports import CALLS_LOADED_MAX
 from daemon.ledger.account import Standing
-from daemon.store.schema import account, call, call_alias, entry, exceptional, message, record
+from daemon.rating.bundle import Meter
+from daemon.store.schema import account, call, call_alias, entry, exceptional, message, meter, record
 
 ROWS_MAX = 64  # rows of one statement; with the widest table a twentieth of SQLite's limit of 32,766 values
 _DIALECT = sqlite.dialect(paramstyle="qmark")
@@ -80,6 +81,12 @@ _standing_columns = (account.c.number, *(account.c[name] for name in Standing._f
 STANDINGS = compiled(
     select(func.json_group_array(func.json_array(*_standing_columns))).where(account.c.number.in_(_values))
 )
+_meter_columns = tuple(meter.c[name] for name in Meter._fields)
+METERS = compiled(
+    select(func.json_group_array(func.json_array(*_meter_columns))).select_from(
+        _asked.join(meter, (meter.c.account == _part(0)) & (meter.c.name == _part(1)))
+    )
+)
 CALLS_OF_KEYS = compiled(_calls_of_keys())
 CALLS_OF_GRANTS = compiled(_gathered(call.c.number, call.c.body).where(call.c.grant_id.in_(_values)))
 CALLS_OF_ALIASES = compiled(_calls_of_aliases())
@@ -123,6 +130,11 @@ def _inserting(table: Table, *, verb: str = "INSERT", conflict: Any = None) -> R
     return Rows(before.replace("INSERT", verb, 1), len(columns), after)
 
 
+def _turning(statement: Any) -> Any:
+    kept = {name: statement.excluded[name] for name in Meter._fields[2:]}
+    return statement.on_conflict_do_update(index_elements=["account", "name"], set_=kept)
+
+
 def _replacing(statement: Any) -> Any:
     kept = {name: statement.excluded[name] for name in _columns(call) if name != "grant_id"}
     return statement.on_conflict_do_update(index_elements=["grant_id"], set_=kept)
@@ -139,6 +151,7 @@ def _standings_written() -> Rows:
 
 
 WRITE_STANDINGS = _standings_written()
+WRITE_METERS = _inserting(meter, conflict=_turning)
 WRITE_ENTRIES = _inserting(entry)
 WRITE_CALLS = _inserting(call, conflict=_replacing)
 WRITE_ALIASES = _inserting(call_alias)

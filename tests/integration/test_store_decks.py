@@ -77,7 +77,10 @@ async def test_what_a_dead_import_left_aside_counts_for_nothing(tmp_path: Path) 
         world.now += DAY
         rows = deck("prefix,rate\n44,0.90\n")
         replacing = DeckChange("replace", None, "clerk", "new.csv")
-        version, plan = await world.store.deck_plan(RateTableSpec(*RETAIL, "USD"), rows, replacing, world.now)
+        configuration = await world.store.load_configuration()
+        version, plan = await world.store.deck_plan(
+            RateTableSpec(*RETAIL, "USD"), configuration, rows, replacing, world.now
+        )
         await world.store.staged(RETAIL, "", replacing, version, plan, world.now)  # and here it died
         await world.load()
         assert (rate(world, at=world.now), rate(world, "331", world.now)) == (60, 60)

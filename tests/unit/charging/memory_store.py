@@ -13,6 +13,7 @@ from daemon.charging.cdr import RatedCdr
 from daemon.charging.ports import Exceptional, Message, Reads
 from daemon.kernel.instant import Instant
 from daemon.ledger.account import Entry, Standing
+from daemon.rating.bundle import Meter
 
 T = TypeVar("T")
 
@@ -28,6 +29,8 @@ class MemoryBook:
     exceptions: list[Exceptional]
     entries: list[Entry]
     readable: set[int]
+    meters: dict[tuple[int, str], Meter]
+    countable: set[tuple[int, str]]
 
     def standing(self, account: int) -> Standing:
         if account not in self.readable:
@@ -38,6 +41,14 @@ class MemoryBook:
         standing, entry = posting
         self.standings[standing.account] = standing
         self.entries.append(entry)
+
+    def meter(self, account: int, name: str) -> Meter:
+        if (account, name) not in self.countable:
+            raise KeyError(account, name)
+        return self.meters.get((account, name), Meter(account, name))
+
+    def save_meter(self, meter: Meter) -> None:
+        self.meters[meter.account, meter.name] = meter
 
     def calls(self, id_domain: str, call_id: str) -> Sequence[Call]:
         return [call for call in self.saved.values() if (call.id_domain, call.call_id) == (id_domain, call_id)]
@@ -80,21 +91,27 @@ class MemoryStore:
     written: list[RatedCdr] = field(default_factory=list)
     exceptions: list[Exceptional] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
+    meters: dict[tuple[int, str], Meter] = field(default_factory=dict)
 
     async def transact(self, reads: Reads, decide: Callable[[MemoryBook], T]) -> T:
         book = MemoryBook(
             dict(self.standings), dict(self.saved), dict(self.messages), list(self.written), list(self.exceptions),
-            list(self.entries), self._readable(reads),
+            list(self.entries), self._readable(reads), dict(self.meters), self._countable(reads),
         )  # fmt: skip
         result = decide(book)
         self.standings, self.saved, self.messages = book.standings, book.saved, book.messages
         self.written, self.exceptions, self.entries = book.written, book.exceptions, book.entries
+        self.meters = book.meters
         self._check()
         return result
 
     def _readable(self, reads: Reads) -> set[int]:
         loaded = [call for call in self.saved.values() if self._named(call, reads)]
         return set(reads.accounts) | {number for call in loaded for number in call.accounts}
+
+    def _countable(self, reads: Reads) -> set[tuple[int, str]]:
+        loaded = [call for call in self.saved.values() if self._named(call, reads)]
+        return set(reads.meters) | {meter for call in loaded for meter in call.meters}
 
     def _named(self, call: Call, reads: Reads) -> bool:
         by_alias = any((call.id_domain, alias) in reads.aliases for alias in call.aliases)
@@ -116,6 +133,8 @@ class MemoryStore:
                 if level.account == number
             )
             assert standing.reserved == held, (standing, held)
+        for meter in self.meters.values():
+            _counted(meter, self.saved.values(), self.written)
 
     async def due_calls(self, now: Instant, limit: int) -> Sequence[Call]:
         due = [call for call in self.saved.values() if call.is_open and call.due_at <= now]
@@ -123,6 +142,21 @@ class MemoryStore:
 
     async def open_calls(self) -> Sequence[Call]:
         return [call for call in self.saved.values() if call.is_open]
+
+
+def _counted(meter: Meter, calls: Iterable[Call], records: Iterable[RatedCdr]) -> None:
+    holds = [
+        units
+        for call in calls
+        if call.is_open
+        for level in call.levels
+        if level.account == meter.account
+        for units in level.units
+    ]
+    used = [units for record in records if record.account_number == meter.account for units in record.metered]
+    place = (meter.name, meter.period)
+    assert meter.held == sum(units.units for units in holds if (units.meter, units.period) == place), meter
+    assert meter.used == sum(units.units for units in used if (units.meter, units.period) == place), meter
 
 
 def _summed(standing: Standing, entries: Iterable[Entry]) -> None:

@@ -10,6 +10,7 @@ from daemon.authorize.denial import Denial
 from daemon.charging.call import Call, CallState, SettledBy
 from daemon.charging.event import Conflict, Decided, MessageKey, Outcome, Replay
 from daemon.charging.ocf import ChargingSettings
+from daemon.charging.ports import Reads
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import NANO, parse_nano
@@ -703,8 +704,8 @@ class TestExplain:
         names = [rule.name for rule in trace]
         assert names == ["account", "status", "rate", "carrier", "channels", "margin", "balance", "grant"]
         assert desk.standing(ALICE).reserved == 0
-        assert desk.ocf.quote_accounts(desk.attempt("x")) == (1, 101, 102)
-        assert desk.ocf.quote_accounts(desk.attempt("x", "1900")) == ()
+        assert desk.ocf.quote_reads(desk.attempt("x")) == Reads(accounts=(1, 101, 102))
+        assert desk.ocf.quote_reads(desk.attempt("x", "1900")) == Reads()
 
     def test_a_refusal_is_explained(self, desk: Desk) -> None:
         decision, trace = desk.ocf.explain(desk.attempt("x", "19001234"), desk.store_standing)

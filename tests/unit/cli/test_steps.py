@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from daemon.app_commands import PricedCall
-from daemon.cli.rate import billed_words, price_value, rounding_words
+from daemon.cli.price_steps import billed_words, rounding_words
+from daemon.cli.rate import price_value
 from daemon.kernel.money import parse_nano
 from daemon.rating.charge import charge
 from daemon.rating.explain import price

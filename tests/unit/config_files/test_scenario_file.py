@@ -239,7 +239,9 @@ routing = true
 def test_every_key_becomes_its_value(tmp_path: Path) -> None:
     scenario = good(tmp_path, FULL)
     assert scenario.rate_tables == (
-        RateTableSpec("main", "voice", "EUR", "America/New_York", 6, Rounding.HALF_EVEN, Rounding.DOWN, 5),
+        RateTableSpec(
+            "main", "voice", "EUR", "America/New_York", 6, Rounding.HALF_EVEN, Rounding.DOWN, 5, name="voice"
+        ),
     )
     dial = "sofia/external/{number}@192.0.2.1:5060;transport=tcp"
     assert scenario.carriers == (CarrierSpec("main", "carrier-a", "voice", dial, 0, Status.SUSPENDED, "*7#+"),)
@@ -341,7 +343,7 @@ FAULTS = [
     ('id = "alice"\n', "", 35, "account[1].id", "is missing"),
     (f'tenant = "main"\n{TRUNK}', f'tenant = "mine"\n{TRUNK}', 30, "account[trunk].tenant", "there is no tenant mine"),
     (TABLES, 'tables = ["vioce"]', 20, "rate_plan[retail].tables[0]", "did you mean voice?"),
-    ('tables = ["voice"]', "tables = []", 20, "rate_plan[retail].tables", "write 1 to"),
+    ('tables = ["voice"]', "tables = []", 20, "rate_plan[retail].tables", "or what the plan inherits"),
     (TABLES, 'tables = ["voice", "voice"]', 20, "rate_plan[retail].tables[1]", "in the plan twice"),
     ('rate_table = "voice"', 'rate_table = "buy"', 25, "carrier[carrier-a].rate_table", "no rate_table buy"),
     (ALICE, 'inbound_rate_plan = "inbound"', 41, "account[alice].inbound_rate_plan", "there is no rate_plan inbound"),
@@ -405,23 +407,14 @@ FAULTS = [
     ('"sofia/gateway/a/{number}"', '"a/${number}"', 26, DIAL, "a dial string is"),
     (CARRIER, 'id = "carrier-a"\ntenant = "reseller1"', 24, "carrier[carrier-a].tenant", "the owner's carriers alone"),
     # known, and not honoured by this release
-    (ALICE, 'class_of_service = "gold"', 41, "account[alice].class_of_service", "has no classes of service"),
     (ALICE, 'over_channels = "surcharge"', 41, "account[alice].over_channels", "this release"),
     (ALICE, 'channel_surcharge = "0.01"', 41, "account[alice].channel_surcharge", "this release"),
-    (ALICE, 'overrides = [{ prefix = "44", rate = "1" }]', 41, "account[alice].overrides", "this release"),
-    (TABLES, 'tables = ["voice"]\ninherits = "retail"', 21, "rate_plan[retail].inherits", "this release"),
-    (TABLES, 'tables = ["voice"]\nmarkup_percent = "1"', 21, "rate_plan[retail].markup_percent", "this release"),
     (TABLES, 'tables = ["voice"]\nmarkup_per_minute = 0', 21, "rate_plan[retail].markup_per_minute",
      "write money as a text"),
-    (TABLE, 'deck = "voice.csv"\noverride = "^VOICE$"', 16, "rate_table[voice].override", "this release"),
-    (TABLE, 'deck = "voice.csv"\nsplit_bands = true', 16, "rate_table[voice].split_bands", "this release"),
-    (TABLE, 'deck = "voice.csv"\nsplit_bands = 0', 16, "rate_table[voice].split_bands", "this release"),
+    (TABLE, 'deck = "voice.csv"\nsplit_bands = 0', 16, "rate_table[voice].split_bands", "write true or false"),
     (PEER, 'secret = "testing123"\ncoa = "127.0.0.1:3799"', 55, "nas[gw1].coa", "this release"),
     (PEER, 'secret = "testing123"\ndisconnect = "127.0.0.1:3799"', 55, "nas[gw1].disconnect", "this release"),
     ("[[nas]]\n", '[[asterisk]]\nid = "ast1"\n[[nas]]\n', 51, "asterisk[ast1]", "this release serves no Asterisk"),
-    ("[[nas]]\n", '[[bundle]]\nid = "uk"\n[[nas]]\n', 51, "bundle[uk]", "this release has no bundles"),
-    ("[[nas]]\n", '[[time_band]]\nid = "peak"\n[[nas]]\n', 51, "time_band[peak]", "this release"),
-    ("[[nas]]\n", '[[class_of_service]]\nid = "gold"\n[[nas]]\n', 51, "class_of_service[gold]", "this release"),
     # shape
     ("[[carrier]]", "[carrier]", 22, "carrier", "with two brackets"),
     ("[[nas]]\n", "[[nsa]]\n[[nas]]\n", 51, "nsa", "did you mean [[nas]]?"),
@@ -519,12 +512,14 @@ def test_networks_of_clients_never_overlap(tmp_path: Path, address: str, overlap
     assert [(problem.line, problem.key) for problem in problems] == ([(62, "nas[gw0].address")] if overlaps else [])
 
 
-def test_tables_of_one_name_in_a_plan_need_overrides_which_this_release_has_not(tmp_path: Path) -> None:
+def test_tables_of_one_name_in_a_plan_need_overrides_that_differ(tmp_path: Path) -> None:
     table = '\n[[rate_table]]\nid = "sms"\nname = "voice"\ntenant = "main"\ncurrency = "USD"\n'
     text = changed(TABLES, 'tables = ["voice", "sms"]') + table
     [problem] = read(tmp_path, text)[1]
     assert problem.key == "rate_plan[retail].tables[1]"
     assert "has the name of voice" in problem.message
+    first = changed(TABLE, 'deck = "voice.csv"\noverride = "^VOICE$"', text)
+    assert read(tmp_path, first)[1] == []
     assert read(tmp_path, text.replace('name = "voice"', 'name = "sms"'))[1] == []
 
 
@@ -552,10 +547,13 @@ def test_a_circle_of_tenants_is_told_once_at_the_first_of_them(tmp_path: Path) -
 
 DECK_FAULTS = [
     ("prefix,rate\n44,0.01\n44,0.02\n", 3, ""),
-    ("prefix,rate,rate_type\n44,0.01,per_message\n", 2, "rate_type"),
+    ("prefix,rate,rate_type\n44,0.01,per_fortnight\n", 2, ""),
+    ("prefix,rate,time_band\n44,0.01,peak\n", 2, ""),
+    ("prefix,destination,rate\n,France,0.01\n", 2, "destination"),
     ("prefix,rate\n44,0.01\n45\n", 3, ""),
-    ("prefix\n44\n", 1, "rate"),
-    ("", 1, "prefix"),
+    ("prefix\n44\n", 1, ""),
+    ("", 1, ""),
+    ("prefix,rate,effective_from\n44,0.01,2026-01-01\n", 2, "effective_from"),
 ]
 
 
@@ -572,24 +570,19 @@ def test_a_deck_that_two_tables_name_is_told_of_once(tmp_path: Path) -> None:
     assert set(good(tmp_path, BASE + more).decks) == {Key("main", "voice"), Key("main", "other")}
 
 
-def test_a_deck_is_utf8_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deck_that_is_not_utf8_is_told_and_one_is_bounded(tmp_path: Path) -> None:
     deck = tmp_path / "deck.csv"
-    deck.write_bytes(b"prefix,rate\n44,0.01\n45,\xff\n")
-    rows, [problem] = deck_files.read_deck_file(deck)
-    assert (rows, problem.line) == ([], 3)
-    assert "UTF-8" in problem.message
+    deck.write_bytes(b"prefix,rate,destination\n44,0.01,Cura\xe7ao\n")
+    read = deck_files.read_deck_file(deck)
+    assert [row.destination for row in read.rows] == ["Curaçao"]
+    assert any("cp1252" in note for note in read.notes), "what was detected is said"
     deck.write_text("prefix,rate,destination\n44,0.01," + "x" * 100_000 + "\n")
-    assert "characters" in deck_files.read_deck_file(deck)[1][0].message
-    monkeypatch.setattr(deck_files, "DECK_SIZE_MAX", 10)
+    assert "characters" in deck_files.read_deck_file(deck).problems[0].message
+
+
+def test_a_code_list_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = tmp_path / "codes.csv"
+    codes.write_text("prefix,destination\n44,UK\n")
+    monkeypatch.setattr(deck_files, "CODES_SIZE_MAX", 10)
     with pytest.raises(deck_files.Unreadable, match="more than 10 octets"):
-        deck_files.read_deck_file(deck)
-
-
-def test_twenty_thousand_accounts_are_read(tmp_path: Path) -> None:
-    """A file of some megabytes is read in seconds: no check looks at every pair."""
-    account = '[[account]]\nid = "a{0}"\ntenant = "main"\nkind = "prepaid"\ncurrency = "USD"\nrate_plan = "retail"\n'
-    many = "".join(account.format(number) for number in range(20_000))
-    scenario, problems = read(tmp_path, BASE + many)
-    assert problems == []
-    assert scenario is not None
-    assert len(scenario.accounts) == 20_003
+        deck_files.read_code_file(codes)

@@ -7,7 +7,7 @@ from daemon.kernel.instant import DAY, SECOND, Instant, format_rfc3339
 from daemon.rating.deck import EFFECTIVE_ALWAYS, EFFECTIVE_FOREVER, RateRow, read_deck
 from daemon.rating.rate_table import Policy
 from daemon.store.deck_import import DeckChange, DeckPlan, DeckRefused, Ending, planned
-from daemon.store.deck_versions import StoredRow, stored_row, values_of
+from daemon.store.deck_versions import StoredRow
 
 NOW: Instant = 1_790_000_000 * SECOND
 KEY = Key("main", "retail")
@@ -169,9 +169,3 @@ def test_a_price_that_returns_after_it_was_closed_is_new() -> None:
     plan = replace(closed, "44,0.10", "33,0.20", now=NOW + DAY)
     assert plan.difference.new == ("33",)
     assert spans(after(closed, plan), "33") == [(20, ALWAYS, 0), (20, DAY, FOREVER)]
-
-
-def test_a_row_travels_through_its_columns() -> None:
-    row = rows(f"44,0.10,UK,{at(0)},{at(DAY)}")[0]
-    stored = stored_row((7, *values_of(row)), {})
-    assert stored == StoredRow(7, row._replace(source="", line=0))

@@ -13,17 +13,15 @@ branch_labels = None
 depends_on = None
 
 TEXT, INT, BIG = sa.Text(), sa.Integer(), sa.BigInteger()
-ROW_TEXTS = ("time_band", "tax_code", "ledger_code", "currency")
-ROW_NUMBERS = ("step_from_second", "tier_from")
 COUNTS = ("new", "increased", "decreased", "changed", "closed")
+FIRST_TERMS = (
+    "connect_fee", "first_seconds", "next_seconds", "free_seconds", "included_seconds", "minimum_charge",
+    "effective_from", "effective_to", "rate_type", "blocked",
+)  # fmt: skip
 
 
 def upgrade() -> None:
-    """Add the columns; SQLite makes the table of versions anew, since a rule of it is another."""
-    for name in ROW_TEXTS:
-        op.add_column("deck_row", sa.Column(name, TEXT, nullable=False, server_default=""))
-    for name in ROW_NUMBERS:
-        op.add_column("deck_row", sa.Column(name, BIG, nullable=False, server_default="0"))
+    """Keep the terms of rows apart, once each, with their new columns; what versions say of themselves is more."""
     op.create_index("deck_end_by_row", "deck_end", ["tenant", "rate_table", "row"])
     op.rename_table("deck_version", "deck_version_0001")
     _deck_version()
@@ -33,6 +31,62 @@ def upgrade() -> None:
     )
     op.drop_table("deck_version_0001")
     _date_versions()
+    _deck_terms()
+    op.rename_table("deck_row", "deck_row_0001")
+    op.drop_index("deck_row_by_table", "deck_row_0001")
+    _deck_row()
+    _move_rows()
+    op.drop_table("deck_row_0001")
+
+
+def _deck_terms() -> None:
+    op.create_table(
+        "deck_terms",
+        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        *(sa.Column(name, BIG, nullable=False) for name in FIRST_TERMS[:8]),
+        sa.Column("rate_type", TEXT, nullable=False),
+        sa.Column("blocked", INT, nullable=False),
+        sa.Column("time_band", TEXT, nullable=False),
+        sa.Column("step_from_second", BIG, nullable=False),
+        sa.Column("tier_from", BIG, nullable=False),
+        sa.Column("tax_code", TEXT, nullable=False),
+        sa.Column("ledger_code", TEXT, nullable=False),
+        sa.Column("currency", TEXT, nullable=False),
+        sa.UniqueConstraint(
+            "effective_from", "effective_to", "rate_type", "time_band", "step_from_second", "tier_from", "connect_fee",
+            "first_seconds", "next_seconds", "free_seconds", "included_seconds", "minimum_charge", "blocked",
+            "tax_code", "ledger_code", "currency",
+        ),
+    )  # fmt: skip
+
+
+def _deck_row() -> None:
+    op.create_table(
+        "deck_row",
+        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("tenant", TEXT, nullable=False),
+        sa.Column("rate_table", TEXT, nullable=False),
+        sa.Column("version", INT, nullable=False),
+        sa.Column("prefix", TEXT, nullable=False),
+        sa.Column("destination", TEXT, nullable=False),
+        sa.Column("rate", BIG, nullable=False),
+        sa.Column("terms", INT, sa.ForeignKey("deck_terms.number"), nullable=False),
+    )
+    op.create_index("deck_row_by_table", "deck_row", ["tenant", "rate_table", "version"])
+
+
+def _move_rows() -> None:
+    names = ", ".join(FIRST_TERMS)
+    op.execute(
+        f"INSERT INTO deck_terms ({names}, time_band, step_from_second, tier_from, tax_code, ledger_code, currency)"
+        f" SELECT DISTINCT {names}, '', 0, 0, '', '', '' FROM deck_row_0001"
+    )
+    same = " AND ".join(f"deck_terms.{name} = old.{name}" for name in FIRST_TERMS)
+    op.execute(
+        "INSERT INTO deck_row (number, tenant, rate_table, version, prefix, destination, rate, terms)"
+        " SELECT old.number, old.tenant, old.rate_table, old.version, old.prefix, old.destination, old.rate,"
+        f" deck_terms.number FROM deck_row_0001 AS old JOIN deck_terms ON {same}"
+    )
 
 
 def _deck_version() -> None:
