@@ -157,7 +157,6 @@ class Catalog:
     carriers: Mapping[str, tuple[Carrier, ...]]  # by tenant
     endpoints: Endpoints = Endpoints()
     emergency: Emergency = Emergency()
-    tier_periods: Mapping[Key, str] = field(default_factory=dict)  # of each rate table with tiers
 
     def is_on_net(self, tenant: str, number: str) -> bool:
         """Tell whether the digits of a number are a DID of one of a tenant's own accounts."""

@@ -47,7 +47,8 @@ def batch(selected: Chosen, plan: str, restart: bool, source: Path, target: Path
     else:
         _print_summary(summary, target)
     if not summary.is_all_rated:
-        raise Refused(*(f"{rows} rows: {reason}" for reason, rows in sorted(summary.reasons.items())))
+        counted = sorted(summary.reasons.items())
+        raise Refused(*(f"{rows} {'row' if rows == 1 else 'rows'}: {reason}" for reason, rows in counted))
 
 
 def _print_summary(summary: BatchSummary, target: Path) -> None:

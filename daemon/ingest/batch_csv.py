@@ -46,17 +46,24 @@ class CsvReader:
         """Open a file and read its header; ``every_column``: return all cells. Raises FileRefused, OSError."""
         self._path = path
         self._chunk_rows = chunk_rows
+        self.total = path.stat().st_size
         self._raw: BinaryIO = path.open("rb")
         self._file: BinaryIO = gzip.GzipFile(fileobj=self._raw) if path.suffix == ".gz" else self._raw  # type: ignore[assignment]
-        self.total = path.stat().st_size
         self._lines = self._batches()
         self._waiting: list[bytes] = []
+        try:
+            self.header = self._first_line()
+            self.columns = checked_columns(_header(self.header, str(path)), str(path))
+        except BaseException:
+            self.close()
+            raise
+        self._wanted = self.columns if every_column else tuple(name for name in self.columns if name in READ)
+
+    def _first_line(self) -> bytes:
         self._fill(1)
         if not self._waiting:
-            raise FileRefused(f"{path} is empty; its first line names the columns")
-        self.header = self._waiting.pop(0).removeprefix(_BOM)
-        self.columns = checked_columns(_header(self.header, str(path)), str(path))
-        self._wanted = self.columns if every_column else tuple(name for name in self.columns if name in READ)
+            raise FileRefused(f"{self._path} is empty; its first line names the columns")
+        return self._waiting.pop(0).removeprefix(_BOM)
 
     @property
     def done(self) -> int:

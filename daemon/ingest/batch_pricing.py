@@ -31,14 +31,13 @@ from daemon.rating.batch import (
 from daemon.rating.bundle import period_number
 from daemon.rating.charge import charge
 from daemon.rating.rate_table import HORIZON_SECONDS, RateTable, Usage
-from daemon.rating.rate_type import BARE, RateType
+from daemon.rating.rate_type import BARE, BUILT_IN, RateType
 from daemon.rating.table_arrays import MALFORMED, Array
 from daemon.rating.tariff import NO_RATES, Gap, Tariff
 
 REASONS: Final = {UNRATED: "destination_unrated", BLOCKED: "destination_blocked", INVALID: "destination_malformed"}
 WORD_LENGTH_MAX: Final = 64  # octets of a rate type, an override value or an account; none is nearly as long
 KINDS_KEPT_MAX: Final = 256  # rate types whose meaning is kept; a plan knows a dozen
-TIER_PERIOD: Final = "month"
 _NANOSECONDS: Final = 1_000_000_000
 _NOTHING: Final = 0  # the place of the empty name
 _WORDS: Final = ("rate_type", "override", "account")
@@ -113,7 +112,6 @@ class FilePricer:
         self._places: dict[str, int] = {"": _NOTHING}
         self._of_table: dict[int, tuple[RateTable, Array]] = {}
         self._kinds: dict[str, list[RateType]] = {}
-        self._tiered = any(table.heads.ladders for table, _ in plan.marked_tables)
 
     def priced(self, chunk: Chunk) -> PricedRows:
         """Return the prices of a chunk."""
@@ -174,8 +172,8 @@ class FilePricer:
     def _kinds_of(self, rate_type: str) -> list[RateType]:
         found = self._kinds.get(rate_type)
         if found is None:
-            all_kinds = (table.policy.rate_type(rate_type) for table, _ in self._plan.marked_tables)
-            found = list({kind for kind in all_kinds if kind is not None})
+            declared = (table.policy.rate_type(rate_type) for table, _ in self._plan.marked_tables)
+            found = list({kind for kind in (BUILT_IN.get(rate_type), *declared) if kind is not None})
             if len(self._kinds) >= KINDS_KEPT_MAX:
                 self._kinds.clear()
             self._kinds[rate_type] = found
@@ -205,10 +203,7 @@ class FilePricer:
         return [*places[~arrays].tolist(), *self._price_arrays(group, places[arrays], calls, rows)]
 
     def _price_arrays(self, group: _Group, places: Array, calls: Calls, rows: PricedRows) -> list[int]:
-        try:
-            prices = self._pricer.price(group.usage, calls.taken(places))
-        except OverflowError:  # an amount that no 64 bits hold: the row that has it is told by itself
-            return list(places.tolist())
+        prices = self._pricer.price(group.usage, calls.taken(places))
         rows.statuses[places] = prices.statuses
         rows.rates[places], rows.billed[places], rows.charges[places] = prices.rates, prices.billed, prices.charges
         rows.lengths[places] = np.maximum(prices.lengths, 0)
@@ -216,8 +211,9 @@ class FilePricer:
             mine = np.flatnonzero((prices.tables == place) & (prices.heads != NO_RATES))
             rows.destinations[places[mine]] = self._destinations(table.table)[prices.heads[mine]]
             rows.currencies[places[mine]] = self._place(table.table.policy.currency)
-        gaps = (prices.tables != NO_TABLE) & (prices.heads == NO_RATES)
-        return list(places[gaps].tolist())
+        # Gaps, whose destination only a look-up tells, and charges that no 64 bits hold, are told by themselves.
+        told = ((prices.tables != NO_TABLE) & (prices.heads == NO_RATES)) | (prices.statuses == INVALID)
+        return list(places[told].tolist())
 
     def _price_row(self, row: int, parsed: _Parsed, rows: PricedRows) -> None:
         calls = parsed.calls
@@ -225,9 +221,9 @@ class FilePricer:
         rate_type, override, account = (word.decode() for word in parsed.said(row))
         rule = self._accounts[account] if account else AccountRule()
         number = _digits(parsed.numbers[row])
-        period = self._period(start, rule)
+        meters = self._meters(account, start, rule)
         usage = Usage(
-            override, rate_type, number in self._own, self._volumes_of(account, period),
+            override, rate_type, number in self._own, {key[1]: self.volumes.get(key, 0) for key in meters},
             horizon_seconds=max(seconds + 1, HORIZON_SECONDS),
         )  # fmt: skip
         found = self._plan.find(number, start, usage, rule.rates)
@@ -240,10 +236,12 @@ class FilePricer:
             return
         rows.currencies[row] = self._place(found.currency)
         exact = seconds * _NANOSECONDS + int(calls.fractions[row])
-        self._take_price(row, found, divide(exact, _NANOSECONDS, found.duration_rounding), rows, (account, period))
+        self._take_price(row, found, divide(exact, _NANOSECONDS, found.duration_rounding), rows, meters)
 
-    def _take_price(self, row: int, tariff: Tariff, seconds: int, rows: PricedRows, counted: tuple[str, int]) -> None:
-        """Price a row by its tariff; ``counted`` are the account and the period that its volume counts for."""
+    def _take_price(
+        self, row: int, tariff: Tariff, seconds: int, rows: PricedRows, meters: Sequence[VolumeKey]
+    ) -> None:
+        """Price a row by its tariff; ``meters`` are those that its units may count for."""
         if tariff.blocked:
             rows.statuses[row] = BLOCKED
             return
@@ -253,16 +251,13 @@ class FilePricer:
             return
         rows.statuses[row] = RATED
         rows.rates[row], rows.billed[row], rows.charges[row] = tariff.rate, billed, amount
-        if tariff.meter:
-            key = (counted[0], tariff.meter, counted[1])
-            self.volumes[key] = self.volumes.get(key, 0) + billed
+        for key in meters:
+            if key[1] == tariff.meter:
+                self.volumes[key] = self.volumes.get(key, 0) + billed
 
-    def _period(self, start: Instant, rule: AccountRule) -> int:
-        return period_number(start, TIER_PERIOD, rule.zone) if self._tiered else 0
-
-    def _volumes_of(self, account: str, period: int) -> dict[str, int]:
-        tables = (table for table, _ in self._plan.marked_tables if table.heads.ladders) if self._tiered else ()
-        return {table.id: self.volumes.get((account, table.id, period), 0) for table in tables}
+    def _meters(self, account: str, start: Instant, rule: AccountRule) -> list[VolumeKey]:
+        """Return what counts a row's units, of each table with tiers."""
+        return [(account, table, period_number(start, period, rule.zone)) for table, period in self._plan.tiered]
 
     def _place(self, name: str) -> int:
         place = self._places.setdefault(name, len(self._names))

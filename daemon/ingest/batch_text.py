@@ -11,8 +11,6 @@ from daemon.ingest.batch_cells import Octets
 from daemon.kernel.money import DECIMALS_MAX, NANO
 from daemon.rating.table_arrays import Array
 
-_UNIT_DIGITS: Final = 10  # digits before the point: 2**63 nano-units are nine thousand million units
-_COUNT_DIGITS: Final = 19  # digits of 2**63
 _DECIMALS_MIN: Final = 2
 _ZERO: Final = ord("0")
 
@@ -21,19 +19,32 @@ def format_nanos(amounts: Array) -> list[bytes]:
     """Return the plain decimal of each amount of nano-units."""
     units = amounts // NANO
     fractions = (amounts - units * NANO).astype(np.uint32)
-    signs = np.empty((len(amounts), _UNIT_DIGITS + 1 + DECIMALS_MAX), np.uint8)
-    _write_digits(signs[:, :_UNIT_DIGITS], units)
-    signs[:, _UNIT_DIGITS] = ord(".")
-    _write_digits(signs[:, _UNIT_DIGITS + 1 :], fractions)
+    before, behind = _width(units), _decimals(fractions)
+    signs = np.empty((len(amounts), before + 1 + behind), np.uint8)
+    _write_digits(signs[:, :before], units)
+    signs[:, before] = ord(".")
+    _write_digits(signs[:, before + 1 :], fractions // np.uint32(10 ** (DECIMALS_MAX - behind)))
     kept = np.full(len(amounts), _DECIMALS_MIN, np.int64)
-    for places in range(_DECIMALS_MIN + 1, DECIMALS_MAX + 1):
-        kept[signs[:, _UNIT_DIGITS + places] != _ZERO] = places
-    return _cut(signs, _UNIT_DIGITS - _digit_count(units, _UNIT_DIGITS), _UNIT_DIGITS + 1 + kept)
+    for places in range(_DECIMALS_MIN + 1, behind + 1):
+        kept[signs[:, before + places] != _ZERO] = places
+    return _cut(signs, before - _digit_count(units, before), before + 1 + kept)
+
+
+def _decimals(fractions: Any) -> int:
+    """Return how many decimals the longest fraction has: charges are rounded, and most rates are short."""
+    places = DECIMALS_MAX
+    while places > _DECIMALS_MIN and not (fractions % np.uint32(10 ** (DECIMALS_MAX - places + 1))).any():
+        places -= 1
+    return places
+
+
+def _width(values: Array) -> int:
+    return len(str(int(values.max(initial=0))))
 
 
 def format_counts(counts: Array) -> list[bytes]:
     """Return the decimal of each integer of 0 or more."""
-    width = len(str(int(counts.max(initial=0))))
+    width = _width(counts)
     signs = np.empty((len(counts), width), np.uint8)
     _write_digits(signs, counts)
     return _cut(signs, width - _digit_count(counts, width), np.full(len(counts), width, np.int64))

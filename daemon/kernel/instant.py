@@ -16,11 +16,13 @@ SECOND: Final = 1_000_000  # microseconds
 MINUTE: Final = 60 * SECOND
 DAY: Final = 86_400 * SECOND
 INSTANT_MAX: Final = 253_402_300_799 * SECOND  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
+NEVER: Final[Instant] = 1 << 62  # an instant behind every page of a calendar too, and sums with it fit 64 bits
 WALL_CLOCK_END: Final = 4_102_444_800 * SECOND  # 2100-01-01; zones rarely keep one rule half as long
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _WEEK = 7 * DAY
+_LOCAL_MAX = INSTANT_MAX - DAY  # a calendar has no year 10000, which a clock ahead of UTC would show a day later
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -66,8 +68,8 @@ def zone(name: str) -> ZoneInfo:
 
 
 def local_day(instant: Instant, where: ZoneInfo) -> int:
-    """Return the proleptic ordinal of the local calendar day that holds the instant."""
-    return (_EPOCH + timedelta(microseconds=instant)).astimezone(where).toordinal()
+    """Return the proleptic ordinal of the local calendar day that holds the instant; days end before year 10000."""
+    return (_EPOCH + timedelta(microseconds=min(instant, _LOCAL_MAX))).astimezone(where).toordinal()
 
 
 class WallClock:
@@ -92,9 +94,9 @@ class WallClock:
                 self.offsets.append(_offset(at, where))
 
     def stretch(self, instant: Instant) -> tuple[int, Instant]:
-        """Return the offset in force at an instant, and the instant at which the next one comes into force."""
+        """Return the offset in force at an instant, and the instant at which the next one does: NEVER for the last."""
         place = bisect_right(self.transitions, instant)
-        end = self.transitions[place] if place < len(self.transitions) else INSTANT_MAX + 1
+        end = self.transitions[place] if place < len(self.transitions) else NEVER
         return self.offsets[place], end
 
 

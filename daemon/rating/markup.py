@@ -23,14 +23,18 @@ class Markup:
     per_minute: int = 0
     minimum: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse what would take away: no settings file can state it."""
+        assert min(self.percent, self.per_minute, self.minimum) >= 0, self
+
     def rate(self, rate: int) -> int:
         """Return a rate with the mark-up, at most what a rate can be."""
         added = divide(rate * self.percent, _PERCENT, Rounding.UP) + self.per_minute
-        return min(max(rate + max(added, self.minimum), 0), UNITS_MAX * NANO)
+        return min(rate + max(added, self.minimum), UNITS_MAX * NANO)
 
     def amount(self, amount: int) -> int:
         """Return a fee or a minimum charge with the percentage."""
-        return min(max(amount + divide(amount * self.percent, _PERCENT, Rounding.UP), 0), UNITS_MAX * NANO)
+        return min(amount + divide(amount * self.percent, _PERCENT, Rounding.UP), UNITS_MAX * NANO)
 
     def applied(self, tariff: Tariff) -> Tariff:
         """Return a tariff with the mark-up on all its rates."""

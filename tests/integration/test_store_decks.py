@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -17,6 +19,7 @@ from daemon.store.decks import STAGE_ROWS
 from daemon.store.objects import Refused
 from tests.integration.store_world import DECK, RETAIL, RITA, SCENARIO, START, World, deck, decks, opened
 
+T = TypeVar("T")
 MERGE = DeckChange("merge", None, "clerk", "new.csv")
 
 
@@ -119,17 +122,24 @@ async def test_calls_do_not_wait_for_a_large_deck(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         world.now += DAY
         number = world.catalog().accounts[RITA].number
-        importing = asyncio.create_task(world.store.import_deck(RETAIL, rows, MERGE))
         waits: list[float] = []
-        while not importing.done():
-            began = time.monotonic()
-            await world.store.transact(Reads(accounts=(number,)), lambda book: book.standing(number))
-            waits.append(time.monotonic() - began)
-            await asyncio.sleep(0.001)
-        assert len((await importing).new) == len(rows)
+
+        async def beside(work: Awaitable[T]) -> T:
+            doing = asyncio.ensure_future(work)
+            while not doing.done():
+                began = time.monotonic()
+                await world.store.transact(Reads(accounts=(number,)), lambda book: book.standing(number))
+                waits.append(time.monotonic() - began)
+                await asyncio.sleep(0.001)
+            return await doing
+
+        told: list[str] = []
+        importing = world.store.import_deck(RETAIL, rows, MERGE, progress=told.append)
+        assert len((await beside(importing)).new) == len(rows)
+        assert told[-1] == f"writing main/retail: {len(rows)} of {len(rows)} rows"
+        await beside(world.load())
         # In one transaction the deck would take a second and more; this machine may be slow, but not tenfold.
         assert max(waits) < 1.0, max(waits)
-        await world.load()
         assert rate(world, "10000007", world.now) == 10
 
 

@@ -142,7 +142,7 @@ def test_a_number_is_on_net_for_the_tenant_of_its_account(catalog: Catalog) -> N
 
 
 def test_the_period_of_tiers_is_that_of_each_table_with_tiers(catalog: Catalog) -> None:
-    assert catalog.tier_periods == {Key("main", "voice"): "week"}
+    assert catalog.tables[Key("main", "voice")].policy.tier_period == "week"
 
 
 @pytest.mark.parametrize(

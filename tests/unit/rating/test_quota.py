@@ -67,6 +67,39 @@ def test_every_rounding_is_undone_at_whole_units(rounding: Rounding, available: 
     assert quota(tariff, money, CAP) == (naive if charge(tariff, 1).amount <= money else 0)
 
 
+@pytest.mark.parametrize("rounding", list(Rounding))
+@pytest.mark.parametrize("available", range(8))
+def test_every_rounding_is_undone_where_a_rate_is_for_one_unit(rounding: Rounding, available: int) -> None:
+    # At nine places a rate for one unit is never rounded at all, and a step of the exact price has no half.
+    tariff = replace(BASE, rate=2, per=1, unit="message", rounding=rounding)
+    assert quota(tariff, available, CAP) == available // 2
+
+
+STEPS = replace(BASE, alternatives=(Rates("", (Tier(0, (Step(0, 6 * NANO, 1), Step(60, 12 * NANO, 10))),)),))
+
+
+@pytest.mark.parametrize(
+    ("tenths", "cap", "units", "seconds"),
+    [
+        (60, CAP, 0, 60),
+        (79, CAP, 0, 60),
+        (80, CAP, 0, 70),
+        (100, CAP, 0, 80),
+        (100, 75, 0, 75),
+        (0, CAP, 0, 0),
+        (0, CAP, 30, 30),
+        (0, 20, 30, 20),
+        (30, CAP, 30, 60),
+        # The first block behind a bundle has the length of the row in force at answer, the further ones the step's.
+        (2, CAP, 60, 61),
+        (21, CAP, 60, 61),
+        (22, CAP, 60, 71),
+    ],
+)
+def test_money_is_spent_step_by_step_behind_a_bundle(tenths: int, cap: int, units: int, seconds: int) -> None:
+    assert quota(STEPS, tenths * NANO // 10, cap, units) == seconds
+
+
 def test_a_negative_cap_is_a_defect_of_the_caller() -> None:
     with pytest.raises(AssertionError):
         quota(BASE, NANO, -1)

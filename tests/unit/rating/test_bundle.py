@@ -1,0 +1,72 @@
+"""Bundles: what they pay for, and which period an instant lies in."""
+
+import pytest
+
+from daemon.kernel.instant import parse_rfc3339
+from daemon.rating.bundle import CALLS_UNIT, PERIODS, WHOLE_CALL, Bundle, Meter, period_number
+
+
+@pytest.mark.parametrize(
+    ("bundle", "number", "unit", "fits"),
+    [
+        (Bundle("all", 100), "44", "second", True),
+        (Bundle("all", 100), "", "second", True),
+        (Bundle("all", 100), "44", "message", False),
+        (Bundle("texts", 100, "message"), "44", "message", True),
+        (Bundle("texts", 100, "message"), "44", "second", False),
+        (Bundle("calls", 10, CALLS_UNIT), "44", "second", True),
+        (Bundle("calls", 10, CALLS_UNIT), "44", "message", False),
+        (Bundle("uk", 100, prefixes=frozenset(("44", "353"))), "441", "second", True),
+        (Bundle("uk", 100, prefixes=frozenset(("44", "353"))), "44", "second", True),
+        (Bundle("uk", 100, prefixes=frozenset(("44", "353"))), "353", "second", True),
+        (Bundle("uk", 100, prefixes=frozenset(("44", "353"))), "4", "second", False),
+        (Bundle("uk", 100, prefixes=frozenset(("44", "353"))), "144", "second", False),
+        (Bundle("uk", 100, prefixes=frozenset(("44", "353"))), "", "second", False),
+    ],
+)
+def test_a_bundle_fits_a_unit_and_a_group_of_numbers(bundle: Bundle, number: str, unit: str, fits: bool) -> None:
+    assert bundle.fits(number, unit) is fits
+
+
+def test_one_unit_of_calls_is_longer_than_any_call() -> None:
+    assert WHOLE_CALL > 86_400
+
+
+@pytest.mark.parametrize(
+    ("period", "last", "first", "zone"),
+    [
+        ("day", "2026-01-05T23:59:59.999999Z", "2026-01-06T00:00:00Z", "UTC"),
+        ("week", "2026-01-04T23:59:59Z", "2026-01-05T00:00:00Z", "UTC"),
+        ("month", "2026-01-31T23:59:59Z", "2026-02-01T00:00:00Z", "UTC"),
+        ("month", "2025-12-31T23:59:59Z", "2026-01-01T00:00:00Z", "UTC"),
+        ("year", "2025-12-31T23:59:59Z", "2026-01-01T00:00:00Z", "UTC"),
+        ("day", "2026-10-25T22:59:59Z", "2026-10-25T23:00:00Z", "Europe/Paris"),
+        ("day", "2026-03-29T21:59:59Z", "2026-03-29T22:00:00Z", "Europe/Paris"),
+        ("week", "2026-10-25T22:59:59Z", "2026-10-25T23:00:00Z", "Europe/Paris"),
+        ("month", "2026-03-31T21:59:59Z", "2026-03-31T22:00:00Z", "Europe/Paris"),
+        ("year", "2026-12-31T18:29:59Z", "2026-12-31T18:30:00Z", "Asia/Kolkata"),
+    ],
+)
+def test_a_period_ends_at_local_midnight_and_the_next_is_one_more(
+    period: str, last: str, first: str, zone: str
+) -> None:
+    before, after = (period_number(parse_rfc3339(at), period, zone) for at in (last, first))
+    assert after == before + 1
+
+
+@pytest.mark.parametrize(
+    ("period", "begin", "end"),
+    [
+        ("day", "2026-01-05T00:00:00Z", "2026-01-05T23:59:59Z"),
+        ("week", "2026-01-05T00:00:00Z", "2026-01-11T23:59:59Z"),
+        ("month", "2026-02-01T00:00:00Z", "2026-02-28T23:59:59Z"),
+        ("year", "2026-01-01T00:00:00Z", "2026-12-31T23:59:59Z"),
+    ],
+)
+def test_a_period_is_one_from_end_to_end(period: str, begin: str, end: str) -> None:
+    assert period in PERIODS
+    assert period_number(parse_rfc3339(begin), period, "UTC") == period_number(parse_rfc3339(end), period, "UTC")
+
+
+def test_a_new_meter_counts_nothing() -> None:
+    assert Meter(7, "minutes") == (7, "minutes", 0, 0, 0, 0)
