@@ -309,7 +309,10 @@ class Opened:
             accounts[str(terms.key)] = rule
             if terms.key.tenant == key.tenant:
                 accounts[terms.key.id] = rule
-        return BatchRules(catalog.plans[key], accounts)
+        own = catalog.endpoints.dids if catalog.plans[key].on_net else ()
+        return BatchRules(
+            catalog.plans[key], accounts, frozenset(number for number in own if catalog.is_on_net(key.tenant, number))
+        )
 
     async def explain(self, attempt: CallAttempt) -> tuple[Decision, list[Rule]]:
         """Decide about a call without effect."""

@@ -1,8 +1,8 @@
 """Rows of usage become prices: as one call each by the plan, in arrays wherever a row's price hangs on nothing else.
 
 Rows that share what they say beside their number are priced together. An account with prices or a class of its own,
-and a table with tiers, are asked row by row in the order of the file. Volumes begin at 0 with the file: bundles and
-what the ledger has counted take no part. A row that cannot be understood is invalid, and says by which column.
+a table with tiers, and calls to the tenant's own numbers are asked row by row in the order of the file. Volumes begin
+at 0 with the file: bundles and what the ledger has counted take no part. A row that cannot be understood is invalid.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ import numpy as np
 from daemon.ingest.batch_cells import UNITS_MAX, Cells, Octets, durations_of, instants_of
 from daemon.ingest.batch_csv import Chunk
 from daemon.ingest.batch_rules import AccountRule, BatchRules
+from daemon.kernel.e164 import line_position
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO, NANO_MAX, divide
 from daemon.rating.batch import (
@@ -103,8 +104,9 @@ class FilePricer:
     def __init__(self, rules: BatchRules, volumes: "dict[VolumeKey, int] | None" = None) -> None:
         """Take the plan, the accounts that rows may name, and where an earlier run of the same file had come."""
         self.volumes: dict[VolumeKey, int] = {} if volumes is None else volumes
-        plan, self._accounts = rules
+        plan, self._accounts, self._own_numbers = rules
         self._plan = plan
+        self._own_positions = np.array(sorted(map(line_position, self._own_numbers)), np.int64)
         self._pricer = BatchPricer(plan)
         self._names: list[str] = [""]
         self._places: dict[str, int] = {"": _NOTHING}
@@ -170,7 +172,8 @@ class FilePricer:
     def _kinds_of(self, rate_type: str) -> list[RateType]:
         found = self._kinds.get(rate_type)
         if found is None:
-            declared = (table.policy.rate_type(rate_type) for table, _ in self._plan.marked_tables)
+            tables = (*self._plan.on_net, *(marked.table for marked in self._plan.marked_tables))
+            declared = (table.policy.rate_type(rate_type) for table in tables)
             found = list({kind for kind in (BUILT_IN.get(rate_type), *declared) if kind is not None})
             if len(self._kinds) >= KINDS_KEPT_MAX:
                 self._kinds.clear()
@@ -197,7 +200,7 @@ class FilePricer:
         places, seconds = places[~long], seconds[~long]
         if group.singly:
             return list(places.tolist())
-        arrays = seconds < SECONDS_MAX
+        arrays = (seconds < SECONDS_MAX) & ~np.isin(calls.positions[places], self._own_positions)
         return [*places[~arrays].tolist(), *self._price_arrays(group, places[arrays], calls, rows)]
 
     def _price_arrays(self, group: _Group, places: Array, calls: Calls, rows: PricedRows) -> list[int]:
@@ -221,7 +224,8 @@ class FilePricer:
         number = _digits(parsed.numbers[row])
         meters = self._meters(account, start, rule)
         usage = Usage(
-            override, rate_type, volumes={key[1]: self.volumes.get(key, 0) for key in meters},
+            override, rate_type, number in self._own_numbers,
+            volumes={key[1]: self.volumes.get(key, 0) for key in meters},
             horizon_seconds=max(seconds + 1, HORIZON_SECONDS),
         )  # fmt: skip
         found = self._plan.find(number, start, usage, rule.rates)

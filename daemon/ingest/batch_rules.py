@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from daemon.rating.account_rates import AccountRates
-from daemon.rating.rate_plan import RatePlan
+from daemon.rating.rate_plan import MarkedTable, RatePlan
 
 
 class AccountRule(NamedTuple):
@@ -19,10 +19,14 @@ class AccountRule(NamedTuple):
 
 
 class BatchRules(NamedTuple):
-    """``accounts`` by the texts that rows may name them by: ``ID`` within the plan's tenant, or ``TENANT/ID``."""
+    """``accounts`` by the texts that rows may name them by: ``ID`` within the plan's tenant, or ``TENANT/ID``.
+
+    ``own_numbers`` are the digits of the tenant's own, where the plan has tables for calls to them.
+    """
 
     plan: RatePlan
     accounts: Mapping[str, AccountRule]
+    own_numbers: frozenset[str] = frozenset()
 
 
 def plan_mark(rules: BatchRules, *, with_accounts: bool) -> str:
@@ -35,15 +39,15 @@ def plan_mark(rules: BatchRules, *, with_accounts: bool) -> str:
 
 def _parts(rules: BatchRules, *, with_accounts: bool) -> Iterator[object]:
     """Yield everything that counts, sets in an order of their own: that of a set changes from process to process."""
-    yield rules.plan.id
-    for table, markups in rules.plan.marked_tables:
+    yield rules.plan.id, sorted(rules.own_numbers), len(rules.plan.on_net)
+    for table, markups in (*map(MarkedTable, rules.plan.on_net), *rules.plan.marked_tables):
         policy = table.policy
         kinds = sorted(policy.rate_types.items())
         bands = [(band.id, band.intervals, sorted(band.holidays)) for band in policy.bands]
         yield (
             policy.table, policy.version, policy.currency, policy.decimals, policy.rounding, policy.duration_rounding,
-            policy.name, policy.override, policy.zone, policy.split_bands, policy.tiers, kinds, bands, markups,
-            len(table),
+            policy.name, policy.override, policy.zone, policy.split_bands, policy.tiers, policy.tier_period,
+            kinds, bands, markups, len(table),
         )  # fmt: skip
     for name, (rates, zone) in sorted(rules.accounts.items()) if with_accounts else ():
         yield name, zone

@@ -1,7 +1,9 @@
 """``rate batch`` as a person and a script call it: a file in, the same rows priced out, whatever interrupts."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -86,6 +88,34 @@ def test_rows_without_a_price_are_counted_and_end_with_status_1(sample: DaemonPr
     assert "\x1b" not in done.stdout + done.stderr
     statuses = [line.split(",")[-2] for line in (sample.folder / "mixed.out.csv").read_text().splitlines()[1:5]]
     assert statuses == ["rated", "rated", "unrated", "blocked"]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_shown_on_a_terminal_alone(sample: DaemonProcess, is_terminal: bool) -> None:
+    (sample.folder / "many.csv").write_text(HEADER + GOOD * 50_000)
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "daemon.cli", "--config", "tollway.toml",
+               "rate", "batch", "--plan", "retail", "many.csv", "many.out.csv"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "xterm", "COLUMNS": "160"}
+    process = subprocess.Popen(
+        command, cwd=sample.folder, env=environment, stdout=terminal if is_terminal else subprocess.PIPE,
+        stderr=terminal,
+    )  # fmt: skip
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # what a terminal says when nobody holds its other end
+        while octets := os.read(controller, 4_096):
+            shown += octets
+    os.close(controller)
+    written, _ = process.communicate()
+    assert process.returncode == DONE
+    if is_terminal:
+        assert b"pricing many.csv" in shown
+        assert b"100,000 rows" in shown
+        assert b"a second" in shown
+    else:
+        assert shown == b""
+        assert b"\x1b" not in written
 
 
 @pytest.mark.parametrize("ending", [".csv.gz", ".parquet"])
