@@ -1,8 +1,8 @@
 """Rows of usage become prices: as one call each by the plan, in arrays wherever a row's price hangs on nothing else.
 
 Rows that share what they say beside their number are priced together. An account with prices or a class of its own,
-and a table with tiers, are asked row by row in the order of the file. Volumes begin at 0 with the file: bundles and
-what the ledger has counted take no part. A row that cannot be understood is invalid, and says by which column.
+a table with tiers, and calls to the tenant's own numbers are asked row by row in the order of the file. Volumes begin
+at 0 with the file: bundles and what the ledger has counted take no part. A row that cannot be understood is invalid.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -172,7 +172,8 @@ class FilePricer:
     def _kinds_of(self, rate_type: str) -> list[RateType]:
         found = self._kinds.get(rate_type)
         if found is None:
-            declared = (table.policy.rate_type(rate_type) for table, _ in self._plan.marked_tables)
+            tables = (*self._plan.on_net, *(marked.table for marked in self._plan.marked_tables))
+            declared = (table.policy.rate_type(rate_type) for table in tables)
             found = list({kind for kind in (BUILT_IN.get(rate_type), *declared) if kind is not None})
             if len(self._kinds) >= KINDS_KEPT_MAX:
                 self._kinds.clear()

@@ -40,15 +40,15 @@ def plan_mark(rules: BatchRules, *, with_accounts: bool) -> str:
 def _parts(rules: BatchRules, *, with_accounts: bool) -> Iterator[object]:
     """Yield everything that counts, sets in an order of their own: that of a set changes from process to process."""
     yield rules.plan.id
-    yield sorted(rules.own_numbers) if rules.plan.on_net else ()
+    yield sorted(rules.own_numbers)
     for table, markups in (*rules.plan.marked_tables, *map(MarkedTable, rules.plan.on_net)):
         policy = table.policy
         kinds = sorted(policy.rate_types.items())
         bands = [(band.id, band.intervals, sorted(band.holidays)) for band in policy.bands]
         yield (
             policy.table, policy.version, policy.currency, policy.decimals, policy.rounding, policy.duration_rounding,
-            policy.name, policy.override, policy.zone, policy.split_bands, policy.tiers, kinds, bands, markups,
-            len(table),
+            policy.name, policy.override, policy.zone, policy.split_bands, policy.tiers, policy.tier_period,
+            kinds, bands, markups, len(table),
         )  # fmt: skip
     for name, (rates, zone) in sorted(rules.accounts.items()) if with_accounts else ():
         yield name, zone

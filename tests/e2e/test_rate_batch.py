@@ -1,7 +1,10 @@
 """``rate batch`` as a person and a script call it: a file in, the same rows priced out, whatever interrupts."""
 
+import contextlib
+import csv
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -86,6 +89,100 @@ def test_rows_without_a_price_are_counted_and_end_with_status_1(sample: DaemonPr
     assert "\x1b" not in done.stdout + done.stderr
     statuses = [line.split(",")[-2] for line in (sample.folder / "mixed.out.csv").read_text().splitlines()[1:5]]
     assert statuses == ["rated", "rated", "unrated", "blocked"]
+
+
+SCENARIO = """
+[[tenant]]
+id = "main"
+currency = "USD"
+[[rate_table]]
+id = "voice"
+tenant = "main"
+currency = "USD"
+deck = "deck.csv"
+[[rate_table]]
+id = "colleagues"
+tenant = "main"
+currency = "USD"
+deck = "colleagues.csv"
+[[rate_plan]]
+id = "retail"
+tenant = "main"
+tables = ["voice"]
+on_net = ["colleagues"]
+[[class_of_service]]
+id = "no-france"
+tenant = "main"
+block = ["33"]
+[[account]]
+id = "plain"
+tenant = "main"
+kind = "prepaid"
+currency = "USD"
+rate_plan = "retail"
+identities = [{ did = "442071234567" }]
+[[account]]
+id = "own"
+tenant = "main"
+kind = "prepaid"
+currency = "USD"
+rate_plan = "retail"
+class_of_service = "no-france"
+overrides = [{ prefix = "4420", rate = "0.30" }]
+"""
+
+
+def test_an_account_is_asked_its_own_prices_as_rate_price_says(tmp_path: Path) -> None:
+    daemon = DaemonProcess(tmp_path, SCENARIO)
+    (tmp_path / "colleagues.csv").write_text("prefix,destination,rate\n44207,Colleagues,0\n")
+    daemon.apply()
+    calls = [(to, account) for to in ("442079", "442071234567", "331", "441") for account in ("", "plain", "own")]
+    rows = [f"{place},{to},2026-01-01T00:00:00Z,61.5,{account}" for place, (to, account) in enumerate(calls)]
+    (tmp_path / "in.csv").write_text(
+        HEADER.strip() + ",account\n" + "\n".join([*rows, "12,44,2026-01-01T00:00:00Z,1,x"])
+    )
+    assert batch(daemon, "in.csv", "out.csv").returncode == REFUSED
+    found = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert found[-1]["reason"] == "account: there is no account 'x'"
+    for (to, account), row in zip(calls, found, strict=False):
+        words = ("--account", account) if account else ()
+        one = json.loads(
+            daemon.command("rate", "price", "--plan", "retail", "--to", to, "--seconds", "61.5", "--at",
+                           "2026-01-01T00:00:00Z", *words, "--json").stdout
+        )  # fmt: skip
+        assert [row[name] for name in ("status", "reason", "prefix", "destination")] == [
+            one[name] for name in ("status", "reason", "prefix", "destination")
+        ]
+        assert row["charge"] == (one["charge"] if row["status"] == "rated" else "")
+    assert len({row["charge"] for row in found}) >= 4
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_shown_on_a_terminal_alone(sample: DaemonProcess, is_terminal: bool) -> None:
+    (sample.folder / "many.csv").write_text(HEADER + GOOD * 50_000)
+    controller, terminal = pty.openpty()
+    command = [sys.executable, "-m", "daemon.cli", "--config", "tollway.toml",
+               "rate", "batch", "--plan", "retail", "many.csv", "many.out.csv"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "xterm", "COLUMNS": "160"}
+    process = subprocess.Popen(
+        command, cwd=sample.folder, env=environment, stdout=terminal if is_terminal else subprocess.PIPE,
+        stderr=terminal,
+    )  # fmt: skip
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # what a terminal says when nobody holds its other end
+        while octets := os.read(controller, 4_096):
+            shown += octets
+    os.close(controller)
+    written, _ = process.communicate()
+    assert process.returncode == DONE
+    if is_terminal:
+        assert b"pricing many.csv" in shown
+        assert b"100,000 rows" in shown
+        assert b"a second" in shown
+    else:
+        assert shown == b""
+        assert b"\x1b" not in written
 
 
 @pytest.mark.parametrize("ending", [".csv.gz", ".parquet"])

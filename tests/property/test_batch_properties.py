@@ -14,7 +14,15 @@ from daemon.ingest import batch_run
 from daemon.ingest.batch_rules import BatchRules
 from daemon.ingest.batch_run import BatchOrder, price_file
 from daemon.kernel.instant import format_rfc3339
-from tests.unit.ingest.batch_world import HEADER, RULES, RULES_WITH_TIERS, WRITTEN, priced_by_hand, read
+from tests.unit.ingest.batch_world import (
+    HEADER,
+    RULES,
+    RULES_ON_NET,
+    RULES_WITH_TIERS,
+    WRITTEN,
+    priced_by_hand,
+    read,
+)
 
 NUMBERS = st.one_of(
     st.builds(
@@ -22,7 +30,7 @@ NUMBERS = st.one_of(
         st.sampled_from(("44", "4420", "33", "49", "1900", "1900555", "39", "7", "61", "8", "9", "2")),
         st.from_regex("[0-9]{0,10}", fullmatch=True),
     ),
-    st.sampled_from(("", "+", "44x", "4" * 19)),
+    st.sampled_from(("", "+", "44x", "4" * 19, "44205", "+44205", "81", "335")),
 )  # fmt: skip
 STARTS = st.integers(1_767_225_600, 1_782_864_000).map(lambda second: format_rfc3339(second * 1_000_000))
 DURATIONS = st.one_of(
@@ -48,7 +56,12 @@ def written(text: str) -> list[tuple[str, ...]]:
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(rows=ROWS, chunk_rows=st.integers(1, 40), rules=st.sampled_from((RULES, RULES_WITH_TIERS)), seed=st.integers())
+@given(
+    rows=ROWS,
+    chunk_rows=st.integers(1, 40),
+    rules=st.sampled_from((RULES, RULES_WITH_TIERS, RULES_ON_NET)),
+    seed=st.integers(),
+)
 def test_a_file_is_priced_as_one_call_after_the_other(
     rows: list[tuple[str, ...]], chunk_rows: int, rules: BatchRules, seed: int
 ) -> None:

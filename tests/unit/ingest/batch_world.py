@@ -58,6 +58,7 @@ MMS = table_of("mms", row("44", 9 * CENT, rate_type="per_message"), name="retail
 TIERED = table_of("tiered", row("8", 2 * CENT), row("8", CENT, tier_from=600), tiers="graduated")
 WHOLE = table_of("whole", row("9", 2 * CENT), row("9", CENT, tier_from=600), tiers="whole")
 
+ON_NET = table_of("on-net", row("4420", 0, "colleagues"), row("81", CENT, "colleagues"))
 PLAN = RatePlan("retail", (VOICE, SMS, MMS))
 PLAN_WITH_TIERS = RatePlan("retail", (VOICE, SMS, MMS, TIERED, WHOLE))
 ACCOUNTS = {
@@ -70,6 +71,9 @@ ACCOUNTS = {
     ),
 }  # fmt: skip
 RULES = BatchRules(PLAN, ACCOUNTS)
+RULES_ON_NET = BatchRules(
+    RatePlan("retail", (VOICE, SMS, MMS), on_net=(ON_NET,)), ACCOUNTS, frozenset({"44205", "81", "335"})
+)
 RULES_WITH_TIERS = BatchRules(PLAN_WITH_TIERS, ACCOUNTS)
 
 
@@ -105,7 +109,7 @@ def _by_hand(cells: Sequence[str], rules: BatchRules, volumes: dict[tuple[str, s
     at, exact = parse_rfc3339(start), Fraction(duration)
     period = period_number(at, "month", rule.zone)
     known = {name: volumes.get((account, name, period), 0) for name in ("tiered", "whole")}
-    found = rules.plan.find(number, at, Usage(override, rate_type, volumes=known), rule.rates)
+    found = rules.plan.find(number, at, Usage(override, rate_type, number in rules.own_numbers, known), rule.rates)
     if found is None:
         return ("", "", "", "", "", "", "unrated", "destination_unrated")
     if isinstance(found, Gap):

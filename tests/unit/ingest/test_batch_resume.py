@@ -104,6 +104,8 @@ def test_accounts_count_only_where_rows_name_them(tmp_path: Path, monkeypatch: p
         BatchRules(PLAN, {"own": AccountRule(AccountRates(VOICE.policy, {"4420": 1}))}),
         BatchRules(PLAN, {"own": AccountRule(AccountRates(VOICE.policy, {}, ClassOfService("c", frozenset({"1"}))))}),
         BatchRules(PLAN, {"own": AccountRule(zone="Europe/Paris")}),
+        BatchRules(PLAN, {}, frozenset({"44205"})),
+        BatchRules(RatePlan("retail", PLAN.tables[1:], on_net=PLAN.tables[:1]), {}),
     ],
 )
 def test_whatever_prices_changes_the_mark(rules: BatchRules) -> None:
