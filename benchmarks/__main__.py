@@ -4,7 +4,7 @@ import importlib
 import sys
 import traceback
 
-BENCHES = ("bench_rating", "bench_batch", "bench_radius", "bench_store", "bench_esl", "bench_daemon")
+BENCHES = ("bench_rating", "bench_batch", "bench_decks", "bench_radius", "bench_store", "bench_esl", "bench_daemon")
 
 
 def main() -> int:

@@ -302,17 +302,10 @@ class Opened:
         key, configuration = await self.key(plan), await self.configuration()
         if all((spec.tenant, spec.id) != key for spec in configuration.rate_plans):
             raise Refused(f"there is no rate plan {key}")
-        catalog = await self.store.catalog_of(for_plans(configuration, [key]), Emergency())
-        accounts: dict[str, AccountRule] = {}
-        for terms in catalog.accounts.values():
-            rule = AccountRule(terms.rates, terms.zone.key)
-            accounts[str(terms.key)] = rule
-            if terms.key.tenant == key.tenant:
-                accounts[terms.key.id] = rule
-        own = catalog.endpoints.dids if catalog.plans[key].on_net else ()
-        return BatchRules(
-            catalog.plans[key], accounts, frozenset(number for number in own if catalog.is_on_net(key.tenant, number))
-        )
+        priced_alone = [spec for spec in configuration.accounts if spec.overrides]
+        plans = {Key(spec.tenant, dated.plan) for spec in priced_alone for dated in spec.rate_plan}
+        catalog = await self.store.catalog_of(for_plans(configuration, [key, *sorted(plans)]), Emergency())
+        return batch_rules_of(catalog, key)
 
     async def explain(self, attempt: CallAttempt) -> tuple[Decision, list[Rule]]:
         """Decide about a call without effect."""
@@ -422,6 +415,17 @@ def _refuse_unusable(new: NewAccount, tenant: TenantSpec, configuration: Configu
     for account in configuration.accounts:
         if new.sip_user and any(endpoint.sip_user == new.sip_user for endpoint in account.identities):
             raise Refused(f"account {account.tenant}/{account.id} claims SIP user {new.sip_user}: ambiguous calls")
+
+
+def batch_rules_of(catalog: Catalog, plan: Key) -> BatchRules:
+    """Return what a file is priced by: a plan of a catalog, its tenant's own numbers, and what accounts are asked."""
+    accounts: dict[str, AccountRule] = {}
+    for terms in catalog.accounts.values():
+        rule = AccountRule(terms.rates, terms.zone.key)
+        accounts[str(terms.key)] = rule
+        if terms.key.tenant == plan.tenant:
+            accounts[terms.key.id] = rule
+    return BatchRules(catalog.plans[plan], accounts, catalog.own_numbers(plan.tenant))
 
 
 def price_file(

@@ -157,11 +157,14 @@ class Catalog:
     carriers: Mapping[str, tuple[Carrier, ...]]  # by tenant
     endpoints: Endpoints = Endpoints()
     emergency: Emergency = Emergency()
-    tier_periods: Mapping[Key, str] = field(default_factory=dict)  # of each rate table with tiers
 
     def is_on_net(self, tenant: str, number: str) -> bool:
         """Tell whether the digits of a number are a DID of one of a tenant's own accounts."""
         return any(account.tenant == tenant for account in self.endpoints.dids.get(number, ()))
+
+    def own_numbers(self, tenant: str) -> frozenset[str]:
+        """Return the DIDs of a tenant's own accounts: the numbers that are on-net for it."""
+        return frozenset(number for number in self.endpoints.dids if self.is_on_net(tenant, number))
 
     def descends(self, tenant: str, ancestor: str) -> bool:
         """Tell whether a tenant is another or lies below it."""

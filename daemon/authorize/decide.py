@@ -28,7 +28,6 @@ from daemon.rating.quota import quota
 from daemon.rating.tariff import Tariff
 
 EMERGENCY_SECONDS = 86_400  # seconds; the explicit limit of an emergency call (SPEC section 3)
-NO_FLOOR = -(10**30)  # nano; a floor that every margin reaches, where the operator stated none
 ROUTES_MAX = 16  # carriers in one grant; a channel variable and a RADIUS reply have to hold them
 
 NO_VOLUMES: Mapping[str, int] = MappingProxyType({})
@@ -347,8 +346,7 @@ def _earns(quote: Quote, route: Route, seconds: int) -> bool:
 
 
 def _level_earns(account: AccountTerms, sells: Iterable[Tariff], buys: Iterable[Tariff], seconds: int) -> bool:
-    percent = account.margin_floor_percent if account.margin_floor_percent is not None else NO_FLOOR
-    minute = account.margin_floor_per_minute if account.margin_floor_per_minute is not None else NO_FLOOR
+    percent, minute = account.margin_floor_percent, account.margin_floor_per_minute
     buying = tuple(buys)
     return all(margin_holds(sell, buy, seconds, percent, minute) for sell in sells for buy in buying)
 

@@ -328,6 +328,7 @@ def policy_of(spec: RateTableSpec, version: int, configuration: Configuration) -
         table=spec.id, version=version, currency=spec.currency, decimals=spec.decimals, rounding=spec.rounding,
         duration_rounding=spec.duration_rounding, name=spec.name, override=spec.override, zone=spec.timezone,
         split_bands=spec.split_bands, bands=bands, rate_types=_rate_types(spec, configuration), tiers=spec.tiers,
+        tier_period=spec.tier_period,
     )  # fmt: skip
 
 
@@ -396,7 +397,6 @@ def build_catalog(
         carriers=_carriers(configuration.carriers, numbers),
         endpoints=_endpoints(configuration.accounts),
         emergency=emergency,
-        tier_periods={Key(spec.tenant, spec.id): spec.tier_period for spec in configuration.rate_tables if spec.tiers},
     )
 
 

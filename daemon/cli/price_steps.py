@@ -29,7 +29,7 @@ def price_lines(found: PricedCall, question: Question) -> Iterator[Line]:
         yield "table", f"{_named(table)}: {_says(table)}"
     winner = _winner(found)
     if winner is not None:
-        yield from _row_lines(winner, question.at)
+        yield from _row_lines(winner, question.at, found.seconds)
     if found.own is not None:
         yield from _own_lines(found, found.own)
     if found.tariff is not None and not found.priced.reason:
@@ -83,16 +83,16 @@ def _winner(found: PricedCall) -> Asked | None:
     return said[0] if said else None
 
 
-def _row_lines(winner: Asked, at: Instant) -> Iterator[Line]:
+def _row_lines(winner: Asked, at: Instant, seconds: int) -> Iterator[Line]:
     row, policy = winner.found, winner.policy
     yield "row", f"{_row(row)}: the longest of {_named(winner)}, version {policy.version}"
-    if isinstance(row, Gap) or (isinstance(row, Tariff) and (row.band or row.spans)):
+    if winner.has_bands and row is not None:
         yield "band", band_words(policy, row, at)
     if not isinstance(row, Tariff):
         return
     if row.meter:
         yield "tier", f"from {row.tier} on, since the period had used {row.volume} before; tiers are {policy.tiers}"
-    yield from _alternative_lines(row)
+    yield from _alternative_lines(row, seconds)
     for markup, sold in winner.sold:
         yield "mark-up", f"{markup_words(markup)}: {_rate(sold, sold.rate)}{_marked_amounts(sold)}"
 
@@ -103,21 +103,21 @@ def band_words(policy: Policy, found: Tariff | Gap, at: Instant) -> str:
     day, time = divmod(at + offset, DAY)
     hours, minutes = divmod(time // MINUTE, 60)
     today = (_EPOCH + timedelta(days=day)).isoformat()
-    when = f"{DAYS[(day + _MONDAY_SHIFT) % 7]} {today} {hours:02}:{minutes:02} in {policy.zone}"
-    free = ", ".join(band.id for band in policy.bands if day in band.holidays)
+    when = f"{DAYS[(day + _MONDAY_SHIFT) % 7].capitalize()} {today} {hours:02}:{minutes:02} in {policy.zone}"
+    free = ", ".join(sorted(band.id for band in policy.bands if day in band.holidays))
     holiday = f", a holiday of {free}" if free else ""
     if isinstance(found, Gap):
         return f"{when}{holiday}: no band of prefix {found.prefix} holds this time"
     return f"{when}{holiday}: {found.band or 'all other time'}"
 
 
-def _alternative_lines(row: Tariff) -> Iterator[Line]:
-    """Yield what else may come into force within a call: steps, tiers, bands."""
+def _alternative_lines(row: Tariff, seconds: int) -> Iterator[Line]:
+    """Yield what else may come into force within a call of so many seconds: steps, tiers, bands."""
     for rates in row.alternatives:
         name = f"band {rates.band or 'all other time'}, " if row.spans else ""
         for tier in rates.tiers:
             yield "steps", f"{name}{_tier(tier)}{', then '.join(_step(row, step) for step in tier.steps)}"
-    for span in row.spans:
+    for span in (span for span in row.spans if span.from_second < seconds):
         band = row.alternatives[span.rates].band or "all other time" if span.rates >= 0 else "a time without rates"
         yield "split", f"from second {span.from_second} on: {band}"
 
@@ -166,14 +166,12 @@ def _own_lines(found: PricedCall, own: AccountRates) -> Iterator[Line]:
 def _charge_lines(found: PricedCall, tariff: Tariff, question: Question) -> Iterator[Line]:
     priced = found.priced
     if tariff.table not in (OVERRIDE, CLASS):
-        yield (
-            "rate",
-            f"prefix {priced.prefix} ({priced.destination}) of {tariff.table}, version {tariff.deck_version}:"
-            f" {_rate(tariff, tariff.rate)}, {tariff.first_seconds}/{tariff.next_seconds}",
-        )
-    unit = "s" if tariff.unit == SECONDS else tariff.unit
+        increments = f"{tariff.first_seconds}/{tariff.next_seconds}"
+        where = f"{tariff.table}, version {tariff.deck_version}"
+        yield "rate", f"{_row(tariff)}, {increments}, of {where}"
+    unit = "s" if tariff.unit == SECONDS else "units"
     rounded = f"{question.duration} {unit}, rounded {tariff.duration_rounding.value} = {found.seconds} {unit}"
-    yield "duration", rounded
+    yield "duration" if unit == "s" else "quantity", rounded
     yield "billed", billed_words(tariff, found.seconds, priced.billed_seconds)
     yield "connect fee", format_nano(priced.connect_fee)
     for block in priced.blocks:
@@ -185,21 +183,22 @@ def _charge_lines(found: PricedCall, tariff: Tariff, question: Question) -> Iter
 
 
 def billed_words(tariff: Tariff, seconds: int, billed: int) -> str:
-    """Say how the billed seconds come about."""
+    """Say how the billed seconds, or other units, come about."""
+    s = "s" if tariff.unit == SECONDS else "units"
     if seconds <= tariff.free_seconds:
-        return f"0 s: a call of at most {tariff.free_seconds} s is free"
+        return f"0 {s}: a call of at most {tariff.free_seconds} {s} is free"
     rest = seconds - tariff.included_seconds
     given = f"{seconds} - {tariff.included_seconds} included = {rest}; " if tariff.included_seconds else ""
     first, following = tariff.first_seconds, tariff.next_seconds
     if rest <= 0:
-        return f"0 s: {seconds} s lie within the {tariff.included_seconds} included"
+        return f"0 {s}: {seconds} {s} lie within the {tariff.included_seconds} included"
     if rest <= first:
-        return f"{billed} s: {given}{rest} s lie within the first block of {first}"
+        return f"{billed} {s}: {given}{rest} {s} lie within the first block of {first}"
     if tariff.alternatives:
-        return f"{billed} s: {given}{first}, then each block at the price of the second in which it begins"
+        return f"{billed} {s}: {given}{first} {s}, then each block at the price of where it begins"
     blocks = -(-(rest - first) // following)
     rule = f"{first} + ceil(({rest} - {first}) / {following}) * {following}"
-    return f"{billed} s: {given}{rule} = {first} + {blocks} * {following}"
+    return f"{billed} {s}: {given}{rule} = {first} + {blocks} * {following}"
 
 
 def rounding_words(tariff: Tariff, priced: Priced) -> str:

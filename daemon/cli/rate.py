@@ -24,7 +24,7 @@ from daemon.kernel.money import format_nano
 from daemon.rating.deck import UNITS_IN_ROW_MAX
 
 DURATION_SECONDS_MAX = 1_000_000  # seconds; eleven days, above every limit of a call
-VOLUME_MAX = UNITS_IN_ROW_MAX  # units of a period; what a tier can begin at
+UNITS = click.IntRange(0, UNITS_IN_ROW_MAX)  # as many as a row of a deck can speak of
 _DURATION = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,9})?")
 
 
@@ -192,21 +192,25 @@ class DurationType(click.ParamType[Decimal]):
 @rate.command()
 @click.option("--plan", type=KEY, required=True, help="The rate plan: ID of the owner's, or TENANT/ID.")
 @click.option("--to", "called", default="", help="The called number. Usage that is found by its rate type needs none.")
-@click.option("--seconds", type=DurationType(), required=True, help="The call's duration from answer, or other units.")
+@click.option("--seconds", type=DurationType(), help="The call's duration from answer.")
+@click.option("--units", type=UNITS, help="In place of seconds: units of another rate type, such as messages.")
 @click.option("--at", type=TIME, help="When it is answered, RFC 3339. Default: now.")
 @click.option("--override", default="", help="The usage record's override value, such as VOICE.")
 @click.option("--rate-type", default="", help="The usage record's rate type, such as per_message. Default: a call.")
 @click.option("--account", type=KEY, help="Whose overrides and class of service apply: ID or TENANT/ID.")
-@click.option("--volume", type=click.IntRange(0, VOLUME_MAX), default=0, help="Units used in the period before.")
+@click.option("--volume", type=UNITS, default=0, help="Units used in the period before.")
 @as_json
 @chosen
 def price(
-    selected: Chosen, plan: str, called: str, seconds: Decimal, at: Instant | None, override: str, rate_type: str,
-    account: str | None, volume: int, as_json: bool,
+    selected: Chosen, plan: str, called: str, seconds: Decimal | None, units: int | None, at: Instant | None,
+    override: str, rate_type: str, account: str | None, volume: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Price one answered call, and show every step. A number that has no price ends with status 1 and the reason."""
+    if (seconds is None) == (units is None):
+        raise click.UsageError("state --seconds of a call, or --units of another rate type")
+    quantity = seconds if seconds is not None else Decimal(units or 0)
     answered_at = clock() if at is None else at
-    question = Question(plan, called, seconds, answered_at, override, rate_type, account or "", volume)
+    question = Question(plan, called, quantity, answered_at, override, rate_type, account or "", volume)
     found = selected.perform(lambda store: store.price(question))
     if as_json:
         print_json(price_value(found))

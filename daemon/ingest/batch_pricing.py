@@ -104,8 +104,9 @@ class FilePricer:
     def __init__(self, rules: BatchRules, volumes: "dict[VolumeKey, int] | None" = None) -> None:
         """Take the plan, the accounts that rows may name, and where an earlier run of the same file had come."""
         self.volumes: dict[VolumeKey, int] = {} if volumes is None else volumes
-        plan, self._accounts, self._own_numbers = rules
+        plan, self._accounts, own = rules
         self._plan = plan
+        self._own_numbers = own if plan.on_net else frozenset()
         self._own_positions = np.array(sorted(map(line_position, self._own_numbers)), np.int64)
         self._pricer = BatchPricer(plan)
         self._names: list[str] = [""]

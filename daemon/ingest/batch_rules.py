@@ -21,7 +21,7 @@ class AccountRule(NamedTuple):
 class BatchRules(NamedTuple):
     """``accounts`` by the texts that rows may name them by: ``ID`` within the plan's tenant, or ``TENANT/ID``.
 
-    ``own_numbers`` are the digits of the tenant's own, where the plan has tables for calls to them.
+    ``own_numbers`` are those that the plan's on-net tables are asked for.
     """
 
     plan: RatePlan
@@ -39,7 +39,7 @@ def plan_mark(rules: BatchRules, *, with_accounts: bool) -> str:
 
 def _parts(rules: BatchRules, *, with_accounts: bool) -> Iterator[object]:
     """Yield everything that counts, sets in an order of their own: that of a set changes from process to process."""
-    yield rules.plan.id, sorted(rules.own_numbers), len(rules.plan.on_net)
+    yield rules.plan.id, sorted(rules.own_numbers) if rules.plan.on_net else (), len(rules.plan.on_net)
     for table, markups in (*map(MarkedTable, rules.plan.on_net), *rules.plan.marked_tables):
         policy = table.policy
         kinds = sorted(policy.rate_types.items())

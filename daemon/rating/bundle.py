@@ -23,7 +23,7 @@ _MONDAY: Final = 1  # the ordinal of 0001-01-01, a Monday
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """``units`` of what ``unit`` names, for numbers that begin with one of ``prefixes`` (empty: every number)."""
+    """``units`` of what ``unit`` names, for numbers that begin with one of ``prefixes`` (none, or an empty: all)."""
 
     id: str
     units: int
@@ -41,7 +41,7 @@ class Bundle:
         """Tell whether it pays for usage of a unit to a number."""
         if unit != self.unit and not (unit == SECONDS and self.unit == CALLS_UNIT):
             return False
-        return not self.prefixes or any(number[:length] in self.prefixes for length in range(1, len(number) + 1))
+        return not self.prefixes or any(number[:length] in self.prefixes for length in range(len(number) + 1))
 
     def covers(self, units: int) -> int:
         """Return how much of one call's usage so many units pay for: one unit of a bundle of calls, all of it."""

@@ -9,11 +9,13 @@ from daemon.rating.charge import charge
 from daemon.rating.tariff import Tariff
 
 
-def margin_holds(sell: Tariff, buy: Tariff, seconds: int, floor_percent_nano: int, floor_per_minute_nano: int) -> bool:
+def margin_holds(
+    sell: Tariff, buy: Tariff, seconds: int, floor_percent_nano: int | None, floor_per_minute_nano: int | None
+) -> bool:
     """Tell whether selling a call of ``seconds`` (at least 1) keeps both floors; a row sold at 0 is exempt.
 
     ``floor_percent_nano`` is nano-percent of the sell price (5 % is 5 * NANO), ``floor_per_minute_nano`` nano-units a
-    minute of the call. Both tariffs are in one currency: the caller converts.
+    minute of the call, None a floor that was not stated. Both tariffs are in one currency: the caller converts.
     """
     assert seconds >= 1, seconds
     assert sell.currency == buy.currency, (sell.currency, buy.currency)
@@ -21,7 +23,8 @@ def margin_holds(sell: Tariff, buy: Tariff, seconds: int, floor_percent_nano: in
         return True
     price = charge(sell, seconds).amount
     margin = price - charge(buy, seconds).amount
-    return margin * 60 >= floor_per_minute_nano * seconds and margin * 100 * NANO >= floor_percent_nano * price
+    by_minute = floor_per_minute_nano is None or margin * 60 >= floor_per_minute_nano * seconds
+    return by_minute and (floor_percent_nano is None or margin * 100 * NANO >= floor_percent_nano * price)
 
 
 def _sold_at_nothing(sell: Tariff) -> bool:

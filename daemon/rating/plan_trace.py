@@ -24,7 +24,8 @@ class Sold(NamedTuple):
 class Asked(NamedTuple):
     """One table of a plan: what it found, and what the mark-ups made of it; ``passed_over`` says why it was not asked.
 
-    ``is_on_net``: it is one of those that are asked first for the tenant's own numbers.
+    ``is_on_net``: it is one of those that are asked first for the tenant's own numbers; ``has_bands``: some of its
+    prefixes are priced by time.
     """
 
     policy: Policy
@@ -32,6 +33,7 @@ class Asked(NamedTuple):
     sold: tuple[Sold, ...] = ()
     is_on_net: bool = False
     passed_over: str = ""
+    has_bands: bool = False
 
     @property
     def says(self) -> Found:
@@ -61,7 +63,8 @@ def _asked(
             yield Asked(policy, is_on_net=is_on_net, passed_over=_why_not(policy, usage.override_value))
             continue
         found = marked.table.find(number, at, usage)
-        yield Asked(policy, found, tuple(_sold(found, marked.markups)), is_on_net)
+        sold = tuple(_sold(found, marked.markups))
+        yield Asked(policy, found, sold, is_on_net, has_bands=bool(marked.table.offers.choices))
 
 
 def _why_not(policy: Policy, override: str) -> str:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from daemon.charging.ports import StoreError
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
-from daemon.rating.deck import EFFECTIVE_ALWAYS, DeckError, RateRow
+from daemon.rating.deck import EFFECTIVE_ALWAYS, RateRow
 from daemon.rating.rate_table import Policy, faults_of
 from daemon.rating.versions import is_plain
 from daemon.store.deck_changes import Changes, PrefixChange
@@ -94,16 +94,18 @@ def planned(
     work = _Import(change, now, is_first, policy)
     errors = faults_of(policy, work.result(stored, sorted(rows, key=_prefix)))
     if work.refusals:
-        raise DeckRefused("; ".join(reason for _, reason in sorted(work.refusals)[:ERRORS_SHOWN]))
+        raise DeckRefused(refusal_of([reason for _, reason in sorted(work.refusals)], work.refused))
     if errors:
-        raise DeckRefused(refusal_of(errors))
+        raise DeckRefused(refusal_of(errors, len(errors)))
     endings = tuple(Ending(number, at) for number, at in work.changes.endings.items())
     return DeckPlan(work.tally.difference(key), tuple(work.changes.fresh), endings)
 
 
-def refusal_of(errors: Sequence[DeckError]) -> str:
-    """Return the first contradictions of what would be there."""
-    return "; ".join(map(str, errors[:ERRORS_SHOWN]))
+def refusal_of(reasons: Sequence[object], count: int) -> str:
+    """Return the first reasons why a deck cannot be taken, and how many more there are of ``count``."""
+    beyond = count - ERRORS_SHOWN
+    more = [f"and {beyond} more"] if beyond > 0 else []
+    return "; ".join([*map(str, reasons[:ERRORS_SHOWN]), *more])
 
 
 def by_prefix(
@@ -139,7 +141,8 @@ class _Import:
         self.past_allowed = is_first or change.backdate
         self.changes = Changes()
         self.tally = Tally()
-        self.refusals: list[tuple[int, str]] = []
+        self.refusals: list[tuple[int, str]] = []  # line and reason
+        self.refused = 0
 
     def result(self, stored: Iterable[StoredRow], rows: Iterable[RateRow]) -> Iterator[RateRow]:
         """Yield every row as it will be, by prefix; the work is done when all were taken."""
@@ -192,6 +195,7 @@ class _Import:
 
     def refuse(self, row: RateRow, reason: str) -> None:
         """Note why a row cannot be taken."""
+        self.refused += 1
         named = f"prefix {row.prefix}" if row.prefix else f"rate type {row.terms.rate_type}"
         if len(self.refusals) < REFUSALS_KEPT:
             self.refusals.append((row.line, f"{row.source or self.change.source}:{row.line}: {named}{reason}"))
@@ -301,7 +305,9 @@ class _Stated:
             begins = min((version.begins for version in named), default=self._work.start)
             for version in there:
                 at = max(self._work.now, begins, version.begins)
-                if version not in named and at < version.ends and not _is_hidden(version, at, named):
+                if version in named or self._work.changes.is_ended(version):
+                    continue  # a row that closes says itself when
+                if at < version.ends and not _is_hidden(version, at, named):
                     self._change.end(version, at)
 
 

@@ -6,7 +6,7 @@ written anew from now on. What was in force until now stays as it is.
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
@@ -16,6 +16,8 @@ from daemon.store.deck_changes import Changes, PrefixChange
 from daemon.store.deck_difference import Tally
 from daemon.store.deck_import import DeckPlan, DeckRefused, Ending, refusal_of
 from daemon.store.deck_versions import RateKey, StoredRow, Version, in_force, stored_versions
+
+ALL: Final = -1
 
 
 class DatedRow(NamedTuple):
@@ -45,7 +47,7 @@ def rolled_back(key: Key, rows: Iterable[DatedRow], now: Instant, policy: Policy
     changes, tally = Changes(), Tally()
     errors = faults_of(policy, _result(rows, changes, tally, now, policy))
     if errors:
-        raise DeckRefused(refusal_of(errors))
+        raise DeckRefused(refusal_of(errors, len(errors)))
     endings = tuple(Ending(number, at) for number, at in changes.endings.items())
     return DeckPlan(tally.difference(key), tuple(changes.fresh), endings)
 
@@ -80,23 +82,32 @@ def _as_they_were(rows: Iterable[DatedRow], changes: Changes) -> Iterator[Stored
 
 
 def _bring_back(change: PrefixChange, key: RateKey, wanted: Sequence[Version], changes: Changes, now: Instant) -> None:
+    target = windows(wanted, now)
+    if _same(target, windows(change.of(key), now)) == ALL:
+        return
     known = {version.numbers for version in wanted}
     for version in change.of(key):
         if version.numbers not in known:
             change.end(version, now)
-    target, present = windows(wanted, now), windows(change.after(key), now)
-    same = 0
-    while same < min(len(target), len(present)) and target[same].is_like(present[same]):
-        same += 1
-    differing = [found[same].begins for found in (target, present) if same < len(found)]
-    if not differing:
+    present = windows(change.after(key), now)
+    same = _same(target, present)
+    if same == ALL:
         return
+    differs = min(found[same].begins for found in (target, present) if same < len(found))
     for version in change.of(key):
-        change.end(version, min(differing))
+        change.end(version, differs)
     for begins, ends, version in target[same:]:
         before = in_force(change.of(key), begins)
         rows = tuple(changes.dated(row, begins, ends) for row in version.rows)
         change.add(key, Version(rows, begins, ends), moves=before is None or not before.says(version))
+
+
+def _same(target: Sequence[Window], present: Sequence[Window]) -> int:
+    """Return how many windows are alike before the first that differs, ALL where none does."""
+    for place, (one, other) in enumerate(zip(target, present, strict=False)):
+        if not one.is_like(other):
+            return place
+    return ALL if len(target) == len(present) else min(len(target), len(present))
 
 
 def windows(versions: Sequence[Version], now: Instant) -> list[Window]:

@@ -20,8 +20,8 @@ def configuration() -> Config:
     return config
 
 
-def upgrade(path: Path) -> None:
-    """Bring a store to this release's schema. Raises sqlite3.Error; then the schema is as it was."""
+def upgrade(path: Path, revision: str = "head") -> None:
+    """Bring a store to a revision, this release's schema by default. Raises sqlite3.Error; then all is as it was."""
     engine = create_engine("sqlite://", creator=lambda: _connected(path), poolclass=NullPool)
     # The driver would commit before each CREATE TABLE; so transactions are begun by us.
     event.listen(engine, "begin", _begin)
@@ -30,7 +30,7 @@ def upgrade(path: Path) -> None:
         with engine.begin() as connection:
             config = configuration()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
     except DBAPIError as error:
         raise error.orig if isinstance(error.orig, sqlite3.Error) else error from error
     finally:

@@ -2,9 +2,10 @@
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from daemon.authorize.attempt import CallAttempt, Identity
 from daemon.authorize.catalog import AccountKind, Catalog, Emergency
@@ -141,8 +142,9 @@ def settings(folder: Path, batch_max: int = 256, queue_max: int = 4096) -> Store
 
 @contextlib.asynccontextmanager
 async def opened(
-    folder: Path, connection: Connect = connect, *, batch_max: int = 256, queue_max: int = 4096, prefix: str = "g"
-) -> AsyncIterator[World]:
+    folder: Path, connection: Connect = connect, *, batch_max: int = 256, queue_max: int = 4096, prefix: str = "g",
+    stated: Mapping[Key, Sequence[RateRow]] = MappingProxyType({}),
+) -> AsyncIterator[World]:  # fmt: skip
     """Open the store of a folder, made and filled where there is none."""
     clock: list[World] = []
     store = await open_store(
@@ -153,7 +155,7 @@ async def opened(
     clock.append(world)
     try:
         if not (await store.load_configuration()).tenants:
-            await store.apply(SCENARIO, decks(), who="test")
+            await store.apply(SCENARIO, {**decks(), **stated}, who="test")
         await world.load()
         yield world
     finally:

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -17,6 +19,7 @@ from daemon.store.decks import STAGE_ROWS
 from daemon.store.objects import Refused
 from tests.integration.store_world import DECK, RETAIL, RITA, SCENARIO, START, World, deck, decks, opened
 
+T = TypeVar("T")
 MERGE = DeckChange("merge", None, "clerk", "new.csv")
 
 
@@ -119,15 +122,87 @@ async def test_calls_do_not_wait_for_a_large_deck(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         world.now += DAY
         number = world.catalog().accounts[RITA].number
-        importing = asyncio.create_task(world.store.import_deck(RETAIL, rows, MERGE))
         waits: list[float] = []
-        while not importing.done():
-            began = time.monotonic()
-            await world.store.transact(Reads(accounts=(number,)), lambda book: book.standing(number))
-            waits.append(time.monotonic() - began)
-            await asyncio.sleep(0.001)
-        assert len((await importing).new) == len(rows)
+
+        async def beside(work: Awaitable[T]) -> T:
+            doing = asyncio.ensure_future(work)
+            while not doing.done():
+                began = time.monotonic()
+                await world.store.transact(Reads(accounts=(number,)), lambda book: book.standing(number))
+                waits.append(time.monotonic() - began)
+                await asyncio.sleep(0.001)
+            return await doing
+
+        told: list[str] = []
+        importing = world.store.import_deck(RETAIL, rows, MERGE, progress=told.append)
+        assert len((await beside(importing)).new) == len(rows)
+        assert told[-1] == f"writing main/retail: {len(rows)} of {len(rows)} rows"
+        await beside(world.load())
         # In one transaction the deck would take a second and more; this machine may be slow, but not tenfold.
         assert max(waits) < 1.0, max(waits)
-        await world.load()
         assert rate(world, "10000007", world.now) == 10
+
+
+async def test_a_rollback_is_a_version_of_its_own_on_record(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        world.now += DAY
+        await world.store.import_deck(RETAIL, deck("prefix,rate\n44,0.80\n7,0.10\n"), MERGE)
+        world.now += DAY
+        before = await world.store.rows("SELECT * FROM deck_row ORDER BY number")
+        told = await world.store.rollback_deck(RETAIL, 1, who="chief", reason="typing error", dry_run=True)
+        assert await versions(world) == [1, 2]
+        assert await world.store.rollback_deck(RETAIL, 1, who="chief", reason="typing error") == told
+        assert (told.changed, told.decreased, told.closed) == ((), ("44",), ("7",))
+        await world.load()
+        assert [rate(world, at=START + days * DAY) for days in (0, 1, 2)] == [60, 80, 60]
+        assert rate(world, "7", world.now) is None
+        assert (await world.store.rows("SELECT * FROM deck_row ORDER BY number"))[: len(before)] == before
+        record = (await world.store.changes_of("rate_table", RETAIL))[-1]
+        assert (record["act"], record["who"], record["reason"]) == ("rollback", "chief", "typing error")
+        assert record["at"] == world.now
+        first, merged, back = await world.store.deck_versions(RETAIL)
+        assert (first["new"], first["begins"], first["rows_added"]) == (2, 0, 2)
+        assert (merged["increased"], merged["new"], merged["begins"]) == (1, 1, START + DAY)
+        assert (back["mode"], back["source"], back["reason"]) == ("rollback", "version 1", "typing error")
+        assert (back["decreased"], back["closed"], back["begins"], back["rows_ended"]) == (1, 1, world.now, 2)
+        assert not (await world.store.rollback_deck(RETAIL, 1, who="chief", reason="again")).is_change
+        assert await versions(world) == [1, 2, 3]
+        assert (await world.store.apply(SCENARIO, decks(), who="clerk")).is_empty, "what a person took back stays"
+
+
+async def test_going_back_to_no_version_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        with pytest.raises(DeckRefused, match="rate table main/retail has no version 7: it has 1"):
+            await world.store.rollback_deck(RETAIL, 7, who="chief", reason="typing error")
+        with pytest.raises(Refused, match="there is no rate table main/none"):
+            await world.store.rollback_deck(Key("main", "none"), 1, who="chief", reason="typing error")
+
+
+async def test_above_the_limit_nothing_is_written(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        world.now += DAY
+        dearer = deck(DECK.replace("44,UK,0.60", "44,UK,0.70"))
+        told = await world.store.import_deck(RETAIL, dearer, MERGE, limit_percent=49)
+        assert (told.closed_or_changed_percent, await versions(world)) == (50, [1])
+        await world.store.import_deck(RETAIL, dearer, MERGE, limit_percent=50)
+        assert await versions(world) == [1, 2]
+        world.now += DAY
+        await world.store.rollback_deck(RETAIL, 1, who="chief", reason="r", limit_percent=49)
+        assert await versions(world) == [1, 2]
+
+
+async def test_steps_and_closings_come_back_from_the_store(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        world.now += DAY
+        header = "prefix,rate,step_from_seconds,tax_code,ledger_code,action\n"
+        steps = f"{header}49,0.1,,A,4711,\n49,0.2,60,A,4711,\n33,,,,,delete\n"
+        difference = await world.store.import_deck(RETAIL, deck(steps), MERGE)
+        assert (difference.new, difference.closed) == (("49",), ("33",))
+        await world.load()
+        tariff = world.catalog().tables[RETAIL].match("49", world.now)
+        assert tariff is not None
+        assert [step.rate for step in tariff.alternatives[0].tiers[0].steps] == [100_000_000, 200_000_000]
+        assert (tariff.tax_code, tariff.ledger_code) == ("A", "4711")
+        assert rate(world, "33", world.now) is None
+        again = deck(steps.replace("33,,,,,delete\n", ""))
+        assert not (await world.store.import_deck(RETAIL, again, MERGE)).is_change

@@ -2,6 +2,7 @@
 
 from daemon.billing_export.usage import COLUMNS, CSV_HEADER, UsageLine, encoded
 from daemon.charging.cdr import reversal
+from daemon.rating.bundle import Units
 from tests.unit.billing_export.ledger_of_records import CUT, RECORD, record
 
 PROMISED = (
@@ -41,11 +42,15 @@ def test_a_line_byte_for_byte() -> None:
 
 
 def test_a_reversal_takes_units_and_money_away_and_names_what_it_reverses() -> None:
-    line = UsageLine(reversal(record(1, uncollected=1_000_000), 2, CUT), late=True)
-    shown = {name: COLUMNS[name](line) for name in ("record_id", "units", "billed_seconds", "charge", "uncollected")}
-    assert shown == {
+    used = (Units("bundle:uk:month", 30, 1), Units("volume:retail:month", 66, 1))
+    reversed_record = reversal(record(1, uncollected=1_000_000, bundle_units=30, metered=used), 2, CUT)
+    line = UsageLine(reversed_record, late=True)
+    names = ("record_id", "units", "billed_seconds", "charge", "uncollected", "bundle_units")
+    assert {name: COLUMNS[name](line) for name in names} == {
         "record_id": "g1.0.2", "units": -66, "billed_seconds": 66, "charge": "-0.0182", "uncollected": "-0.001",
+        "bundle_units": -30,
     }  # fmt: skip
+    assert [units.units for units in reversed_record.metered] == [-30, -66]
     assert (COLUMNS["status"](line), COLUMNS["reverses"](line), COLUMNS["late"](line)) == ("reversal", "g1.0.1", True)
 
 

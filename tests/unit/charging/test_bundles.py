@@ -351,6 +351,18 @@ class TestPeriods:
         assert settled((await desk.end("c1", duration_us=30 * SECOND)).call) == (30, 0)
         assert meter(desk, bundle) == Meter(1, bundle.meter, today.period, 30, 0, 60)
 
+    async def test_a_switch_whose_clock_is_behind_does_not_answer_before_the_question(self) -> None:
+        bundle = replace(UK_60, period="day")
+        desk = desk_with(bundle)
+        desk.now = parse_rfc3339("2026-02-01T00:00:10Z")
+        await desk.ask("c1")
+        today = meter(desk, bundle)
+        await desk.answer("c1", answered_at=desk.now - 20 * SECOND)
+        assert meter(desk, bundle) == today
+        desk.wait(30)
+        assert settled((await desk.end("c1", duration_us=50 * SECOND)).call) == (50, 0)
+        assert meter(desk, bundle) == today._replace(used=50, held=0)
+
     async def test_a_running_call_keeps_what_it_holds_of_a_period_that_another_closed(self) -> None:
         bundle = Bundle("day", 1_000, period="day")
         desk = desk_with(bundle)

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daemon.authorize.decision import Granted
+from daemon.billing_export.usage import COLUMNS, UsageLine
 from daemon.charging.call import Call
 from daemon.charging.event import Outcome
 from daemon.kernel.instant import SECOND, parse_rfc3339
@@ -14,11 +15,12 @@ from daemon.rating.bundle import Bundle, volume_meter
 from daemon.rating.deck import RateRow, Terms
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import Policy, RateTable
+from daemon.rating.rate_type import RateType
 from tests.unit.charging.desk import ALICE, RENEWABLE, RETAIL, Desk, catalog, with_account
 
 # 0.60 a minute for the first 100 seconds of a period, 0.30 from there on.
 ROWS = (
-    RateRow("44", parse_nano("0.60"), "UK"),
+    RateRow("44", parse_nano("0.60"), "UK", Terms()),
     RateRow("44", parse_nano("0.30"), "UK", Terms(tier_from=100)),
 )
 
@@ -152,6 +154,21 @@ class TestCounting:
         assert charge(await desk.end("c3", duration_us=60 * SECOND)) == parse_nano("0.30")
         assert volume(desk) == 180
 
+    async def test_a_record_carries_what_its_rate_says(self) -> None:
+        terms = Terms(tax_code="T1", ledger_code="4000", rate_type="local")
+        local = RateType("local", "second", 60)
+        made, errors = RateTable.of(
+            Policy("retail", 3, "USD", rate_types={"local": local}), (RateRow("44", parse_nano("0.60"), "UK", terms),)
+        )
+        assert made is not None, errors
+        desk = desk_of("whole", bundles=(Bundle("b", 50),))
+        plans = {**desk.catalog_value.plans, RETAIL: RatePlan("retail", (made,))}
+        desk.catalog_value = replace(desk.catalog_value, plans=plans)
+        await call(desk, "c1", 80)
+        line = UsageLine(desk.store.written[0], late=False)
+        names = ("tax_code", "ledger_code", "rate_type", "unit", "units", "bundle_units", "billed_seconds", "charge")
+        assert [COLUMNS[name](line) for name in names] == ["T1", "4000", "local", "second", 30, 50, 30, "0.30"]
+
     async def test_the_explanation_tells_the_tier(self) -> None:
         desk = desk_of("whole")
         await call(desk, "c1", 120)
@@ -159,4 +176,4 @@ class TestCounting:
         assert reads.meters == ((1, volume_meter("retail", "month")),)
         _, trace = desk.ocf.explain(desk.attempt("x"), desk.store_standing, meters=lambda *key: desk.store.meters[key])
         (told,) = [rule.detail for rule in trace if rule.name == "tier"]
-        assert told.startswith("120 of the period before reach the tier from 100: prefix 44 of retail version 1: 0.3 ")
+        assert told.startswith("120 of the period before reach the tier from 100: prefix 44 of retail version 1: 0.30 ")

@@ -56,7 +56,8 @@ def test_an_override_competes_by_its_length_and_wins_ties(
     [
         (ROW, (), (), ("retail", "44", 10, False)),
         (ROW, (), ("4",), ("retail", "44", 10, False)),
-        (ROW, (), ("",), ("retail", "44", 10, False)),
+        (ROW, (), ("",), ("retail", "", 10, True)),  # every number that is not allowed
+        (ROW, ("4",), ("",), ("retail", "44", 10, False)),
         (ROW, (), ("33",), ("retail", "44", 10, False)),
         (ROW, (), ("44",), ("retail", "44", 10, True)),
         (ROW, (), ("442",), ("retail", "442", 10, True)),

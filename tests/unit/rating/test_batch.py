@@ -172,3 +172,5 @@ def test_arrays_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     first = pricer.tables(Usage())
     assert [table.table.id for table in first] == ["a", "b"]
     assert pricer.tables(Usage())[1] is not first[0]
+    kept = BatchPricer(RatePlan("p", (table_of(row("44", 1)),)))
+    assert kept.tables(Usage())[0] is kept.tables(Usage())[0]

@@ -242,3 +242,13 @@ def test_errors_beyond_the_first_are_counted(monkeypatch: pytest.MonkeyPatch) ->
     _, errors = read_deck("prefix,rate\n" + "x,1\n" * 10, "a.csv")
     assert len(errors) == 4
     assert errors[-1] == DeckError("a.csv", 0, "", "7 more errors; mend those above first")
+
+
+def test_what_is_known_of_cells_is_bounded_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"{prefix},{prefix % 5}.5,name {prefix % 3},{1 + prefix % 4}\n" for prefix in range(10, 60)]
+    text = "prefix,rate,destination,next_seconds\n" + "".join([*lines, *lines])
+    expected = read_deck(text, "deck.csv")
+    monkeypatch.setattr("daemon.rating.deck.KNOWN_MAX", 1)
+    assert read_deck(text, "deck.csv") == expected
+    assert [row.prefix for row in expected[0]] == [line[:2] for line in lines] * 2
+    assert all(row.rate == 10**9 * (int(row.prefix) % 5) + 10**9 // 2 for row in expected[0])

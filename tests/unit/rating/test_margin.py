@@ -53,3 +53,11 @@ def test_a_row_that_becomes_dear_is_not_sold_at_nothing(later: int, holds: bool)
     free_at_first = (Rates("", (Tier(0, (Step(0, 0, 1), Step(600, later, 1))),)),)
     sell = Tariff("t", 1, "44", "UK", "USD", 0, alternatives=free_at_first)
     assert margin_holds(sell, Tariff("b", 1, "44", "UK", "USD", NANO), 60, 0, 0) is holds
+
+
+@pytest.mark.parametrize(
+    ("percent", "minute", "holds"), [(None, 0, False), (None, None, True), (None, -10 * NANO, True)]
+)
+def test_a_floor_that_was_not_stated_holds_nothing_back(percent: int | None, minute: int | None, holds: bool) -> None:
+    free_so_far = replace(SELL, free_seconds=60)
+    assert margin_holds(free_so_far, BUY, 60, percent, minute) is holds

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.bench_store import call_of, record_of
 from daemon.charging.ports import Message, Reads
 from daemon.ledger.account import Entry, EntryKind, Standing
+from daemon.rating.bundle import Bundle, Meter
 from daemon.store.book import KEY_LENGTH_MAX, REPLY_SIZE_MAX, Overlay, Working
 
 CALL = replace(call_of(1), aliases=("conf-1",))
@@ -116,3 +117,24 @@ def test_a_message_has_bounds() -> None:
     ):
         with pytest.raises(ValueError, match="octets"):
             book.save_message(message)
+
+
+def test_a_meter_is_seen_where_it_was_named_and_becomes_part_of_the_batch_when_merged() -> None:
+    working = loaded()
+    reads = replace(READS, meters=((1, "bundle:b:month"),))
+    book = Overlay(working, reads)
+    assert book.meter(1, "bundle:b:month") == Meter(1, "bundle:b:month")
+    book.save_meter(Meter(1, "bundle:b:month", 7, 5))
+    assert (book.meter(1, "bundle:b:month").used, Overlay(working, reads).meter(1, "bundle:b:month").used) == (5, 0)
+    assert not working.is_changed
+    book.merge()
+    assert working.is_changed
+    assert Overlay(working, reads).meter(1, "bundle:b:month").used == 5
+    with pytest.raises(KeyError, match="bundle:b:month"):
+        Overlay(working, READS).meter(1, "bundle:b:month")
+    # A call that is seen brings the meters of its levels.
+    bundle = Bundle("b", 60)
+    with_bundle = replace(CALL, levels=(replace(CALL.levels[0], account=1, bundles=(bundle,)), *CALL.levels[1:]))
+    saving = Overlay(working, READS)
+    saving.save_call(with_bundle)
+    assert saving.meter(1, "bundle:b:month").used == 5

@@ -82,6 +82,7 @@ def _move_rows() -> None:
         f" SELECT DISTINCT {names}, '', 0, 0, '', '', '' FROM deck_row_0001"
     )
     same = " AND ".join(f"deck_terms.{name} = old.{name}" for name in FIRST_TERMS)
+    same += " AND time_band = '' AND step_from_second = 0 AND tier_from = 0"  # so that the index serves
     op.execute(
         "INSERT INTO deck_row (number, tenant, rate_table, version, prefix, destination, rate, terms)"
         " SELECT old.number, old.tenant, old.rate_table, old.version, old.prefix, old.destination, old.rate,"
