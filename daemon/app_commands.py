@@ -432,7 +432,7 @@ def price_file(
     source: Path, target: Path, rules: BatchRules, *, restart: bool, progress: Callable[[int, int, int], None]
 ) -> BatchSummary:
     """Price a file of usage into another. Raises FileRefused, OSError."""
-    # numpy alone takes longer to load than most commands take.
+    # Arrays and the readers of files are loaded by the command that needs them, not by every other.
     from daemon.ingest import batch_run  # noqa: PLC0415
 
     return batch_run.price_file(batch_run.BatchOrder(source, target, rules, restart=restart), progress)
