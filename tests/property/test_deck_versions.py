@@ -3,7 +3,8 @@
 from dataclasses import replace
 from itertools import pairwise
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from daemon.kernel.instant import DAY, Instant
@@ -76,6 +77,8 @@ def test_the_order_of_rows_never_matters(
 def test_merging_a_deck_twice_changes_nothing(
     first: list[RateRow], second: list[RateRow], now: Instant, later: Instant
 ) -> None:
+    # What comes into force meanwhile and the deck does not name, it takes back: undated rows say what holds now.
+    assume(not any(now < row.terms.effective_from <= now + later for row in first))
     shelf = Shelf()
     assert taken(shelf, first, "replace", NOW - DAY)
     if taken(shelf, second, "merge", now):
@@ -89,6 +92,27 @@ def test_the_deck_of_a_table_again_changes_nothing(deck: list[RateRow], mode: st
     shelf = Shelf()
     assert taken(shelf, deck, mode, NOW - DAY)
     assert not shelf.plan(deck, mode, NOW - DAY + later).is_change
+
+
+@given(first=DECKS, second=DECKS, mode=MODES, now=st.sampled_from(DATES), dated=st.sampled_from((None, *DATES)))
+def test_the_usual_cases_are_told_as_all_others(
+    first: list[RateRow], second: list[RateRow], mode: str, now: Instant, dated: Instant | None
+) -> None:
+    shelf = Shelf()
+    assert taken(shelf, first, "replace", NOW - DAY)
+    quickly = outcome(shelf, second, mode, now, dated)
+    with pytest.MonkeyPatch.context() as patch:
+        for usual in ("_is_untouched", "_begins_plainly", "_moves_plainly"):
+            patch.setattr(f"daemon.store.deck_import._Import.{usual}", lambda *_: False)
+        assert outcome(shelf, second, mode, now, dated) == quickly
+
+
+def outcome(shelf: Shelf, deck: list[RateRow], mode: str, now: Instant, dated: Instant | None) -> object:
+    try:
+        plan = shelf.plan(deck, mode, now, dated)
+    except DeckRefused as refused:
+        return str(refused)
+    return plan.difference, sorted(plan.fresh), sorted(plan.endings)
 
 
 @settings(deadline=None)
