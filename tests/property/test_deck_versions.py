@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from daemon.kernel.instant import DAY, Instant
 from daemon.rating.deck import EFFECTIVE_ALWAYS, EFFECTIVE_FOREVER, RateRow, Terms
+from daemon.rating.rate_table import RateTable
 from daemon.store.deck_import import DeckRefused
 from daemon.store.deck_rollback import windows
 from daemon.store.deck_versions import Version, in_force
-from tests.unit.store.shelf import NOW, Shelf
+from tests.unit.store.shelf import NOW, POLICY, Shelf
 
 PREFIXES = ("4", "44", "442", "45")
 BANDS = ("", "peak", "weekend")
@@ -149,3 +150,25 @@ def test_windows_say_what_versions_say(spans: list[tuple[int, int, int]], at: in
     meant = in_force(there, at) if at >= 3 else None
     assert said == (None if meant is None else meant.rows)
     assert all(one.ends <= other.begins for one, other in pairwise(found))
+
+
+@given(
+    spans=st.lists(st.tuples(st.sampled_from(("4", "44")), st.integers(0, 9), st.integers(1, 10)), max_size=6),
+    number=st.sampled_from(("4", "44", "45")), at=st.integers(0, 20),
+)  # fmt: skip
+def test_plain_rows_make_the_offers_that_all_others_make(
+    spans: list[tuple[str, int, int]], number: str, at: Instant
+) -> None:
+    rows = [
+        RateRow(prefix, place, terms=Terms(effective_from=begins, effective_to=begins + length))
+        for place, (prefix, begins, length) in enumerate(spans)
+    ]
+    quickly, errors = RateTable.of(POLICY, rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("daemon.rating.rate_table._Gate.plain", lambda *_: None)
+        expected, same_errors = RateTable.of(POLICY, rows)
+    assert errors == same_errors
+    assert (quickly is None) == (expected is None) == bool(errors)
+    if quickly is not None and expected is not None:
+        assert quickly.find(number, at) == expected.find(number, at)
+        assert quickly.changes(number, 0, 30) == expected.changes(number, 0, 30)
