@@ -23,7 +23,7 @@ from daemon.rating.prefix_index import NO_OFFER, PrefixIndex
 from daemon.rating.rate_type import BARE, BUILT_IN, RateType
 from daemon.rating.tariff import NO_RATES, Gap, Rates, Span, Step, Tariff, Tier
 from daemon.rating.time_band import NO_BAND, Calendar, TimeBand, contradictions
-from daemon.rating.versions import Offer, Version, is_plain, offers_of
+from daemon.rating.versions import VERSIONS_MAX, Offer, Version, is_plain, offers_of, plain_windows
 
 HORIZON_SECONDS: Final = 2 * 86_400  # seconds of a call that a split tariff lays out; a live call has at most half
 KEPT_TARIFFS_MAX: Final = 8_192  # tariffs kept by one table; a switch's traffic goes to fewer prefixes in a minute
@@ -233,16 +233,23 @@ class Offers:
         self._heads = heads
         self.index = PrefixIndex()
 
-    def add_plain(self, rows: Sequence[RateRow], prefixes: Sequence[str]) -> None:
-        """Take rows that are each the one offer of their prefix: neither band nor step nor tier, prefixes ascending."""
+    def add_plain(self, plain: "Plain") -> None:
+        """Take rows that are each an offer of their prefix: neither band nor step nor tier."""
+        rows, prefixes, windows = plain
         first = self._heads.add_plain(rows)
-        windows = {
-            id(terms): self._window((terms.effective_from, terms.effective_to)) for terms in _distinct_terms(rows)
-        }
-        self.window_of.extend([windows[id(row.terms)] for row in rows])
+        if windows:
+            self.window_of.extend([self._window(window) for window in windows])
+        else:
+            places = {
+                id(terms): self._window((terms.effective_from, terms.effective_to)) for terms in _distinct_terms(rows)
+            }
+            self.window_of.extend([places[id(row.terms)] for row in rows])
         self.lengths.extend([len(prefix) for prefix in prefixes])
         self.picks.extend(range(first, first + len(rows)))
-        self.index.add_distinct(prefixes)
+        if windows:
+            deque(map(self.index.add, prefixes), maxlen=0)
+        else:
+            self.index.add_distinct(prefixes)
 
     def add(self, offers: Iterable[Offer]) -> None:
         """Take the offers of one prefix."""
@@ -352,9 +359,9 @@ class RateTable:
         heads, gate = Heads(), _Gate(policy, findings)
         made = {"": Offers(heads)}
         for rows_together in _portions(rows):
-            prefixes = [row.prefix for row in rows_together]
-            if gate.are_plain(rows_together, prefixes):
-                made[""].add_plain(rows_together, prefixes)
+            plain = gate.plain(rows_together)
+            if plain is not None:
+                made[""].add_plain(plain)
                 continue
             for kind, of_prefix in gate.offers(rows_together):
                 if kind not in made:
@@ -539,7 +546,7 @@ def faults_of(policy: Policy, rows: Iterable[RateRow]) -> list[DeckError]:
     findings = Findings(policy.table)
     gate = _Gate(policy, findings)
     for rows_together in _portions(rows):
-        if not gate.are_plain(rows_together, [row.prefix for row in rows_together]):
+        if gate.plain(rows_together) is None:
             for _, offers in gate.offers(rows_together):
                 deque(offers, maxlen=0)
     return findings.report()
@@ -576,6 +583,14 @@ def _distinct_terms(rows: Iterable[RateRow]) -> Iterable[Terms]:
     return {id(row.terms): row.terms for row in rows}.values()
 
 
+class Plain(NamedTuple):
+    """Rows each of which is an offer by itself; ``windows`` say when, or are none where each is its prefix's only."""
+
+    rows: Sequence[RateRow]
+    prefixes: Sequence[str]
+    windows: Sequence[tuple[Instant, Instant]]
+
+
 class _Gate:
     """What rows must be before they make a table; what was found of terms is kept, since few serve a whole deck."""
 
@@ -589,16 +604,26 @@ class _Gate:
         """Note every row that has a fault in itself."""
         deque(self._sound(rows), maxlen=0)
 
-    def are_plain(self, rows: Sequence[RateRow], prefixes: Sequence[str]) -> bool:
-        """Tell whether ordered rows are sound, and each is the one rate for calls to its prefix at all times of day."""
+    def plain(self, rows: list[RateRow]) -> Plain | None:
+        """Return ordered rows that are sound rates for calls at all times of day, each in force for one stretch.
+
+        None where they are not so plain, or too many.
+        """
+        prefixes = [row.prefix for row in rows]
         digits = "".join(prefixes)
         rates = [row.rate for row in rows]
-        return (
-            len(set(prefixes)) == len(prefixes)
-            and digits.isdigit() and digits.isascii() and all(prefixes) and max(map(len, prefixes)) <= DIGITS_MAX
-            and min(rates) >= 0 and max(rates) <= RATE_MAX
+        is_sound = (
+            digits.isdigit() and digits.isascii() and all(prefixes) and max(map(len, prefixes)) <= DIGITS_MAX
+            and min(rates) >= 0 and max(rates) <= RATE_MAX and len(rows) <= VERSIONS_MAX
             and all(is_plain(terms) and not self._terms_fault(terms) for terms in _distinct_terms(rows))
         )  # fmt: skip
+        if not is_sound:
+            return None
+        if len(set(prefixes)) == len(prefixes):
+            return Plain(rows, prefixes, ())
+        latest_first = sorted(rows, key=lambda row: (row.prefix, -row.terms.effective_from))
+        windows = plain_windows(latest_first)
+        return None if windows is None else Plain(latest_first, prefixes, windows)
 
     def offers(self, rows: Iterable[RateRow]) -> Iterator[tuple[str, Iterator[Offer]]]:
         """Yield the offers of ordered rows, those of one prefix and kind together, and note what contradicts."""
