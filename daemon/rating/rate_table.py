@@ -306,7 +306,7 @@ class Offers:
 class RateTable:
     """The rows of one version of one deck. Build it by ``from_rows``; it never changes afterwards."""
 
-    __slots__ = ("_calendars", "_kept", "_other", "heads", "offers", "policy")
+    __slots__ = ("_calendars", "_kept", "_like", "_other", "heads", "offers", "policy")
 
     def __init__(self, policy: Policy, heads: Heads, offers: Offers, other: Mapping[str, Offers]) -> None:
         """Take what ``from_rows`` made."""
@@ -315,7 +315,8 @@ class RateTable:
         self.offers = offers  # of calls that have a prefix
         self._other = other  # of each other rate type
         self._calendars: dict[tuple[str, ...], Calendar] = {}
-        self._kept: dict[int, Tariff] = {}
+        self._kept: dict[int, Tariff] = {}  # by row
+        self._like: dict[int, Tariff] = {}  # by the place of its terms: one to make others of
 
     @classmethod
     def from_rows(
@@ -450,10 +451,20 @@ class RateTable:
             return self._built(self._tier(head, volume), prefix, self._tiers(head, volume), volume)
         kept = self._kept.get(head)
         if kept is None:
-            if len(self._kept) >= KEPT_TARIFFS_MAX:
-                self._kept.clear()
-            kept = self._kept[head] = self._built(head, prefix, (Tier(0, self.heads.steps(head)),), None)
+            kept = self._plain(head, prefix)
+            _keep(self._kept, head, kept)
         return kept
+
+    def _plain(self, head: int, prefix: str) -> Tariff:
+        """Return the tariff of a row without tiers; one without steps differs from others of its terms in little."""
+        if head in self.heads.steps_of:
+            return self._built(head, prefix, (Tier(0, self.heads.steps(head)),), None)
+        place = self.heads.terms_places[head]
+        like = self._like.get(place)
+        if like is None:
+            like = self._built(head, prefix, (Tier(0, self.heads.steps(head)),), None)
+            _keep(self._like, place, like)
+        return like.changed(prefix=prefix, destination=self.heads.destination(head), rate=self.heads.rates[head])
 
     def _tier(self, head: int, volume: int) -> int:
         """Return the head of the tier that a volume has reached."""
@@ -527,6 +538,12 @@ class RateTable:
                 if self.policy.split_bands:
                     found.add(end)
         return {at for at in found if start < at <= end}
+
+
+def _keep(kept: dict[int, Tariff], place: int, tariff: Tariff) -> None:
+    if len(kept) >= KEPT_TARIFFS_MAX:
+        kept.clear()
+    kept[place] = tariff
 
 
 def successive(
