@@ -299,26 +299,29 @@ class CrashWorld:
         seen = self.seen[event.plan.name]
         if seen.refused:
             return
-        if reply is None:
-            seen.troubled = True
-            if event.kind == "ask" and self.dice.random() < 0.5:
-                seen.refused = True  # the dialplan refuses the call; what may be reserved lapses
-            elif event.tries + 1 < TRIES_MAX:
-                pause = self.dice.randrange(1, 6) * SECOND
-                heapq.heappush(self.queue, replace(event, at=self.true + pause, tries=event.tries + 1))
-            elif event.kind == "ask":
-                seen.refused = True
-            return
         assert event.report.message is not None
         key = event.report.message.key
         if key in self.replies:
-            assert self.replies[key] == reply, ("a repeat is answered with the same bytes", key)
-            return
-        self.replies[key] = reply
-        seen.log.append((event.kind, event.report.at, self.now))
-        seen.refused = reply.startswith(b"denied")
-        if reply.startswith(b"seconds"):
-            seen.told_seconds = int(reply.split()[1])
+            assert reply in (None, self.replies[key]), ("a repeat is answered with the same bytes", key)
+        elif reply is None:
+            self._unanswered(event, seen)
+        else:
+            self.replies[key] = reply
+            seen.log.append((event.kind, event.report.at, self.now))
+            seen.refused = reply.startswith(b"denied")
+            if reply.startswith(b"seconds"):
+                seen.told_seconds = int(reply.split()[1])
+
+    def _unanswered(self, event: Event, seen: Seen) -> None:
+        """Send a message again, or drop it. A dialplan that waits too long for its grant refuses the call."""
+        seen.troubled = True
+        again = self.true + self.dice.randrange(1, 6) * SECOND
+        if event.kind == "ask" and (again >= event.plan.answered_at or self.dice.random() < 0.3):
+            seen.refused = True  # what may be reserved lapses
+        elif event.tries + 1 < TRIES_MAX:
+            heapq.heappush(self.queue, replace(event, at=again, tries=event.tries + 1))
+        elif event.kind == "ask":
+            seen.refused = True
 
     # -- kills
 
