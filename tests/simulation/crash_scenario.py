@@ -6,6 +6,7 @@ of docs/rates.md.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -24,10 +25,13 @@ from daemon.kernel.ids import Key
 from daemon.kernel.money import NANO
 from daemon.store.objects import Spec
 
-ACME, BOB, RITA, SUZY = Key("main", "acme"), Key("main", "bob"), Key("ray", "rita"), Key("sub", "suzy")
+ACME, BOB, CORP = Key("main", "acme"), Key("main", "bob"), Key("main", "corp")
+RITA, SUZY = Key("ray", "rita"), Key("sub", "suzy")
 RAY_TRUNK, SUB_TRUNK = Key("main", "ray-trunk"), Key("ray", "sub-trunk")
-CHAINS = {ACME: (ACME,), BOB: (BOB,), RITA: (RITA, RAY_TRUNK), SUZY: (SUZY, SUB_TRUNK, RAY_TRUNK)}
-OPENING = {ACME: 3 * NANO, BOB: 0, RITA: 2 * NANO, SUZY: 1_000 * NANO}
+CHAINS = {ACME: (ACME,), BOB: (BOB,), CORP: (CORP,), RITA: (RITA, RAY_TRUNK), SUZY: (SUZY, SUB_TRUNK, RAY_TRUNK)}
+OPENING = {ACME: 3 * NANO, BOB: 0, CORP: 0, RITA: 2 * NANO, SUZY: 1_000 * NANO}
+POSTPAID = (BOB, CORP)
+CREDIT = 60 * NANO  # of corp, which is granted from the journal where the world's operator chose so
 BUNDLE_UNITS = 200  # seconds a day of acme's bundle, for numbers that begin with 44
 TIER_FROM = 100  # seconds a day from which bob pays less
 
@@ -56,8 +60,8 @@ BUY = {"44": Rate("0.10"), "33": Rate("0.11", 6, 6), "49": Rate("0.13", 30, 1)}
 TIERED = Key("main", "tiered")
 TIERS = ((0, "0.60"), (TIER_FROM, "0.45"))
 TABLE_OF = {
-    ACME: Key("main", "retail"), RAY_TRUNK: Key("main", "wholesale"), RITA: Key("ray", "retail"),
-    SUB_TRUNK: Key("ray", "wholesale"), SUZY: Key("sub", "retail"),
+    ACME: Key("main", "retail"), CORP: Key("main", "retail"), RAY_TRUNK: Key("main", "wholesale"),
+    RITA: Key("ray", "retail"), SUB_TRUNK: Key("ray", "wholesale"), SUZY: Key("sub", "retail"),
 }  # fmt: skip
 
 
@@ -118,6 +122,7 @@ SCENARIO: Sequence[Spec] = (
     *(RatePlanSpec(key.tenant, key.id, (key.id,)) for key in (*TABLES, TIERED)),
     _prepaid(ACME, "retail"),
     _postpaid(BOB, "tiered"),
+    replace(_postpaid(CORP, "retail"), credit_limit=CREDIT),
     _postpaid(RAY_TRUNK, "wholesale"),
     _prepaid(RITA, "retail"),
     _postpaid(SUB_TRUNK, "wholesale"),

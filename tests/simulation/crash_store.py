@@ -13,8 +13,10 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+OUTAGES = ("locked", "gone")  # faults that may last for several steps
 FAULTS = ("kill", "kill", "kill_committed", "commit_fails", "commit_unknown", "full", "read_only", "locked", "gone")
-FILES = ("tollway.db", "tollway.db-wal")
+JOURNAL = "postpaid.jsonl"
+FILES = ("tollway.db", "tollway.db-wal", JOURNAL)
 PAGES_MAX = 1_073_741_823  # SQLite's own default
 PRAGMAS = ("journal_mode = WAL", "synchronous = OFF", "foreign_keys = ON")  # the disk itself is tests/faults' part
 

@@ -24,18 +24,22 @@ from daemon.authorize.decision import Decision, Granted
 from daemon.charging.event import CallReport, Conflict, MessageKey, Outcome, Replay
 from daemon.charging.ocf import ChargingSettings, OnlineCharging
 from daemon.charging.ports import Outside, Reads, StoreError
+from daemon.charging.without_store import WithoutStore
+from daemon.journal import PostpaidJournal
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import DAY, SECOND, Instant, parse_rfc3339
 from daemon.rating.deck import read_deck
 from daemon.settings import StoreSettings
 from daemon.store import SqliteStore, open_store
-from tests.simulation.crash_scenario import CHAINS, SCENARIO, decks
-from tests.simulation.crash_store import FAULTS, Disk
+from tests.simulation.crash_scenario import CHAINS, CORP, SCENARIO, decks
+from tests.simulation.crash_store import FAULTS, JOURNAL, OUTAGES, Disk
 
 BEGINS = parse_rfc3339("2026-09-30T23:50:00Z")  # minutes before a day ends: meters turn while calls run
 CALLS = 12
+NUMBERS = ("442071231234", "442071231234", "33123456789", "4930123456")
 TRIES_MAX = 5  # times a sender sends one message before it drops it
 FAULTY = 0.15  # of the steps meet a fault
+AFTERWARDS = 0.2  # of the faults are followed by the death of the process
 BURST = 0.3  # of the steps send several messages into one batch
 BURST_MAX = 6
 ROUNDS_MAX = 40  # looks for what lapsed after the last event, two hours apart: past a day's step and every limit
@@ -96,6 +100,9 @@ class CrashWorld:
     disk: Disk
     store: SqliteStore
     configuration: Catalog
+    grants_postpaid: bool = False
+    lasting: int = 0
+    journalled: int = 0
     true: Instant = BEGINS
     offset: int = 0
     seen: dict[str, Seen] = field(default_factory=dict)
@@ -110,7 +117,9 @@ class CrashWorld:
 
     def _charging(self) -> None:
         outside = Outside(now=lambda: self.now, new_id=lambda: f"g{next(self.numbers)}")
-        self.ocf = OnlineCharging(self.store, self, self, outside, ChargingSettings())
+        self.memory = WithoutStore(PostpaidJournal(self.disk.folder / JOURNAL))
+        settings = ChargingSettings(grants_postpaid=self.grants_postpaid)
+        self.ocf = OnlineCharging(self.store, self, self, outside, settings, self.memory)
 
     @property
     def now(self) -> Instant:
@@ -137,7 +146,7 @@ class CrashWorld:
         dice = self.dice
         asked_at = BEGINS + dice.randrange(600) * SECOND
         return Plan(
-            name, dice.choice(list(CHAINS)), dice.choice(["442071231234", "442071231234", "33123456789", "4930123456"]),
+            name, dice.choice([*CHAINS, CORP, CORP]), dice.choice(NUMBERS),
             dice.random() < 0.5, dice.random() < 0.8, dice.random() < 0.9, asked_at,
             asked_at + dice.randrange(1, 150) * SECOND, dice.randrange(1, 400) * SECOND + dice.randrange(SECOND),
         )  # fmt: skip
@@ -181,7 +190,9 @@ class CrashWorld:
         """Play every message, then wait until nothing can be held any more."""
         while self.queue:
             await self.step()
-        await self.restart_if_killed()
+        self.disk.disarm()
+        self.lasting = 0
+        await self._expire()
         await self.kept()
         self.offset = max(self.offset, 0)
         for _ in range(ROUNDS_MAX):
@@ -197,20 +208,35 @@ class CrashWorld:
         events = [found for event in (first, *self._burst(first)) if (found := self._limited(event)) is not None]
         if not events:
             return
-        fault = self.dice.choice(FAULTS) if self.dice.random() < FAULTY else ""
-        if fault:
-            self.disk.arm(fault, self.dice.randrange(1, 26))
+        fault = self._fault()
         if not fault or len(events) == 1:
             await self._expire()
         results = await self._delivered(events)
+        self.journalled += len(self.memory.grants)
         if fault == "kill":
             self.disk.kill()  # no statement was left for it: between two transactions
         if fault and (self.disk.hit or results is None or None in results):
             self.met[fault] = self.met.get(fault, 0) + 1
-        self.disk.disarm()
+        if not self.lasting:
+            self.disk.disarm()
+            if fault and self.dice.random() < AFTERWARDS:  # dies of its outage, before or after it has answered
+                self.disk.kill()
+                results = None if self.dice.random() < 0.5 else results
         for event, result in zip(events, results or [None] * len(events), strict=True):
             self._told(event, result)
         await self.restart_if_killed()
+
+    def _fault(self) -> str:
+        """Return the fault of a step: the one that lasts, a new one, or none."""
+        if self.lasting:
+            self.lasting -= 1
+            return self.disk.fault
+        fault = self.dice.choice(FAULTS) if self.dice.random() < FAULTY else ""
+        if fault:
+            self.disk.arm(fault, self.dice.randrange(1, 26))
+        if fault in OUTAGES:
+            self.lasting = self.dice.randrange(5)
+        return fault
 
     def _step_clock(self) -> None:
         if self.dice.random() < 0.04:
@@ -241,6 +267,7 @@ class CrashWorld:
     async def _expire(self) -> None:
         with contextlib.suppress(StoreError):
             await self.ocf.expire_due()
+            await self.ocf.learn()
 
     async def _delivered(self, events: list[Event]) -> "list[bytes | None] | None":
         """Return the bytes that acknowledged each message, None where nothing did, and None for all after a kill."""
@@ -334,6 +361,9 @@ class CrashWorld:
         self.store = await opened_store(self.disk, lambda: self.now)
         self.configuration = await self.store.load_catalog(Emergency())
         self._charging()
+        await self.memory.load()
+        await self.ocf.learn()
+        await self.ocf.expire_due()
         await self.kept()
 
     async def kept(self) -> None:
@@ -393,9 +423,11 @@ async def crash_world(seed: int, made: Path, folder: Path) -> AsyncIterator[Cras
     shutil.copyfile(made / "tollway.db", folder / "tollway.db")
     disk = Disk(folder)
     store = await opened_store(disk, lambda: BEGINS)
-    world = CrashWorld(random.Random(seed), disk, store, await store.load_catalog(Emergency()))
+    catalog = await store.load_catalog(Emergency())
+    world = CrashWorld(random.Random(seed), disk, store, catalog, grants_postpaid=bool(seed % 2))
     try:
         world.plan()
+        await world.ocf.learn()
         await world.run()
         yield world
     finally:
