@@ -25,7 +25,7 @@ from daemon.authorize.catalog import Catalog, Emergency
 from daemon.charging.configuration import Configuration, TokenSpec
 from daemon.charging.ocf import ChargingSettings, OnlineCharging
 from daemon.charging.ports import Outside, StoreError
-from daemon.charging.without_store import WithoutStore
+from daemon.charging.without_store import ANSWERED_MAX, WithoutStore
 from daemon.config_files.settings_file import read_settings
 from daemon.esl.adapter import EslAdapter
 from daemon.http_api.metrics import Metrics
@@ -220,6 +220,8 @@ async def build(settings: Settings) -> Daemon:
     await directory.load()
     journal = EmergencyJournal(Path(settings.emergency.journal))
     without_store = WithoutStore(PostpaidJournal(Path(settings.charging.postpaid_journal)))
+    for message in await store.recent_messages(ANSWERED_MAX):
+        without_store.remember(message)
     await without_store.load()
     ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings), without_store)
     await ocf.learn()

@@ -29,7 +29,7 @@ from daemon.authorize.pricing import Service, tariffs_for
 from daemon.charging import metering, settle
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call
 from daemon.charging.cdr import EndReport
-from daemon.charging.event import Authorized, CallReport, Decided, MessageKey, Outcome, Replay, Reported
+from daemon.charging.event import Authorized, CallReport, Conflict, Decided, MessageKey, Outcome, Replay, Reported
 from daemon.charging.joining import (
     CLOCK_TOLERANCE,
     adopted,
@@ -49,6 +49,7 @@ from daemon.charging.ports import (
     Directory,
     Exceptional,
     Journal,
+    Message,
     Outside,
     Reads,
     Store,
@@ -135,9 +136,12 @@ class OnlineCharging:
         reads = of_question(attempt.id_domain, attempt.call_id, message, quote)
         stands = question_stands(message, attempt, now)
         try:
-            return await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
+            answer = await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
         except StoreUnavailable as error:
             return await self._from_memory(work, message, error)
+        if self._without_store is not None and message is not None and not isinstance(answer, Conflict):
+            self._without_store.remember(Message(message.key, message.body, answer.reply, now))
+        return answer
 
     async def _transact(self, reads: Reads, work: Callable[[Book], T]) -> T:
         """Run a transaction, after what was granted without the store has been entered."""
@@ -149,7 +153,7 @@ class OnlineCharging:
         """Grant without the store where the operator chose so; elsewhere the store's error stands."""
         if self._without_store is None or not self.settings.grants_postpaid:
             raise error
-        reply = self._without_store.repeat(message)
+        reply = self._without_store.repeat(message, work.now)
         if reply is not None:
             return Replay(reply)
         # An id of its own: the store may have committed the other, and not have been able to say so.

@@ -20,13 +20,15 @@ from daemon.charging.event import Decided, MessageKey
 from daemon.charging.joining import next_place
 from daemon.charging.ports import Book, Exceptional, Message, Reads, Store, StoreError, StoreUnavailable
 from daemon.kernel.ids import Direction
-from daemon.kernel.instant import Instant
+from daemon.kernel.instant import SECOND, Instant
 from daemon.ledger import posting
 from daemon.ledger.account import Standing
 
 GRANTS_MAX = 1_000  # grants in the journal; an outage of minutes at a few new calls a second
 SECONDS_MAX = 3_600  # seconds of one grant; with GRANTS_MAX at most 60,000 minutes are ever at risk
 LEARNED_MAX = 10_000  # accounts and carriers whose standing is kept in memory; one query of some 50 ms
+ANSWERED_MAX = 10_000  # answers kept in memory for repeats; more than come in the 40 s that senders repeat for
+OF_CALL_KEPT = 60 * SECOND  # microseconds for which the answer to a call id stands; it may be another call's later
 RETRY_SECONDS = 1.0  # seconds after a store that could not commit is tried again, for all that waits for it
 
 
@@ -63,11 +65,15 @@ class WithoutStore:
         self._standings: dict[int, Standing] = {}
         self._writing, self._draining = asyncio.Lock(), asyncio.Lock()
         self._failed_at = -RETRY_SECONDS
+        self._answered: dict[str, Message] = {}  # oldest first
         self.grants: list[Journalled] = []
 
     async def load(self) -> None:
         """Read what an earlier life granted and could not enter. Raises StoreError where a line cannot be read."""
         self.grants = list(await self._journal.load())
+        for entry in self.grants:
+            if entry.message:
+                self.remember(Message(entry.message, entry.body, entry.reply, entry.at, entry.call.grant_id))
 
     async def learn(self, store: Store, catalog: Catalog) -> None:
         """Note the standing of postpaid accounts and carriers while the store is there. Raises StoreError."""
@@ -95,6 +101,8 @@ class WithoutStore:
             await self._journal.append_grant(entry)
             self._hold(call, now)
             self.grants.append(entry)
+            if key:
+                self.remember(Message(key, body, reply, now, call.grant_id))
             return Decided(decision, reply, call)
 
     def _check(self, quote: Quote) -> None:
@@ -113,12 +121,21 @@ class WithoutStore:
             standing = self._standings[number]
             self._standings[number], _ = posting.reserve(standing, call.grant_id, amount, direction, now)
 
-    def repeat(self, message: MessageKey | None) -> bytes | None:
-        """Return the bytes that answered a message whose grant still waits for the store."""
+    def remember(self, message: Message) -> None:
+        """Keep an answer that the store has, for a repeat that comes when it cannot be asked."""
+        self._answered.pop(message.key, None)
+        self._answered[message.key] = message
+        if len(self._answered) > ANSWERED_MAX:
+            del self._answered[next(iter(self._answered))]
+
+    def repeat(self, message: MessageKey | None, now: Instant) -> bytes | None:
+        """Return the bytes that answered a message before; without the store it is never answered otherwise."""
         if message is None:
             return None
-        found = (each for each in self.grants if (each.message, each.body) == (message.key, message.body))
-        return next((each.reply for each in found), None)
+        found = self._answered.get(message.key)
+        if found is None or found.body != message.body:
+            return None
+        return None if message.of_call and now - found.at > OF_CALL_KEPT else found.reply
 
     async def drain(self, store: Store, now: Instant) -> None:
         """Enter every grant that waits, oldest first. Raises StoreUnavailable while the store cannot commit."""

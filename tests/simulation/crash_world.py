@@ -24,7 +24,7 @@ from daemon.authorize.decision import Decision, Granted
 from daemon.charging.event import CallReport, Conflict, MessageKey, Outcome, Replay
 from daemon.charging.ocf import ChargingSettings, OnlineCharging
 from daemon.charging.ports import Outside, Reads, StoreError
-from daemon.charging.without_store import WithoutStore
+from daemon.charging.without_store import ANSWERED_MAX, WithoutStore
 from daemon.journal import PostpaidJournal
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import DAY, SECOND, Instant, parse_rfc3339
@@ -361,6 +361,8 @@ class CrashWorld:
         self.store = await opened_store(self.disk, lambda: self.now)
         self.configuration = await self.store.load_catalog(Emergency())
         self._charging()
+        for message in await self.store.recent_messages(ANSWERED_MAX):
+            self.memory.remember(message)
         await self.memory.load()
         await self.ocf.learn()
         await self.ocf.expire_due()

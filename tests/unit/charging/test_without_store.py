@@ -12,7 +12,7 @@ from daemon.charging import without_store
 from daemon.charging.call import CallState
 from daemon.charging.event import Decided, Replay
 from daemon.charging.ocf import OnlineCharging
-from daemon.charging.ports import Outside, Reads, StoreError, StoreUnavailable
+from daemon.charging.ports import Message, Outside, Reads, StoreError, StoreUnavailable
 from daemon.charging.without_store import SECONDS_MAX, WithoutStore
 from daemon.journal import LINE_OCTETS_MAX, PostpaidJournal
 from daemon.kernel.ids import Key
@@ -121,6 +121,31 @@ async def test_a_repeat_is_answered_with_the_same_bytes_before_and_after(tmp_pat
         again = await desk.ocf.authorize(desk.attempt("c1", payer=BOB), message=key("c1"), encode=_bytes)
         assert again == Replay(first.reply)
     assert len(desk.store.saved) == 1
+
+
+async def test_a_question_that_the_store_answered_is_not_granted_again(tmp_path: Path) -> None:
+    desk = await _outage(tmp_path)
+    desk.store.out = False
+    for message in (key("c1"), replace(key("c2"), of_call=True)):
+        asked = desk.attempt(message.key, payer=BOB, renewable=True)
+        first = await desk.ocf.authorize(asked, message=message, encode=_bytes)
+        assert isinstance(first, Decided)
+        desk.store.out = True
+        assert await desk.ocf.authorize(asked, message=message, encode=_bytes) == Replay(first.reply)
+        assert desk.ocf.journalled == 0
+        desk.store.out = False
+    desk.store.out = True
+    desk.wait(61)  # the call id may be another call's by now; what is known of the account still bounds it
+    assert isinstance(await desk.ocf.authorize(asked, message=message, encode=_bytes), Decided)
+
+
+async def test_answers_in_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(without_store, "ANSWERED_MAX", 2)
+    memory = WithoutStore(PostpaidJournal(tmp_path / "journal"))
+    for name in ("a", "b", "a", "c"):
+        memory.remember(Message(name, b"body", name.encode(), 0))
+    assert [memory.repeat(key(name), 0) for name in ("a", "b", "c")] == [b"a", None, b"c"]
+    assert memory.repeat(key("a", b"other"), 0) is None
 
 
 async def test_the_credit_limit_holds_over_all_that_is_granted_meanwhile(tmp_path: Path) -> None:
