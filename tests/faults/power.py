@@ -72,18 +72,22 @@ class Platter:
 
 @dataclass
 class Disk:
-    """The disk under one daemon's store. ``unsynced`` counts the cuts that met writes without their sync."""
+    """The disk under one daemon's store. ``unsynced`` counts the cuts that met writes without their sync.
+
+    ``beside``: other files that lie on it.
+    """
 
     daemon: DaemonProcess
     dice: random.Random
     library: Path
+    beside: tuple[Path, ...] = ()
     cuts: int = 0
     unsynced: int = 0
 
     @property
     def files(self) -> list[Path]:
         """The files that lose what was not synced."""
-        return [self.daemon.store, self.daemon.store.with_name("tollway.db-wal")]
+        return [self.daemon.store, self.daemon.store.with_name("tollway.db-wal"), *self.beside]
 
     @property
     def trace(self) -> Path:
