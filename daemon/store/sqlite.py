@@ -336,6 +336,11 @@ class SqliteStore(Administration):
         found = await self.rows(query, (call_id, call_id, CALLS_FOUND_MAX))
         return [_call.decode(body) for (body,) in reversed(found)]
 
+    async def recent_messages(self, limit: int) -> Sequence[Message]:
+        """Return the newest answered messages, oldest first."""
+        query = "SELECT key, body, reply, at, grant_id FROM message ORDER BY number DESC LIMIT ?"
+        return [Message(*row) for row in reversed(await self.rows(query, (limit,)))]
+
     async def records(self, tenant: str, after_seq: int, until_seq: int) -> AsyncIterator[tuple[int, RatedCdr]]:
         """Stream a tenant's records with their sequence, ``after_seq`` excluded."""
         query = "SELECT seq, body FROM record WHERE tenant = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
