@@ -28,9 +28,9 @@ from daemon.charging.without_store import ANSWERED_MAX, WithoutStore
 from daemon.journal import PostpaidJournal
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import DAY, SECOND, Instant, parse_rfc3339
-from daemon.rating.deck import read_deck
 from daemon.settings import StoreSettings
 from daemon.store import SqliteStore, open_store
+from tests.decks import read_deck
 from tests.simulation.crash_scenario import CHAINS, CORP, SCENARIO, decks
 from tests.simulation.crash_store import FAULTS, JOURNAL, OUTAGES, Disk
 
