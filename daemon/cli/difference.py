@@ -12,7 +12,10 @@ CLOSED_SHOWN = 200  # closed prefixes, and those whose numbers would fall elsewh
 
 
 def deck_value(deck: DeckDifference) -> dict[str, Any]:
-    """Return a deck's difference for ``--json``: prefixes of each kind, and those that would fall to a shorter one."""
+    """Return a deck's difference for ``--json``: prefixes of each kind, and those that would fall to a shorter one.
+
+    Every count is of prefixes.
+    """
     return {
         "table": deck.table,
         **{kind: list(getattr(deck, kind)) for kind in KINDS},
@@ -20,6 +23,7 @@ def deck_value(deck: DeckDifference) -> dict[str, Any]:
         "falls_beyond": deck.falls_beyond,
         "unchanged": deck.unchanged,
         "in_force": deck.in_force,
+        "scheduled": deck.scheduled,
         "closed_or_changed_percent": deck.closed_or_changed_percent,
     }
 
@@ -27,7 +31,7 @@ def deck_value(deck: DeckDifference) -> dict[str, Any]:
 def print_deck(deck: DeckDifference) -> None:
     """Print a deck's difference."""
     counts = ", ".join(f"{len(getattr(deck, kind))} {kind}" for kind in KINDS)
-    click.echo(f"rate table {deck.table}: {counts}, {deck.unchanged} unchanged")
+    click.echo(f"rate table {deck.table}, prefixes: {counts}, {deck.unchanged} unchanged")
     for kind in KINDS:
         names, most = getattr(deck, kind), CLOSED_SHOWN if kind == "closed" else NAMES_SHOWN
         if names:

@@ -112,11 +112,13 @@ class PrefixChange:
             alike = [key for key in keys if key.kind == kind]
             versions = [version for key in alike for version in self.of(key)]
             ended = [version for version in versions if self._changes.is_ended(version)]
-            tally.in_force += any(version.holds(self._now) for version in versions)
+            after = [version for key in alike for version in self.after(key)]
+            was_there = tally.count(versions, self._now)
             if not kind:
-                tally.surround(self.prefix, [version for key in alike for version in self.after(key)])
+                tally.surround(self.prefix, after)
             tally.take(
                 self.prefix, kind, chain.from_iterable(map(self._moves_of, alike)),
+                is_there=was_there or any(version.ends > self._now for version in after),
                 stays=any(version.ends > self._now and version not in ended for version in versions),
                 closed_at=max((self._changes.ends(version) for version in ended), default=self._now),
             )  # fmt: skip

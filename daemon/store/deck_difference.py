@@ -1,7 +1,8 @@
 """What an import changes, in prefixes: new, dearer, cheaper, otherwise changed, closed, and whose numbers fall where.
 
 A prefix has one kind: its bands, steps and tiers moved the same way or not at all, else it is changed. What is no call
-is named with its rate type. Pure.
+is named with its rate type, and counts for itself. All counts are of prefixes, never of rows, and add up to those that
+the table has, in force or scheduled, before or after. Pure.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +22,8 @@ class DeckDifference:
     """Prefixes of each kind, sorted; ``falls`` pairs closed prefixes with the shorter one that takes their numbers.
 
     ``changed`` differ in something else than the rate, or in several ways; ``falls_beyond`` counts what ``falls``
-    leaves out; ``unchanged`` counts rows; ``in_force`` the prefixes in force before.
+    leaves out; ``unchanged`` counts prefixes that keep their price, stated or not; ``in_force`` those in force before,
+    ``scheduled`` those that were not, and would have come into force later.
     """
 
     table: str
@@ -34,6 +36,7 @@ class DeckDifference:
     falls_beyond: int = 0
     unchanged: int = 0
     in_force: int = 0
+    scheduled: int = 0
 
     @property
     def is_change(self) -> bool:
@@ -42,9 +45,9 @@ class DeckDifference:
 
     @property
     def closed_or_changed_percent(self) -> int:
-        """How much of what was in force is closed or changed, rounded up."""
+        """How much of what was in force or scheduled is closed or changed, rounded up."""
         touched = len(self.increased) + len(self.decreased) + len(self.changed) + len(self.closed)
-        return -(-100 * touched // self.in_force) if self.in_force else 0
+        return -(-100 * touched // max(self.in_force + self.scheduled, 1))
 
 
 class Tally:
@@ -58,6 +61,16 @@ class Tally:
         self._around: list[tuple[str, Sequence[Version]]] = []  # prefixes of calls that begin the last, with versions
         self.unchanged = 0
         self.in_force = 0
+        self.scheduled = 0
+
+    def count(self, versions: Sequence[Version], now: Instant) -> bool:
+        """Count a prefix by what was stored of it; tell whether it was in force, or is to come into force."""
+        if any(version.holds(now) for version in versions):
+            self.in_force += 1
+            return True
+        is_scheduled = any(version.ends > now for version in versions)
+        self.scheduled += is_scheduled
+        return is_scheduled
 
     def surround(self, prefix: str, versions: Sequence[Version]) -> None:
         """Take what a prefix asks for calls afterwards: numbers of longer ones may fall to it."""
@@ -69,10 +82,16 @@ class Tally:
         """Take a prefix of calls that was not there."""
         self._found[NEW].append(prefix)
 
-    def take(self, prefix: str, kind: str, moves: Iterable[str], *, stays: bool, closed_at: Instant) -> None:
-        """Take how the rates of a prefix and kind moved; ``stays``: something of it goes on untouched."""
+    def take(
+        self, prefix: str, kind: str, moves: Iterable[str], *, is_there: bool, stays: bool, closed_at: Instant
+    ) -> None:
+        """Take how the rates of a prefix and kind moved.
+
+        ``is_there``: it has a price from now on, before or after; ``stays``: something of it goes on untouched.
+        """
         ways = set(moves)
         if not ways:
+            self.unchanged += is_there
             return
         how = ways.pop() if len(ways) == 1 else CHANGED
         if how in (NEW, CLOSED) and stays:
@@ -96,5 +115,5 @@ class Tally:
         groups = {kind: tuple(sorted(names)) for kind, names in self._found.items()}
         return DeckDifference(
             str(key), **groups, falls=tuple(self._falls), falls_beyond=self._beyond, unchanged=self.unchanged,
-            in_force=self.in_force,
+            in_force=self.in_force, scheduled=self.scheduled,
         )  # fmt: skip

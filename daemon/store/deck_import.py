@@ -152,7 +152,6 @@ class _Import:
         for prefix, there, stated in by_prefix(stored, rows):
             if self._is_untouched(there, stated):
                 self._keep(prefix, there)
-                self.tally.unchanged += len(stated)
                 yield from (row for _, row in there)
                 continue
             begun = len(fresh)
@@ -182,7 +181,7 @@ class _Import:
 
     def _keep(self, prefix: str, there: Sequence[StoredRow]) -> None:
         versions = [Version((row,), row.terms.effective_from, row.terms.effective_to) for _, row in there]
-        self.tally.in_force += any(version.holds(self.now) for version in versions)
+        self.tally.unchanged += self.tally.count(versions, self.now)
         self.tally.surround(prefix, versions)
 
     def _begins_plainly(self, row: RateRow) -> bool:
@@ -231,7 +230,7 @@ class _Import:
             before = before._replace(ends=at)
         self.tally.in_force += 1
         self.tally.surround(prefix, [before, *versions])
-        self.tally.take(prefix, "", (moved,), stays=False, closed_at=at)
+        self.tally.take(prefix, "", (moved,), is_there=True, stays=False, closed_at=at)
 
     def refuse(self, row: RateRow, reason: str) -> None:
         """Note why a row cannot be taken."""
@@ -278,7 +277,6 @@ class _Stated:
         named = self._named.setdefault(key, [])
         if known is not None:
             named.append(known)
-            self._work.tally.unchanged += len(version.rows)
         elif same is not None and is_even and same.says(version) and self._work.now <= version.ends < same.ends:
             named.append(same)
             self._change.shorten(key, same, version.ends)

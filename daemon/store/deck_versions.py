@@ -88,6 +88,11 @@ def key_of(row: RateRow, policy: Policy) -> RateKey:
     return RateKey(kind_of(row, policy) if row.terms.rate_type or not row.prefix else "", row.terms.time_band)
 
 
+def prefix_count(rows: Iterable[RateRow], policy: Policy) -> int:
+    """Return how many prefixes a deck states a price of; what is no call counts for itself."""
+    return len({(row.prefix, key_of(row, policy).kind) for row in rows if not row.closes})
+
+
 def _place(row: RateRow) -> tuple[int, int]:
     return (row.terms.tier_from, row.terms.step_from_second)
 

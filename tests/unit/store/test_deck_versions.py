@@ -4,8 +4,10 @@ import pytest
 
 from daemon.kernel.instant import DAY, MINUTE
 from daemon.rating.deck import EFFECTIVE_ALWAYS, EFFECTIVE_FOREVER, RateRow
-from daemon.store.deck_import import DeckRefused
-from tests.unit.store.shelf import NIGHT, NOW, Shelf, at, deck
+from daemon.store.deck_difference import KINDS
+from daemon.store.deck_import import DeckPlan, DeckRefused
+from daemon.store.deck_versions import prefix_count
+from tests.unit.store.shelf import NIGHT, NOW, POLICY, Shelf, at, deck
 
 BANDS = "prefix,rate,time_band,effective_from,effective_to,action\n"
 STEPS = "prefix,rate,step_from_seconds,tier_from,effective_from,effective_to,action\n"
@@ -298,3 +300,53 @@ def test_terms_that_are_known_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     there = shelf(BANDS + "44,0.10")
     there.take(BANDS + f"44,0.20\n33,0.20,,,{at(DAY)}\n32,0.20,,,{at(DAY)}", "merge")
     assert [there.cents(prefix, NOW) for prefix in ("44", "33", "32")] == [20, 20, 20]
+
+
+# -- what is counted
+
+
+def counts(plan: DeckPlan) -> tuple[int, ...]:
+    """Return how many prefixes are new, dearer, cheaper, changed, closed and unchanged."""
+    found = plan.difference
+    return (*(len(getattr(found, kind)) for kind in KINDS), found.unchanged)
+
+
+def test_prefixes_are_counted_and_not_their_rows() -> None:
+    rows = BANDS + "".join(f"{prefix},0.10\n" for prefix in (1, 33, 39, 44, 48, 49, 7))
+    banded = "44,0.20,peak\n49,0.20,peak\n7,0.20,weekend"
+    there = shelf(rows + banded)
+    assert counts(there.take(rows + banded.replace("44,0.20", "44,0.30"), "replace")) == (0, 1, 0, 0, 0, 6)
+    assert counts(there.rollback(1, LATER)) == (0, 0, 1, 0, 0, 6)
+    assert counts(there.rollback(1, LATER + DAY)) == (0, 0, 0, 0, 0, 7)
+    assert counts(there.take(BANDS + "33,0.10", "merge", LATER + DAY)) == (0, 0, 0, 0, 0, 7)
+
+
+def test_what_a_rollback_wrote_anew_is_counted_by_the_next() -> None:
+    there = shelf(BANDS + "446,0.10\n447,0.06\n448,0.10")
+    there.take(BANDS + "447,0.07", "merge")
+    there.take(BANDS + "446,0.10\n448,0.10", "replace", NOW + 1)
+    assert counts(there.rollback(1, LATER)) == (1, 0, 0, 0, 0, 2)
+    assert counts(there.rollback(1, LATER + DAY)) == (0, 0, 0, 0, 0, 3)
+
+
+def test_what_is_long_closed_is_not_counted() -> None:
+    there = shelf(BANDS + "44,0.10\n33,0.10")
+    there.take(BANDS + "44,0.10", "replace")
+    assert counts(there.take(BANDS + "44,0.10", "replace", LATER)) == (0, 0, 0, 0, 0, 1)
+
+
+def test_what_is_scheduled_counts_in_the_limit() -> None:
+    rows = "".join(f"{prefix},0.10,,{at(30 * DAY)}\n" for prefix in (1, 33, 44, 49))
+    there = shelf(BANDS + rows)
+    closing = there.plan(deck(BANDS + rows.replace("44,0.10", "46,0.10")), "replace", NOW).difference
+    assert (closing.in_force, closing.scheduled, closing.closed) == (0, 4, ("44",))
+    assert closing.closed_or_changed_percent == 25
+    dearer = there.plan(deck(BANDS + rows.replace("0.10", "0.20")), "merge", NOW).difference
+    assert (len(dearer.increased), dearer.closed_or_changed_percent) == (4, 100)
+    later = there.plan(deck(BANDS + "7,0.10"), "merge", NOW + 31 * DAY).difference
+    assert (later.in_force, later.scheduled, later.closed_or_changed_percent) == (4, 0, 0)
+
+
+def test_a_deck_states_prefixes_by_bands_and_closes_others() -> None:
+    rows = deck(BANDS + "44,0.10\n44,0.20,peak\n33,0.10\n39,,,,,delete")
+    assert prefix_count(rows, POLICY) == 2
