@@ -60,8 +60,9 @@ def import_deck(
     delimiter: str, decimal: str, date_format: str, timezone: str, sheet: str, backdate: bool, dry_run: bool,
     yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Import the deck in FILE into a rate TABLE, whole or not at all, and print the difference.
+    """Import the deck in FILE into a rate TABLE, whole or not at all, and print the difference in prefixes.
 
+    What is dearer, cheaper, changed or closed is shown with the price before and after (none: it has none then).
     It stops without --yes above the table's limit of closed or changed prefixes: 20 percent of those in force or
     scheduled, unless the table says other. A version that was in force is never altered.
     """

@@ -5,15 +5,16 @@ is named with its rate type, and counts for itself. All counts are of prefixes, 
 the table has, in force or scheduled, before or after. Pure.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
-from daemon.store.deck_versions import CHANGED, CLOSED, NEW, Version
+from daemon.store.deck_versions import CHANGED, CLOSED, NEW, Prices, Version
 
 FALLS_MAX: Final = 10_000  # closed prefixes that are paired with the shorter one; the rest is counted
+PRICES_MAX: Final = 10_000  # prefixes of one kind whose prices are told; the rest is counted
 KINDS: Final = ("new", "increased", "decreased", "changed", "closed")
 
 
@@ -23,7 +24,8 @@ class DeckDifference:
 
     ``changed`` differ in something else than the rate, or in several ways; ``falls_beyond`` counts what ``falls``
     leaves out; ``unchanged`` counts prefixes that keep their price, stated or not; ``in_force`` those in force before,
-    ``scheduled`` those that were not, and would have come into force later.
+    ``scheduled`` those that were not, and would have come into force later. ``prices``: of what is dearer, cheaper,
+    changed or closed, where the first rate that moves changes; ``prices_beyond`` counts those that it leaves out.
     """
 
     table: str
@@ -37,6 +39,8 @@ class DeckDifference:
     unchanged: int = 0
     in_force: int = 0
     scheduled: int = 0
+    prices: Mapping[str, Prices] = field(default_factory=dict)
+    prices_beyond: int = 0
 
     @property
     def is_change(self) -> bool:
@@ -58,6 +62,8 @@ class Tally:
         self._found: dict[str, list[str]] = {kind: [] for kind in KINDS}
         self._falls: list[tuple[str, str]] = []
         self._beyond = 0
+        self._prices: dict[str, Prices] = {}
+        self._prices_beyond = 0
         self._around: list[tuple[str, Sequence[Version]]] = []  # prefixes of calls that begin the last, with versions
         self.unchanged = 0
         self.in_force = 0
@@ -83,11 +89,13 @@ class Tally:
         self._found[NEW].append(prefix)
 
     def take(
-        self, prefix: str, kind: str, moves: Iterable[str], *, is_there: bool, stays: bool, closed_at: Instant
-    ) -> None:
+        self, prefix: str, kind: str, moves: Iterable[str], *, prices: Callable[[], Prices], is_there: bool,
+        stays: bool, closed_at: Instant,
+    ) -> None:  # fmt: skip
         """Take how the rates of a prefix and kind moved.
 
-        ``is_there``: it has a price from now on, before or after; ``stays``: something of it goes on untouched.
+        ``prices`` is asked where it moved; ``is_there``: it has a price from now on, before or after; ``stays``:
+        something of it goes on untouched.
         """
         ways = set(moves)
         if not ways:
@@ -96,7 +104,12 @@ class Tally:
         how = ways.pop() if len(ways) == 1 else CHANGED
         if how in (NEW, CLOSED) and stays:
             how = CHANGED
-        self._found[how].append(" ".join(filter(None, (prefix, kind))))
+        name = " ".join(filter(None, (prefix, kind)))
+        self._found[how].append(name)
+        if how != NEW and len(self._found[how]) <= PRICES_MAX:
+            self._prices[name] = prices()
+        elif how != NEW:
+            self._prices_beyond += 1
         if how == CLOSED and not kind:
             self._fall(prefix, closed_at)
 
@@ -115,5 +128,5 @@ class Tally:
         groups = {kind: tuple(sorted(names)) for kind, names in self._found.items()}
         return DeckDifference(
             str(key), **groups, falls=tuple(self._falls), falls_beyond=self._beyond, unchanged=self.unchanged,
-            in_force=self.in_force, scheduled=self.scheduled,
+            in_force=self.in_force, scheduled=self.scheduled, prices=self._prices, prices_beyond=self._prices_beyond,
         )  # fmt: skip

@@ -21,6 +21,7 @@ from daemon.store.deck_changes import Changes, PrefixChange
 from daemon.store.deck_difference import DeckDifference, Tally
 from daemon.store.deck_versions import (
     CLOSED,
+    Prices,
     RateKey,
     StoredRow,
     Version,
@@ -230,7 +231,8 @@ class _Import:
             before = before._replace(ends=at)
         self.tally.in_force += 1
         self.tally.surround(prefix, [before, *versions])
-        self.tally.take(prefix, "", (moved,), is_there=True, stays=False, closed_at=at)
+        prices = Prices(found.rate, stated[0].rate if stated else None)
+        self.tally.take(prefix, "", (moved,), prices=lambda: prices, is_there=True, stays=False, closed_at=at)
 
     def refuse(self, row: RateRow, reason: str) -> None:
         """Note why a row cannot be taken."""
