@@ -254,7 +254,7 @@ class Opened:
         spec = await self.store.rate_table_spec(key)
         rows, errors = expanded(rows, code_list_of(spec, configuration))
         if errors:
-            raise Refused("; ".join(map(str, errors)))
+            raise Refused(*map(str, errors))
         change, limit = DeckChange(mode, effective_from, who(), source, backdate), spec.closed_limit_percent
         difference = await self.store.import_deck(
             key, rows, change, dry_run=dry_run, limit_percent=None if yes else limit, progress=progress

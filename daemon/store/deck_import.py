@@ -41,7 +41,7 @@ _prefix = attrgetter("prefix")
 
 
 class DeckRefused(StoreError):
-    """A deck that cannot be taken; the message says which row and why. Nothing was changed."""
+    """A deck that cannot be taken; ``faults`` say which rows and why. Nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +97,18 @@ def planned(
     work = _Import(change, now, is_first, policy)
     errors = faults_of(policy, work.result(stored, sorted(rows, key=_prefix)))
     if work.refusals:
-        raise DeckRefused(refusal_of([reason for _, reason in sorted(work.refusals)], work.refused))
+        raise DeckRefused(*refusal_of([reason for _, reason in sorted(work.refusals)], work.refused))
     if errors:
-        raise DeckRefused(refusal_of(errors, len(errors)))
+        raise DeckRefused(*refusal_of(errors, len(errors)))
     endings = tuple(Ending(number, at) for number, at in work.changes.endings.items())
     return DeckPlan(work.tally.difference(key), tuple(work.changes.fresh), endings)
 
 
-def refusal_of(reasons: Sequence[object], count: int) -> str:
+def refusal_of(reasons: Sequence[object], count: int) -> tuple[str, ...]:
     """Return the first reasons why a deck cannot be taken, and how many more there are of ``count``."""
     beyond = count - ERRORS_SHOWN
     more = [f"and {beyond} more"] if beyond > 0 else []
-    return "; ".join([*map(str, reasons[:ERRORS_SHOWN]), *more])
+    return (*map(str, reasons[:ERRORS_SHOWN]), *more)
 
 
 def by_prefix(

@@ -47,7 +47,7 @@ def rolled_back(key: Key, rows: Iterable[DatedRow], now: Instant, policy: Policy
     changes, tally = Changes(), Tally()
     errors = faults_of(policy, _result(rows, changes, tally, now, policy))
     if errors:
-        raise DeckRefused(refusal_of(errors, len(errors)))
+        raise DeckRefused(*refusal_of(errors, len(errors)))
     endings = tuple(Ending(number, at) for number, at in changes.endings.items())
     return DeckPlan(tally.difference(key), tuple(changes.fresh), endings)
 

@@ -291,8 +291,10 @@ def test_what_is_told_is_bounded_and_the_rest_is_counted(monkeypatch: pytest.Mon
     plan = there.plan(deck(BANDS + "1,0.10"), "replace")
     assert (len(plan.difference.closed), plan.difference.falls_beyond) == (40, 38)
     assert plan.difference.falls == (("100", "1"), ("101", "1"))
-    with pytest.raises(DeckRefused, match=r"deck\.csv:2: .*; and 20 more$"):
+    with pytest.raises(DeckRefused, match=r"deck\.csv:2: .*; and 20 more$") as refusal:
         there.plan(deck(BANDS + "\n".join(f"{prefix},,,,,delete" for prefix in range(200, 240))), "merge")
+    assert len(refusal.value.faults) == 21
+    assert refusal.value.faults[1].startswith("deck.csv:3: prefix 201 has nothing in force")
 
 
 def test_terms_that_are_known_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
