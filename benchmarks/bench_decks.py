@@ -7,6 +7,7 @@ driver that writes the same rows in transactions of the same size: the floor of 
 """
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import random
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,29 +56,36 @@ def write_deck(path: Path, rows: int) -> None:
             file.write(f"{prefix},Destination {place % NAMES},{dice.randrange(10_000) / 10_000:.4f},{blocks},\n")
 
 
-async def opened(folder: Path, *, create: bool = False) -> SqliteStore:
-    """Return a store with two tables and an account."""
+@contextlib.asynccontextmanager
+async def opened(folder: Path, *, create: bool = False) -> AsyncIterator[SqliteStore]:
+    """Give a store with two tables and an account, closed at the end: its threads would keep the process."""
     store = await open_store(StoreSettings(url=f"sqlite:///{folder}/bench.db"), lambda: START, create=True)
-    if create:
-        account = AccountSpec("main", "acme", AccountKind.POSTPAID, "USD", credit_limit=None)
-        small = [RateRow("44", 10_000_000)]
-        await store.apply([TenantSpec("main", "USD"), BIG, SMALL, account], {Key("main", "small"): small}, who="bench")
-    return store
+    try:
+        if create:
+            account = AccountSpec("main", "acme", AccountKind.POSTPAID, "USD", credit_limit=None)
+            decks = {Key("main", "small"): [RateRow("44", 10_000_000)]}
+            await store.apply([TenantSpec("main", "USD"), BIG, SMALL, account], decks, who="bench")
+        yield store
+    finally:
+        await store.close()
 
 
 async def waits_during(store: SqliteStore, work: Callable[[], Awaitable[T]]) -> tuple[T, list[float]]:
     """Do some work, and return how many milliseconds each of the calls beside it took."""
-    table = await store.rate_table(SMALL)
+    table = await store.rate_table(SMALL, await store.load_configuration())
     reads = Reads(accounts=(1,))
     waits: list[float] = []
     working = asyncio.ensure_future(work())
-    while not working.done():
-        began = time.perf_counter()
-        assert table.match("442071231234", START) is not None
-        await store.transact(reads, lambda book: book.standing(1))
-        waits.append(1000 * (time.perf_counter() - began))
-        await asyncio.sleep(EVERY)
-    return await working, waits
+    try:
+        while not working.done():
+            began = time.perf_counter()
+            assert table.match("442071231234", START) is not None
+            await store.transact(reads, lambda book: book.standing(1))
+            waits.append(1000 * (time.perf_counter() - began))
+            await asyncio.sleep(EVERY)
+        return await working, waits
+    finally:
+        working.cancel()
 
 
 def shown(waits: list[float]) -> str:
@@ -105,60 +113,62 @@ def arrays_mb(table: RateTable) -> float:
     return sum(map(sys.getsizeof, arrays)) / 1e6
 
 
-async def imported(folder: Path) -> None:
-    """Import the deck, and print how long each part took."""
+async def imported(folder: Path, count: int) -> None:
+    """Import the deck of so many rows, and print how long each part took."""
     gc.disable()  # as the command does
-    store = await opened(folder)
-    began, cpu = time.perf_counter(), time.process_time()
-    deck = read_deck_file(folder / "deck.csv")
-    rows = deck.rows
-    assert not deck.problems, deck.problems
-    read = time.perf_counter()
-    wrote: list[float] = []
-    difference = await store.import_deck(
-        Key("main", "big"), rows, CHANGE, progress=lambda _: wrote.append(time.perf_counter())
-    )
-    done, cpu = time.perf_counter(), time.process_time() - cpu
-    assert len(difference.new) == ROWS, len(difference.new)
-    print(
-        f"import of {ROWS:,} rows: {done - began:.1f} s (goal {IMPORT_SECONDS} s): reading {read - began:.1f},"
-        f" planning {wrote[0] - read:.1f}, writing {done - wrote[0]:.1f};"
-        f" {cpu:.1f} s of one core"
-    )
-    began = time.perf_counter()
-    again = await store.import_deck(Key("main", "big"), rows, CHANGE)
-    assert again.unchanged == ROWS, again.unchanged
-    print(f"the same deck again: {time.perf_counter() - began:.1f} s, nothing written")
-    await store.close()
+    async with opened(folder) as store:
+        began, cpu = time.perf_counter(), time.process_time()
+        deck = read_deck_file(folder / "deck.csv")
+        rows = deck.rows
+        assert not deck.problems, deck.problems
+        read = time.perf_counter()
+        wrote: list[float] = []
+        difference = await store.import_deck(
+            Key("main", "big"), rows, CHANGE, progress=lambda _: wrote.append(time.perf_counter())
+        )
+        done, cpu = time.perf_counter(), time.process_time() - cpu
+        assert len(difference.new) == count, len(difference.new)
+        print(
+            f"import of {count:,} rows: {done - began:.1f} s (goal {IMPORT_SECONDS} s): reading {read - began:.1f},"
+            f" planning {wrote[0] - read:.1f}, writing {done - wrote[0]:.1f};"
+            f" {cpu:.1f} s of one core"
+        )
+        began = time.perf_counter()
+        again = await store.import_deck(Key("main", "big"), rows, CHANGE)
+        assert again.unchanged == count, again.unchanged
+        print(f"the same deck again: {time.perf_counter() - began:.1f} s, nothing written")
 
 
-async def beside_the_import(folder: Path) -> None:
+async def beside_the_import(folder: Path, count: int) -> None:
     """Charge calls while another process imports, and print what they waited."""
-    store = await opened(folder, create=True)
 
     async def other() -> None:
-        words = (sys.executable, "-m", "benchmarks.bench_decks", "--import", str(folder))
+        words = (sys.executable, "-m", "benchmarks.bench_decks", "--import", str(folder), str(count))
         process = await asyncio.create_subprocess_exec(*words)
-        assert await process.wait() == 0
+        try:
+            assert await process.wait() == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
 
-    _, waits = await waits_during(store, other)
-    print(f"a daemon meanwhile: {shown(waits)}; none refused")
-    await store.close()
+    async with opened(folder, create=True) as store:
+        _, waits = await waits_during(store, other)
+        print(f"a daemon meanwhile: {shown(waits)}; none refused")
 
 
-async def loaded(folder: Path) -> None:
+async def loaded(folder: Path, count: int) -> None:
     """Load the deck as a running daemon does, and print how long, how much and who waited."""
-    store = await opened(folder)
-    await store.rate_table(SMALL)
-    before, began, cpu = resident_mb(), time.perf_counter(), time.process_time()
-    table, waits = await waits_during(store, lambda: store.rate_table(BIG))
-    took, cpu = time.perf_counter() - began, time.process_time() - cpu
-    assert len(table) == ROWS, len(table)
-    more = resident_mb() - before
-    print(f"load of {ROWS:,} rows: {took:.1f} s (goal {LOAD_SECONDS} s), {cpu:.1f} s of one core with the calls")
-    print(f"meanwhile {shown(waits)} (goal {WAIT_MS} ms)")
-    print(f"memory of the table: {more:.0f} MB resident (goal {MEMORY_MB} MB), {arrays_mb(table):.0f} MB of arrays")
-    await store.close()
+    async with opened(folder) as store:
+        configuration = await store.load_configuration()
+        await store.rate_table(SMALL, configuration)
+        before, began, cpu = resident_mb(), time.perf_counter(), time.process_time()
+        table, waits = await waits_during(store, lambda: store.rate_table(BIG, configuration))
+        took, cpu = time.perf_counter() - began, time.process_time() - cpu
+        assert len(table) == count, len(table)
+        more = resident_mb() - before
+        print(f"load of {count:,} rows: {took:.1f} s (goal {LOAD_SECONDS} s), {cpu:.1f} s of one core with the calls")
+        print(f"meanwhile {shown(waits)} (goal {WAIT_MS} ms)")
+        print(f"memory of the table: {more:.0f} MB resident (goal {MEMORY_MB} MB), {arrays_mb(table):.0f} MB of arrays")
 
 
 def bare(folder: Path) -> None:
@@ -176,19 +186,19 @@ def bare(folder: Path) -> None:
     connection.close()
 
 
-def main() -> None:
-    """Print the figures."""
+def main(count: int = ROWS) -> None:
+    """Print the figures of a deck of so many rows."""
     if sys.argv[1:2] == ["--import"]:
-        asyncio.run(imported(Path(sys.argv[2])))
+        asyncio.run(imported(Path(sys.argv[2]), int(sys.argv[3])))
         return
     if sys.argv[1:2] == ["--bare"]:
         bare(Path(sys.argv[2]))
         return
     with tempfile.TemporaryDirectory(prefix="tollway-bench-") as name:
         folder = Path(name)
-        write_deck(folder / "deck.csv", ROWS)
-        asyncio.run(beside_the_import(folder))
-        asyncio.run(loaded(folder))
+        write_deck(folder / "deck.csv", count)
+        asyncio.run(beside_the_import(folder, count))
+        asyncio.run(loaded(folder, count))
         subprocess.run([sys.executable, "-m", "benchmarks.bench_decks", "--bare", str(folder)], check=True)
 
 

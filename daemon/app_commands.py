@@ -40,7 +40,7 @@ from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Book, StoreError, StoreUnavailable
 from daemon.config_files.scenario_file import Scenario
 from daemon.http_api.replies import charged_so_far
-from daemon.ingest.batch_columns import FileRefused
+from daemon.ingest.batch_columns import FileRefused, RunStopped
 from daemon.ingest.batch_rules import AccountRule, BatchRules
 from daemon.ingest.batch_summary import BatchStatus, BatchSummary
 from daemon.journal import EmergencyJournal
@@ -81,9 +81,9 @@ __all__ = [
     "CallAttempt", "Credited", "Decision", "DeckDifference", "Difference", "EntryKind", "ExportError",
     "ExportRefused", "ExportUnavailable", "Exported", "FileRefused", "Finding", "ListedBatch", "LocalPacketError",
     "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall", "Progress", "Question", "RadiusError",
-    "Refused", "Reply", "Rule", "Status", "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec",
-    "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "price_file", "radius_decode",
-    "radius_send", "sequence_of", "store_exists", "upgraded", "who",
+    "Refused", "Reply", "Rule", "RunStopped", "Status", "StoreError", "StoreFinding", "StoreUnavailable", "Tariff",
+    "TokenSpec", "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "price_file",
+    "radius_decode", "radius_send", "sequence_of", "store_exists", "upgraded", "who",
 ]  # fmt: skip
 
 
@@ -254,7 +254,7 @@ class Opened:
         spec = await self.store.rate_table_spec(key)
         rows, errors = expanded(rows, code_list_of(spec, configuration))
         if errors:
-            raise Refused("; ".join(map(str, errors)))
+            raise Refused(*map(str, errors))
         change, limit = DeckChange(mode, effective_from, who(), source, backdate), spec.closed_limit_percent
         difference = await self.store.import_deck(
             key, rows, change, dry_run=dry_run, limit_percent=None if yes else limit, progress=progress
@@ -429,13 +429,17 @@ def batch_rules_of(catalog: Catalog, plan: Key) -> BatchRules:
 
 
 def price_file(
-    source: Path, target: Path, rules: BatchRules, *, restart: bool, progress: Callable[[int, int, int], None]
-) -> BatchSummary:
-    """Price a file of usage into another. Raises FileRefused, OSError."""
+    source: Path, target: Path, rules: BatchRules, *, restart: bool, progress: Callable[[int, int, int], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> BatchSummary:  # fmt: skip
+    """Price a file of usage into another. Raises FileRefused, OSError, and RunStopped where ``stop`` told it to end."""
     # Arrays and the readers of files are loaded by the command that needs them, not by every other.
     from daemon.ingest import batch_run  # noqa: PLC0415
 
-    return batch_run.price_file(batch_run.BatchOrder(source, target, rules, restart=restart), progress)
+    try:
+        return batch_run.price_file(batch_run.BatchOrder(source, target, rules, restart=restart), progress, stop)
+    except KeyboardInterrupt:
+        raise RunStopped(batch_run.kept_rows(target)) from None
 
 
 @asynccontextmanager

@@ -19,9 +19,17 @@ T = TypeVar("T")
 
 
 class StoreError(Exception):
-    """The store could not do its work; nothing of it was committed. ``transient``: trying again may succeed."""
+    """The store could not do its work; nothing of it was committed. ``transient``: trying again may succeed.
+
+    ``faults`` are the reasons, one or several, for whoever shows each for itself; the text has them all.
+    """
 
     transient = False
+
+    def __init__(self, *faults: str) -> None:
+        """Take the reasons."""
+        super().__init__("; ".join(faults))
+        self.faults = faults
 
 
 class StoreUnavailable(StoreError):

@@ -36,13 +36,13 @@ class Chosen:
 
 
 def perform(settings: Settings, work: Callable[[Opened], Awaitable[T]], *, create: bool = False) -> T:
-    """Do one piece of work on the store of known settings."""
+    """Do one piece of work on the store of known settings; every fault of a refusal is a line."""
     try:
         return operate(settings, work, create=create)
     except StoreUnavailable as error:
         raise Unavailable(str(error)) from error
     except StoreError as error:
-        raise Refused(str(error)) from error
+        raise Refused(*error.faults) from error
 
 
 chosen = click.make_pass_decorator(Chosen)

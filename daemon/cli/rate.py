@@ -52,7 +52,7 @@ def rate() -> None:
 @click.option("--sheet", default="", help="Of a workbook. Default: the one that has a header.")
 @click.option("--backdate", is_flag=True, help="Allow a date in the past.")
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
-@click.option("--yes", is_flag=True, help="Go on above the table's limit of closed or changed rows.")
+@click.option("--yes", is_flag=True, help="Go on above the table's limit of closed or changed prefixes.")
 @as_json
 @chosen
 def import_deck(
@@ -60,10 +60,11 @@ def import_deck(
     delimiter: str, decimal: str, date_format: str, timezone: str, sheet: str, backdate: bool, dry_run: bool,
     yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Import the deck in FILE into a rate TABLE, whole or not at all, and print the difference.
+    """Import the deck in FILE into a rate TABLE, whole or not at all, and print the difference in prefixes.
 
-    It stops without --yes above the table's limit of closed or changed rows (20 percent unless the table says other).
-    A version that was in force is never altered.
+    What is dearer, cheaper, changed or closed is shown with the price before and after (none: it has none then).
+    It stops without --yes above the table's limit of closed or changed prefixes: 20 percent of those in force or
+    scheduled, unless the table says other. A version that was in force is never altered.
     """
     deck = _read(file, template, Stated(encoding, delimiter, decimal, date_format, timezone, sheet))
     if not as_json:
@@ -90,8 +91,8 @@ def _tell(difference: DeckDifference, limit: int, mode: str, *, dry_run: bool, y
         print_deck(difference)
     if stopped:
         raise Refused(
-            f"{percent} percent of the rows in force would be closed or changed, above the table's limit of {limit}:"
-            " nothing was changed; look at the difference, and if it is meant, say --yes"
+            f"{percent} percent of the prefixes in force or scheduled would be closed or changed, above the table's"
+            f" limit of {limit}: nothing was changed; look at the difference, and if it is meant, say --yes"
         )
 
 
@@ -131,7 +132,7 @@ def _version_cells(version: dict[str, Any]) -> tuple[object, ...]:
 @click.option("--to", "version", type=click.IntRange(min=1), required=True, help="The version, as in rate history.")
 @click.option("--reason", required=True, help="Why; kept with the version and whoever made it.")
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
-@click.option("--yes", is_flag=True, help="Go on above the table's limit of closed or changed rows.")
+@click.option("--yes", is_flag=True, help="Go on above the table's limit of closed or changed prefixes.")
 @as_json
 @chosen
 def rollback(

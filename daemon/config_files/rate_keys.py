@@ -127,7 +127,7 @@ RATE_TABLE: Final = Table(
             "closed_limit_percent",
             whole(0, 100, "percent"),
             20,
-            "rows closed or changed by an import before it asks for `--yes`",
+            "prefixes closed or changed by an import before it asks for `--yes`",
         ),
     )
 )

@@ -22,6 +22,15 @@ class FileRefused(Exception):
     """A file that cannot be priced at all, or a run that cannot go on; the message names it and the way out."""
 
 
+class RunStopped(Exception):
+    """A run that was asked to stop: the first ``rows`` of the input are priced and kept, and it goes on behind them."""
+
+    def __init__(self, rows: int) -> None:
+        """Take how many rows are kept; 0: none, and it begins anew."""
+        super().__init__(rows)
+        self.rows = rows
+
+
 def checked_columns(names: Sequence[str], source: str) -> tuple[str, ...]:
     """Return the names of a file's columns. Raises FileRefused."""
     if len(names) > COLUMNS_MAX:

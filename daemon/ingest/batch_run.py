@@ -1,6 +1,6 @@
 """A file of usage priced from end to end: chunk by chunk, in bounded memory, to go on where it was interrupted.
 
-The rows of the output are those of the input in their order. At a checkpoint first the output is made durable, then
+The rows of the output are those of the input in their order. After each chunk first the output is made durable, then
 the state that counts it: a run that is killed between any two steps goes on to the same octets as one that was not.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from daemon.ingest.batch_columns import CHUNK_ROWS, FileRefused
+from daemon.ingest.batch_columns import CHUNK_ROWS, FileRefused, RunStopped
 from daemon.ingest.batch_csv import Chunk, CsvReader, quoted
 from daemon.ingest.batch_output import PARTIAL, STATE, CsvOutput, Output, ParquetOutput, beside
 from daemon.ingest.batch_pricing import FilePricer, PricedRows
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-CHECKPOINT_CHUNKS: Final = 8  # chunks between checkpoints: half a million rows, a second's work
+CHECKPOINT_CHUNKS: Final = 1  # chunks between checkpoints: what an interruption costs at most
+CHECKPOINT_VOLUMES: Final = 131_072  # volumes of tiers, some 16 MiB of state, that put a checkpoint off by a chunk
 PARQUET: Final = ".parquet"
 
 Progress = Callable[[int, int, int], None]  # rows priced, and how much of how much of the input is read
+Stop = Callable[[], bool]  # whether the run is to stop after the chunk under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,10 @@ class BatchOrder:
     chunk_rows: int = CHUNK_ROWS
 
 
-def price_file(order: BatchOrder, progress: Progress = lambda _rows, _done, _total: None) -> BatchSummary:
-    """Price a file into another, and return what it came to. Raises FileRefused, OSError."""
+def price_file(
+    order: BatchOrder, progress: Progress = lambda _rows, _done, _total: None, stop: Stop = lambda: False
+) -> BatchSummary:
+    """Price a file into another, and return what it came to. Raises FileRefused, OSError, RunStopped."""
     if not order.source.is_file():
         raise FileRefused(f"{order.source} is no regular file; an interrupted run reads it again")
     if order.source.resolve() == order.target.resolve():
@@ -60,19 +64,25 @@ def price_file(order: BatchOrder, progress: Progress = lambda _rows, _done, _tot
             reader.skip(state.rows)
         else:
             state = State(source, mark)
-        return _run(order, reader, state, place, progress)
+        return _run(order, reader, state, place, progress, stop)
     finally:
         reader.close()
 
 
+def kept_rows(target: Path) -> int:
+    """Return behind how many rows an interrupted run goes on; 0: it begins anew. Raises FileRefused, OSError."""
+    state = read_state(beside(target, STATE)) if beside(target, PARTIAL).exists() else None
+    return 0 if state is None else state.rows
+
+
 def _run(
-    order: BatchOrder, reader: "_CsvSource | _ParquetSource", state: State, place: Path, progress: Progress
+    order: BatchOrder, reader: "_CsvSource | _ParquetSource", state: State, place: Path, progress: Progress, stop: Stop
 ) -> BatchSummary:
     output = _output(order, reader, state)
     try:
         if not state.rows:
             place.unlink(missing_ok=True)
-        _price_rest(order, reader, output, state, place, progress)
+        _price_rest(order, reader, output, state, place, progress, stop)
         if mark_of(order.source) != state.source:
             raise FileRefused(f"{order.source} changed while it was read; start anew with --restart")
         output.publish()
@@ -89,6 +99,7 @@ def _price_rest(
     state: State,
     place: Path,
     progress: Progress,
+    stop: Stop,
 ) -> None:
     summary = state.summary
     pricer = FilePricer(order.rules, state.volumes_by_key())
@@ -99,11 +110,14 @@ def _price_rest(
         count(summary, priced)
         progress(summary.rows, reader.done, reader.total)
         waiting += 1
-        if waiting == CHECKPOINT_CHUNKS:
+        is_stopped = stop()
+        if is_stopped or waiting >= CHECKPOINT_CHUNKS + len(pricer.volumes) // CHECKPOINT_VOLUMES:
             waiting = 0
             state.written = output.durable()
             state.take(summary, pricer.volumes)
             write_state(place, state)
+        if is_stopped:
+            raise RunStopped(state.rows)
     if not summary.rows:
         chunk, frame = reader.empty()
         output.write(chunk, frame, pricer.priced(chunk))

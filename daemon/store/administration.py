@@ -32,6 +32,7 @@ from daemon.ledger.account import EntryKind, Overflow, Standing
 from daemon.rating.deck import RateRow
 from daemon.store import objects
 from daemon.store.deck_import import DeckChange, DeckDifference, DeckPlan
+from daemon.store.deck_versions import prefix_count
 from daemon.store.decks import Decks, Progress, Staged, deck_digest
 from daemon.store.handoff import Handoff
 from daemon.store.objects import KINDS, ObjectChange, Refused, Spec, kind_of, write_posting
@@ -188,11 +189,12 @@ class Administration(Decks, Handoff):
         told: list[DeckDifference] = []
         staged: list[Staged] = []
         for key, rows in decks.items():
+            table = _table_of(after, key)
             digest = await asyncio.to_thread(deck_digest, rows)
             if await self.stated_digest(key, SCENARIO) == digest:
-                told.append(DeckDifference(str(key), unchanged=len(rows)))
+                told.append(DeckDifference(str(key), unchanged=prefix_count(rows, policy_of(table, 0, after))))
                 continue
-            version, plan = await self.deck_plan(_table_of(after, key), after, rows, change, now)
+            version, plan = await self.deck_plan(table, after, rows, change, now)
             told.append(plan.difference)
             if plan.is_change and not dry_run:
                 staged.append(await self.staged(key, digest, change, version, plan, now))

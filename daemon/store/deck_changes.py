@@ -5,12 +5,13 @@ beginning. Everything else is a new row.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from functools import partial
+from operator import itemgetter
 
 from daemon.kernel.instant import Instant
 from daemon.rating.deck import KNOWN_MAX, RateRow, Terms
 from daemon.store.deck_difference import Tally
-from daemon.store.deck_versions import CHANGED, RateKey, StoredRow, Version, in_force, move
+from daemon.store.deck_versions import CHANGED, Prices, RateKey, StoredRow, Version, in_force, move, prices_of
 
 
 class Changes:
@@ -112,14 +113,28 @@ class PrefixChange:
             alike = [key for key in keys if key.kind == kind]
             versions = [version for key in alike for version in self.of(key)]
             ended = [version for version in versions if self._changes.is_ended(version)]
-            tally.in_force += any(version.holds(self._now) for version in versions)
+            after = [version for key in alike for version in self.after(key)]
+            was_there = tally.count(versions, self._now)
             if not kind:
-                tally.surround(self.prefix, [version for key in alike for version in self.after(key)])
+                tally.surround(self.prefix, after)
+            moves = {key: ways for key in alike if (ways := list(self._moves_of(key)))}
             tally.take(
-                self.prefix, kind, chain.from_iterable(map(self._moves_of, alike)),
+                self.prefix, kind, (way for ways in moves.values() for way in ways),
+                prices=partial(self._prices, moves),
+                is_there=was_there or any(version.ends > self._now for version in after),
                 stays=any(version.ends > self._now and version not in ended for version in versions),
                 closed_at=max((self._changes.ends(version) for version in ended), default=self._now),
             )  # fmt: skip
+
+    def _prices(self, moved: Iterable[RateKey]) -> Prices:
+        """Return the prices of what moved, of the rate without a band or else the first band's, where it first does."""
+        key = min(moved)
+        there, after = self.of(key), self.after(key)
+        found = [(max(self._now, version.begins), version) for version in self.fresh(key)]
+        ends = (max(self._now, self._changes.ends(version)) for version in there if self._changes.is_ended(version))
+        dated = [*found, *((at, in_force(after, at)) for at in ends)]
+        told = [prices_of(in_force(there, at), then) for at, then in sorted(dated, key=itemgetter(0))]
+        return next((prices for prices in told if prices.before != prices.after), told[0])
 
     def _moves_of(self, key: RateKey) -> Iterable[str]:
         """Return how a rate moves; where nothing new is stated, the ends that were set tell."""

@@ -21,6 +21,7 @@ from daemon.store.deck_changes import Changes, PrefixChange
 from daemon.store.deck_difference import DeckDifference, Tally
 from daemon.store.deck_versions import (
     CLOSED,
+    Prices,
     RateKey,
     StoredRow,
     Version,
@@ -40,7 +41,7 @@ _prefix = attrgetter("prefix")
 
 
 class DeckRefused(StoreError):
-    """A deck that cannot be taken; the message says which row and why. Nothing was changed."""
+    """A deck that cannot be taken; ``faults`` say which rows and why. Nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +97,18 @@ def planned(
     work = _Import(change, now, is_first, policy)
     errors = faults_of(policy, work.result(stored, sorted(rows, key=_prefix)))
     if work.refusals:
-        raise DeckRefused(refusal_of([reason for _, reason in sorted(work.refusals)], work.refused))
+        raise DeckRefused(*refusal_of([reason for _, reason in sorted(work.refusals)], work.refused))
     if errors:
-        raise DeckRefused(refusal_of(errors, len(errors)))
+        raise DeckRefused(*refusal_of(errors, len(errors)))
     endings = tuple(Ending(number, at) for number, at in work.changes.endings.items())
     return DeckPlan(work.tally.difference(key), tuple(work.changes.fresh), endings)
 
 
-def refusal_of(reasons: Sequence[object], count: int) -> str:
+def refusal_of(reasons: Sequence[object], count: int) -> tuple[str, ...]:
     """Return the first reasons why a deck cannot be taken, and how many more there are of ``count``."""
     beyond = count - ERRORS_SHOWN
     more = [f"and {beyond} more"] if beyond > 0 else []
-    return "; ".join([*map(str, reasons[:ERRORS_SHOWN]), *more])
+    return (*map(str, reasons[:ERRORS_SHOWN]), *more)
 
 
 def by_prefix(
@@ -152,7 +153,6 @@ class _Import:
         for prefix, there, stated in by_prefix(stored, rows):
             if self._is_untouched(there, stated):
                 self._keep(prefix, there)
-                self.tally.unchanged += len(stated)
                 yield from (row for _, row in there)
                 continue
             begun = len(fresh)
@@ -182,7 +182,7 @@ class _Import:
 
     def _keep(self, prefix: str, there: Sequence[StoredRow]) -> None:
         versions = [Version((row,), row.terms.effective_from, row.terms.effective_to) for _, row in there]
-        self.tally.in_force += any(version.holds(self.now) for version in versions)
+        self.tally.unchanged += self.tally.count(versions, self.now)
         self.tally.surround(prefix, versions)
 
     def _begins_plainly(self, row: RateRow) -> bool:
@@ -231,7 +231,8 @@ class _Import:
             before = before._replace(ends=at)
         self.tally.in_force += 1
         self.tally.surround(prefix, [before, *versions])
-        self.tally.take(prefix, "", (moved,), stays=False, closed_at=at)
+        prices = Prices(found.rate, stated[0].rate if stated else None)
+        self.tally.take(prefix, "", (moved,), prices=lambda: prices, is_there=True, stays=False, closed_at=at)
 
     def refuse(self, row: RateRow, reason: str) -> None:
         """Note why a row cannot be taken."""
@@ -278,7 +279,6 @@ class _Stated:
         named = self._named.setdefault(key, [])
         if known is not None:
             named.append(known)
-            self._work.tally.unchanged += len(version.rows)
         elif same is not None and is_even and same.says(version) and self._work.now <= version.ends < same.ends:
             named.append(same)
             self._change.shorten(key, same, version.ends)

@@ -47,7 +47,7 @@ def rolled_back(key: Key, rows: Iterable[DatedRow], now: Instant, policy: Policy
     changes, tally = Changes(), Tally()
     errors = faults_of(policy, _result(rows, changes, tally, now, policy))
     if errors:
-        raise DeckRefused(refusal_of(errors, len(errors)))
+        raise DeckRefused(*refusal_of(errors, len(errors)))
     endings = tuple(Ending(number, at) for number, at in changes.endings.items())
     return DeckPlan(tally.difference(key), tuple(changes.fresh), endings)
 
@@ -60,9 +60,7 @@ def _result(
         there = [dated.stored for dated in members if _is_there(dated.stored.row)]
         begun = len(changes.fresh)
         change = PrefixChange(prefix, stored_versions(there, policy), changes, now)
-        if all(dated.then == dated.stored.row.terms.effective_to for dated in members):
-            tally.unchanged += len(there)
-        else:
+        if any(dated.then != dated.stored.row.terms.effective_to for dated in members):
             wanted = stored_versions(_as_they_were(members, changes), policy)
             for key in {**change.there, **wanted}:
                 _bring_back(change, key, wanted.get(key, []), changes, now)

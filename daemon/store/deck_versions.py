@@ -31,6 +31,13 @@ class RateKey(NamedTuple):
     band: str
 
 
+class Prices(NamedTuple):
+    """What a prefix asked and will ask, nano-units of a rate's unit; None: nothing."""
+
+    before: int | None
+    after: int | None
+
+
 class Version(NamedTuple):
     """All rows of one version, by tier and step; ``numbers`` are those in the store, none where it is only stated."""
 
@@ -88,6 +95,11 @@ def key_of(row: RateRow, policy: Policy) -> RateKey:
     return RateKey(kind_of(row, policy) if row.terms.rate_type or not row.prefix else "", row.terms.time_band)
 
 
+def prefix_count(rows: Iterable[RateRow], policy: Policy) -> int:
+    """Return how many prefixes a deck states a price of; what is no call counts for itself."""
+    return len({(row.prefix, key_of(row, policy).kind) for row in rows if not row.closes})
+
+
 def _place(row: RateRow) -> tuple[int, int]:
     return (row.terms.tier_from, row.terms.step_from_second)
 
@@ -105,6 +117,14 @@ def move(before: Version | None, after: Version | None) -> str:
     if ways <= {0, 1} and 1 in ways:
         return INCREASED
     return DECREASED if ways <= {0, -1} and -1 in ways else CHANGED
+
+
+def prices_of(before: Version | None, after: Version | None) -> "Prices":
+    """Return the two rates at the first place where they differ, of what only differs elsewhere at the first place."""
+    if before is None or after is None:
+        return Prices(before and before.rows[0].rate, after and after.rows[0].rate)
+    beside = list(_rates_beside(before, after))
+    return Prices(*next((pair for pair in beside if pair[0] != pair[1]), beside[0]))
 
 
 def move_of_rate(before: int, after: int) -> str:

@@ -280,7 +280,7 @@ def refuse_dangling(connection: sqlite3.Connection) -> None:
     rows = connection.execute("SELECT kind, body FROM config_object ORDER BY kind, tenant, id")
     faults = list(_faults(configuration_of(0, rows)))
     if faults:
-        raise Refused("; ".join(faults))
+        raise Refused(*faults)
 
 
 def _ambiguous_vouchers(configuration: Configuration) -> Iterator[str]:

@@ -45,6 +45,7 @@ def test_a_deck_goes_forward_and_back(daemon: DaemonProcess) -> None:
     assert rated(daemon) == ["0.0175"]
     told = json.loads(imported(daemon, NEW, "--mode", "merge", "--json").stdout)
     assert (told["increased"], told["changed"], told["new"]) == ([], ["33"], ["9999"])
+    assert told["prices"] == {"33": {"before": "0.0175", "after": "0.02"}}
     assert (rated(daemon), rated(daemon, "99991")) == (["0.02", "0.01"], ["0.50"])
 
     words = ("rate", "rollback", TABLE, "--to", "1", "--reason", "typing error")
@@ -54,7 +55,8 @@ def test_a_deck_goes_forward_and_back(daemon: DaemonProcess) -> None:
     done = daemon.command(*words)
     assert done.returncode == DONE, done.stderr
     assert "1 changed, 1 closed" in done.stdout
-    assert "closed: 9999" in done.stdout
+    assert "changed: 33 0.02 -> 0.0175" in done.stdout
+    assert "closed: 9999 0.50 -> none" in done.stdout
     assert (rated(daemon), rated(daemon, "99991")) == (["0.0175"], [])
 
     first, merged, back = history(daemon)
@@ -102,6 +104,15 @@ def test_going_back_stops_above_the_tables_limit(daemon: DaemonProcess) -> None:
     assert rated(daemon) == []
     assert daemon.command(*words, "--yes").returncode == DONE
     assert rated(daemon) == ["0.0175"]
+
+
+def test_each_fault_of_a_refusal_is_a_line(daemon: DaemonProcess) -> None:
+    refused = imported(daemon, "prefix,rate,action\n8881,,delete\n8882,,delete\n", "--mode", "merge")
+    assert refused.returncode == REFUSED
+    faults = [line for line in refused.stderr.splitlines() if not line.startswith("note: ")]
+    assert [fault.partition(" has nothing")[0] for fault in faults] == [
+        "new.csv:2: prefix 8881", "new.csv:3: prefix 8882",
+    ]  # fmt: skip
 
 
 def test_a_row_that_closes_ends_its_prefix(daemon: DaemonProcess) -> None:

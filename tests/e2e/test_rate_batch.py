@@ -14,6 +14,7 @@ from random import Random
 
 import pytest
 
+from daemon.ingest.batch_columns import CHUNK_ROWS
 from tests.e2e.commands_sample import sample_daemon
 from tests.e2e.daemon_process import DaemonProcess
 
@@ -279,3 +280,25 @@ def test_memory_does_not_grow_with_the_file_and_a_kill_changes_no_octet(sample: 
     assert batch(sample, large.name, "cut.csv").returncode == REFUSED
     assert (sample.folder / "cut.csv").read_bytes() == (sample.folder / "whole.csv").read_bytes()
     assert not list(sample.folder.glob("cut.csv.*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_from_which_row_it_goes_on(
+    sample: DaemonProcess, large: Path, number: signal.Signals
+) -> None:
+    state, target = sample.folder / "told.csv.state", sample.folder / "told.csv"
+    process = started(sample, large.name, target.name)
+    while not octets_of(state):
+        time.sleep(0.001)
+    process.send_signal(number)
+    _, told = process.communicate()
+    rows = json.loads(octets_of(state))["rows"]
+    assert (process.returncode, rows % CHUNK_ROWS) == (INTERRUPTED, 0)
+    assert 0 < rows < ROWS
+    assert (
+        told.decode()
+        == f"interrupted: {target.name} is not written yet; the same command goes on from row {rows + 1}\n"
+    )
+    for path in sample.folder.glob("told.csv.*"):
+        path.unlink()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from daemon.kernel.instant import DAY, Instant
 from daemon.rating.deck import EFFECTIVE_ALWAYS, EFFECTIVE_FOREVER, RateRow, Terms
 from daemon.rating.rate_table import RateTable
+from daemon.store.deck_difference import KINDS, DeckDifference
 from daemon.store.deck_import import DeckRefused
 from daemon.store.deck_rollback import windows
 from daemon.store.deck_versions import Version, in_force
@@ -85,7 +86,39 @@ def test_merging_a_deck_twice_changes_nothing(
     if taken(shelf, second, "merge", now):
         again = shelf.plan(second, "merge", now + later)
         assert not again.is_change, again
-        assert again.difference.unchanged == len(second)
+        assert again.difference.unchanged == len(standing(shelf, now + later))
+
+
+def standing(shelf: Shelf, now: Instant) -> set[str]:
+    """Return the prefixes that have a price in force or scheduled."""
+    return {row.prefix for _, row in shelf.stored() if row.terms.effective_to > now}
+
+
+def counted(difference: DeckDifference) -> int:
+    """Return how many prefixes a difference counts."""
+    return sum(len(getattr(difference, kind)) for kind in KINDS) + difference.unchanged
+
+
+@given(first=DECKS, second=DECKS, mode=MODES, now=st.sampled_from(DATES), later=st.integers(0, 14 * DAY))
+def test_every_prefix_is_counted_once(
+    first: list[RateRow], second: list[RateRow], mode: str, now: Instant, later: Instant
+) -> None:
+    shelf = Shelf()
+    assert taken(shelf, first, "replace", NOW - DAY)
+    before = standing(shelf, now)
+    try:
+        difference = shelf.plan(second, mode, now).difference
+    except DeckRefused:
+        return
+    assert difference.in_force + difference.scheduled == len(before)
+    assert taken(shelf, second, mode, now)
+    assert counted(difference) == len(before | standing(shelf, now))
+    assert difference.closed_or_changed_percent <= 100
+    before = standing(shelf, now + later)
+    back = shelf.rollback(1, now + later).difference
+    assert counted(back) == len(before | standing(shelf, now + later))
+    again = shelf.rollback(1, now + later).difference
+    assert counted(again) == again.unchanged == len(standing(shelf, now + later))
 
 
 @given(deck=DECKS, mode=MODES, later=st.integers(0, 20 * DAY))

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from daemon.ingest import batch_run
-from daemon.ingest.batch_columns import FileRefused
+from daemon.ingest.batch_columns import FileRefused, RunStopped
 from daemon.ingest.batch_output import CsvOutput
 from daemon.ingest.batch_rules import AccountRule, BatchRules, plan_mark
-from daemon.ingest.batch_run import BatchOrder, price_file
+from daemon.ingest.batch_run import BatchOrder, kept_rows, price_file
 from daemon.kernel.money import NANO
 from daemon.rating.account_rates import AccountRates, ClassOfService
 from daemon.rating.markup import Markup
 from daemon.rating.rate_plan import RatePlan
-from tests.unit.ingest.batch_world import ACCOUNTS, PLAN, RULES, VOICE, row, table_of
+from tests.unit.ingest.batch_world import ACCOUNTS, PLAN, RULES, RULES_WITH_TIERS, VOICE, row, table_of
 
 LINE = "x,447,2026-11-23T09:00:00Z,60,plain\n"
 
@@ -186,3 +186,44 @@ def test_an_earlier_output_stays_until_the_new_one_is_whole(tmp_path: Path, monk
 def test_a_device_is_no_input(tmp_path: Path) -> None:
     with pytest.raises(FileRefused, match="no regular file"):
         price_file(BatchOrder(Path("/dev/null"), tmp_path / "out.csv", RULES))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
+@pytest.mark.parametrize("checkpoint", [1, 100])
+def test_a_run_that_is_asked_to_stop_keeps_the_rows_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, checkpoint: int
+) -> None:
+    monkeypatch.setattr(batch_run, "CHECKPOINT_CHUNKS", checkpoint)
+    source = tmp_path / "in.csv"
+    source.write_text("id,to,start,duration_seconds,account\n" + LINE * 20)
+    order = BatchOrder(source, tmp_path / f"out{ending}", RULES, chunk_rows=5)
+    asked = iter((False, True))
+    with pytest.raises(RunStopped) as stopped:
+        price_file(order, stop=lambda: next(asked))
+    assert stopped.value.rows == kept_rows(order.target) == 10
+    seen: list[int] = []
+    price_file(order, lambda rows, _done, _total: seen.append(rows))
+    assert seen == [15, 20]
+    whole = replace(order, target=tmp_path / f"whole{ending}")
+    price_file(whole)
+    assert order.target.read_bytes() == whole.target.read_bytes()
+
+
+def test_every_chunk_is_kept_as_soon_as_it_is_priced(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("id,to,start,duration_seconds,account\n" + LINE * 20)
+    order = BatchOrder(source, tmp_path / "out.csv", RULES, chunk_rows=5)
+    kept: list[int] = []
+    price_file(order, lambda _rows, _done, _total: kept.append(kept_rows(order.target)))
+    assert kept == [0, 5, 10, 15]
+    assert kept_rows(order.target) == 0
+
+
+def test_many_volumes_of_tiers_put_the_state_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_run, "CHECKPOINT_VOLUMES", 1)
+    source = tmp_path / "in.csv"
+    source.write_text("id,to,start,duration_seconds,account\n" + "x,81,2026-11-23T09:00:00Z,60,plain\n" * 20)
+    order = BatchOrder(source, tmp_path / "out.csv", RULES_WITH_TIERS, chunk_rows=5)
+    kept: list[int] = []
+    price_file(order, lambda _rows, _done, _total: kept.append(kept_rows(order.target)))
+    assert kept == [0, 0, 10, 10]

@@ -4,8 +4,10 @@ import pytest
 
 from daemon.kernel.instant import DAY, MINUTE
 from daemon.rating.deck import EFFECTIVE_ALWAYS, EFFECTIVE_FOREVER, RateRow
-from daemon.store.deck_import import DeckRefused
-from tests.unit.store.shelf import NIGHT, NOW, Shelf, at, deck
+from daemon.store.deck_difference import KINDS, PRICES_MAX
+from daemon.store.deck_import import DeckPlan, DeckRefused
+from daemon.store.deck_versions import prefix_count
+from tests.unit.store.shelf import NIGHT, NOW, POLICY, Shelf, at, deck
 
 BANDS = "prefix,rate,time_band,effective_from,effective_to,action\n"
 STEPS = "prefix,rate,step_from_seconds,tier_from,effective_from,effective_to,action\n"
@@ -289,8 +291,10 @@ def test_what_is_told_is_bounded_and_the_rest_is_counted(monkeypatch: pytest.Mon
     plan = there.plan(deck(BANDS + "1,0.10"), "replace")
     assert (len(plan.difference.closed), plan.difference.falls_beyond) == (40, 38)
     assert plan.difference.falls == (("100", "1"), ("101", "1"))
-    with pytest.raises(DeckRefused, match=r"deck\.csv:2: .*; and 20 more$"):
+    with pytest.raises(DeckRefused, match=r"deck\.csv:2: .*; and 20 more$") as refusal:
         there.plan(deck(BANDS + "\n".join(f"{prefix},,,,,delete" for prefix in range(200, 240))), "merge")
+    assert len(refusal.value.faults) == 21
+    assert refusal.value.faults[1].startswith("deck.csv:3: prefix 201 has nothing in force")
 
 
 def test_terms_that_are_known_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,3 +302,98 @@ def test_terms_that_are_known_are_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     there = shelf(BANDS + "44,0.10")
     there.take(BANDS + f"44,0.20\n33,0.20,,,{at(DAY)}\n32,0.20,,,{at(DAY)}", "merge")
     assert [there.cents(prefix, NOW) for prefix in ("44", "33", "32")] == [20, 20, 20]
+
+
+# -- what is counted
+
+
+def counts(plan: DeckPlan) -> tuple[int, ...]:
+    """Return how many prefixes are new, dearer, cheaper, changed, closed and unchanged."""
+    found = plan.difference
+    return (*(len(getattr(found, kind)) for kind in KINDS), found.unchanged)
+
+
+def test_prefixes_are_counted_and_not_their_rows() -> None:
+    rows = BANDS + "".join(f"{prefix},0.10\n" for prefix in (1, 33, 39, 44, 48, 49, 7))
+    banded = "44,0.20,peak\n49,0.20,peak\n7,0.20,weekend"
+    there = shelf(rows + banded)
+    assert counts(there.take(rows + banded.replace("44,0.20", "44,0.30"), "replace")) == (0, 1, 0, 0, 0, 6)
+    assert counts(there.rollback(1, LATER)) == (0, 0, 1, 0, 0, 6)
+    assert counts(there.rollback(1, LATER + DAY)) == (0, 0, 0, 0, 0, 7)
+    assert counts(there.take(BANDS + "33,0.10", "merge", LATER + DAY)) == (0, 0, 0, 0, 0, 7)
+
+
+def test_what_a_rollback_wrote_anew_is_counted_by_the_next() -> None:
+    there = shelf(BANDS + "446,0.10\n447,0.06\n448,0.10")
+    there.take(BANDS + "447,0.07", "merge")
+    there.take(BANDS + "446,0.10\n448,0.10", "replace", NOW + 1)
+    assert counts(there.rollback(1, LATER)) == (1, 0, 0, 0, 0, 2)
+    assert counts(there.rollback(1, LATER + DAY)) == (0, 0, 0, 0, 0, 3)
+
+
+def test_what_is_long_closed_is_not_counted() -> None:
+    there = shelf(BANDS + "44,0.10\n33,0.10")
+    there.take(BANDS + "44,0.10", "replace")
+    assert counts(there.take(BANDS + "44,0.10", "replace", LATER)) == (0, 0, 0, 0, 0, 1)
+
+
+def test_what_is_scheduled_counts_in_the_limit() -> None:
+    rows = "".join(f"{prefix},0.10,,{at(30 * DAY)}\n" for prefix in (1, 33, 44, 49))
+    there = shelf(BANDS + rows)
+    closing = there.plan(deck(BANDS + rows.replace("44,0.10", "46,0.10")), "replace", NOW).difference
+    assert (closing.in_force, closing.scheduled, closing.closed) == (0, 4, ("44",))
+    assert closing.closed_or_changed_percent == 25
+    dearer = there.plan(deck(BANDS + rows.replace("0.10", "0.20")), "merge", NOW).difference
+    assert (len(dearer.increased), dearer.closed_or_changed_percent) == (4, 100)
+    later = there.plan(deck(BANDS + "7,0.10"), "merge", NOW + 31 * DAY).difference
+    assert (later.in_force, later.scheduled, later.closed_or_changed_percent) == (4, 0, 0)
+
+
+def test_a_deck_states_prefixes_by_bands_and_closes_others() -> None:
+    rows = deck(BANDS + "44,0.10\n44,0.20,peak\n33,0.10\n39,,,,,delete")
+    assert prefix_count(rows, POLICY) == 2
+
+
+# -- prices that are told
+
+
+def cents(plan: DeckPlan) -> dict[str, tuple[int | None, ...]]:
+    """Return what each prefix asked and will ask in cents."""
+    prices = plan.difference.prices
+    return {name: tuple(rate and rate // 10_000_000 for rate in pair) for name, pair in prices.items()}
+
+
+def test_prices_of_what_is_dearer_cheaper_changed_and_closed_are_told() -> None:
+    there = shelf(BANDS + "1,0.10\n33,0.10\n44,0.10\n447,0.06\n49,0.10")
+    plan = there.take(BANDS + f"1,0.10\n33,0.05\n39,0.10\n447,0.07\n49,0.10,,,{at(DAY)}", "replace")
+    assert cents(plan) == {"33": (10, 5), "44": (10, None), "447": (6, 7), "49": (10, 10)}
+    assert cents(there.rollback(1, NOW + 1)) == {"33": (5, 10), "39": (10, None), "447": (7, 6)}
+
+
+def test_the_price_told_is_of_the_first_band_and_step_that_move() -> None:
+    there = shelf(BANDS + "44,0.10\n44,0.20,peak\n44,0.30,weekend\n33,0.10\n33,0.20,peak")
+    plan = there.take(BANDS + "44,0.10\n44,0.25,peak\n44,0.35,weekend\n33,0.11\n33,0.21,peak", "replace")
+    assert cents(plan) == {"33": (10, 11), "44": (20, 25)}
+    steps = "prefix,rate,step_from_seconds\n"
+    there = shelf(steps + "44,0.10,0\n44,0.20,60")
+    assert cents(there.take(steps + "44,0.10,0\n44,0.15,60", "replace")) == {"44": (20, 15)}
+
+
+def test_a_price_that_is_scheduled_is_told_from_when_it_moves() -> None:
+    there = shelf(BANDS + f"44,0.10\n33,0.10\n33,0.20,,{at(5 * DAY)}")
+    plan = there.take(BANDS + f"44,0.12,,{at(3 * DAY)}\n33,0.30,,{at(5 * DAY)}", "merge")
+    assert cents(plan) == {"33": (20, 30), "44": (10, 12)}
+
+
+def test_a_rate_that_lies_wholly_in_the_past_is_told_too() -> None:
+    there = shelf(BANDS + "44,0.20,peak")
+    stated = deck(BANDS + f"44,0.10,,{at(-3 * DAY)},{at(-2 * DAY)}\n44,0.30,peak")
+    assert cents(there.plan(stated, "merge", backdate=True)) == {"44": (None, 10)}
+
+
+def test_prices_are_bounded_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert PRICES_MAX == 10_000
+    monkeypatch.setattr("daemon.store.deck_difference.PRICES_MAX", 2)
+    there = shelf(BANDS + "1,0.10\n33,0.10\n44,0.10\n49,0.10\n7,0.10")
+    plan = there.take(BANDS + "1,0.20\n33,0.20\n44,0.20\n49,0.20", "replace")
+    assert (cents(plan), plan.difference.prices_beyond) == ({"1": (10, 20), "33": (10, 20), "7": (10, None)}, 2)

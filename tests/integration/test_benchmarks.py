@@ -1,0 +1,23 @@
+"""``make bench`` starts: every bench is there, and that of decks runs to its end, with a deck of some rows."""
+
+import importlib
+import sys
+
+import pytest
+
+from benchmarks.__main__ import BENCHES
+
+ROWS = 300
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_a_bench_can_be_started(name: str) -> None:
+    assert callable(importlib.import_module(f"benchmarks.{name}").main)
+
+
+def test_the_bench_of_decks_runs_to_its_end(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks.bench_decks"])
+    importlib.import_module("benchmarks.bench_decks").main(ROWS)
+    printed = capfd.readouterr().out
+    for figure in (f"import of {ROWS} rows", "the same deck again", f"load of {ROWS} rows", "the bare driver"):
+        assert figure in printed
