@@ -17,6 +17,9 @@ from daemon.rating.time_band import DAYS
 
 Line = tuple[str, object]
 _EPOCH = date(1970, 1, 1)
+_DAYS_KNOWN = (
+    date.max - _EPOCH
+).days + 1  # the day behind begins a year that no date has; a zone ahead of UTC meets it
 _MONDAY_SHIFT = 3  # days; 1970-01-01 was a Thursday
 
 
@@ -102,7 +105,7 @@ def band_words(policy: Policy, found: Tariff | Gap, at: Instant) -> str:
     offset, _ = wall_clock(policy.zone).stretch(at)
     day, time = divmod(at + offset, DAY)
     hours, minutes = divmod(time // MINUTE, 60)
-    today = (_EPOCH + timedelta(days=day)).isoformat()
+    today = (_EPOCH + timedelta(days=day)).isoformat() if day < _DAYS_KNOWN else "10000-01-01"
     when = f"{DAYS[(day + _MONDAY_SHIFT) % 7].capitalize()} {today} {hours:02}:{minutes:02} in {policy.zone}"
     free = ", ".join(sorted(band.id for band in policy.bands if day in band.holidays))
     holiday = f", a holiday of {free}" if free else ""

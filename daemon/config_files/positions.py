@@ -5,6 +5,7 @@ Files are bounded, and so are the problems that are kept. Lines are sought only 
 No value is ever quoted here, since it may be a secret.
 """
 
+import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -20,9 +21,12 @@ from daemon.kernel.ids import is_id
 
 FILE_SIZE_MAX: Final = 16 << 20  # octets; ours: a hundred thousand accounts fit, and what a hand writes is far smaller
 DEPTH_MAX: Final = 32  # nested tables and arrays whose lines are kept; the deepest scenario has five
+KEY_PARTS_MAX: Final = 128  # names of a dotted key; the standard library's time grows by their square
 PROBLEMS_MAX: Final = 1_000  # problems kept word by word; the rest is counted
 
 KeyPath: TypeAlias = tuple[str | int, ...]
+_NAME: Final = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_DOTTED: Final = re.compile(rf"{_NAME}(?:[ \t]*+\.[ \t]*+{_NAME})*+")
 _LANGUAGE: Final = Language(tree_sitter_toml.language())
 
 
@@ -124,6 +128,9 @@ def read_document(path: Path) -> Document:
     document = Document(str(path))
     try:
         document.text = _text(path)
+        if line := _endless_key(document.text):
+            document.refuse(line, f"a key has more than {KEY_PARTS_MAX} names; nest no tables that deep")
+            return document
         document.values = tomllib.loads(document.text)
     except (OSError, UnicodeDecodeError) as error:
         document.refuse(0, f"the file cannot be read: {_cause(error)}")
@@ -141,6 +148,19 @@ def _text(path: Path) -> str:
     if len(octets) > FILE_SIZE_MAX:
         raise OSError(f"it has more than {FILE_SIZE_MAX} octets; split it and apply the parts one after the other")
     return octets.decode("utf-8-sig")  # editors of one system put a byte order mark in front
+
+
+def _endless_key(text: str) -> int:
+    """Return the line of a key of more than KEY_PARTS_MAX names, 0 where there is none.
+
+    A text that looks like such a key is taken for one: no name of a host has as many parts.
+    """
+    for line, written in enumerate(text.split("\n"), start=1):
+        if written.count(".") >= KEY_PARTS_MAX:
+            for chain in _DOTTED.finditer(written):
+                if chain[0].count(".") >= KEY_PARTS_MAX and len(re.findall(_NAME, chain[0])) > KEY_PARTS_MAX:
+                    return line
+    return 0
 
 
 def _cause(error: Exception) -> str:

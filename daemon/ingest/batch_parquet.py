@@ -21,6 +21,8 @@ from daemon.rating.batch import RATED, STATUSES
 
 _TEXTS: Final = (pl.String, pl.Categorical, pl.Enum)
 _NUMBERS: Final = (pl.Decimal,)
+SECONDS_SHOWN_MAX: Final = 500_000_000_000  # seconds from 1970, either way: the year 17814; polars panics far behind it
+_COUNTS: Final = {"ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}  # of a second, by the unit of a column of times
 ZSTD_LEVEL: Final = 1  # two thirds of the time of the default for the same size
 
 
@@ -96,7 +98,7 @@ def _refuse_type(source: str, name: str, kind: pl.DataType) -> None:
 def _cells(column: pl.Series, name: str, faults: dict[int, str]) -> Cells:
     """Return a column as texts; note the cells that no text may be."""
     if isinstance(column.dtype, pl.Datetime):
-        column = column.dt.convert_time_zone("UTC").dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ")
+        column = _written_times(column.dt.convert_time_zone("UTC"), "%Y-%m-%dT%H:%M:%S%.6fZ")
     texts = column.cast(pl.String).fill_null("").cast(pl.Binary).to_list()
     cells = cells_of(texts)
     for row in np.flatnonzero(cells.lengths > CELL_LENGTH_MAX).tolist():
@@ -107,6 +109,21 @@ def _cells(column: pl.Series, name: str, faults: dict[int, str]) -> Cells:
                 faults.setdefault(row, f"{name}: the cell has a NUL octet")
         return cells_of([text.replace(b"\0", b"\xef\xbf\xbd") for text in texts])
     return cells
+
+
+def _written_times(column: pl.Series, form: str) -> pl.Series:
+    """Return times as texts; one that the library cannot write is its bare count, which is no time to any reader."""
+    counts, inside = column.to_physical(), _inside(column)
+    return column.set(~inside, None).dt.to_string(form).zip_with(inside, counts.cast(pl.String))
+
+
+def _inside(column: pl.Series) -> pl.Series:
+    """Tell which times and days the library can write: it ends the process's work at one far outside the calendar."""
+    if column.dtype == pl.Date:
+        latest = SECONDS_SHOWN_MAX // 86_400
+    else:
+        latest = min(SECONDS_SHOWN_MAX * _COUNTS[getattr(column.dtype, "time_unit", "us")], (1 << 63) - 1)
+    return column.to_physical().is_between(-latest, latest).fill_null(value=True)
 
 
 def frame_of(chunk: Chunk, columns: Sequence[str]) -> pl.DataFrame:
@@ -151,9 +168,12 @@ def csv_lines(frame: pl.DataFrame) -> bytes:
     # An empty text would be written as two quotes, to tell it from null, which no other part of a batch does.
     texts = pl.col(pl.String)
     zoned = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime) and kind.time_zone]
-    times = pl.col(zoned).dt.to_string("%Y-%m-%dT%H:%M:%S%.f%:z")
+    for name in (name for name, kind in frame.schema.items() if kind in (pl.Date, pl.Datetime) and name not in zoned):
+        if not _inside(frame[name]).all():
+            raise FileRefused(f"column {name} holds a time that no text can say; write Parquet, or leave it out")
+    times = [_written_times(frame[name], "%Y-%m-%dT%H:%M:%S%.f%:z") for name in zoned]
     try:
-        return frame.with_columns(pl.when(texts != "").then(texts), times).write_csv(include_header=False).encode()
+        return frame.with_columns(pl.when(texts != "").then(texts), *times).write_csv(include_header=False).encode()
     except pl.exceptions.PolarsError as error:
         raise FileRefused(f"the rows cannot be written as CSV: {_first_line(error)}; write Parquet") from None
 

@@ -17,10 +17,13 @@ from daemon.ingest.deck_source import (
     DELIMITERS,
     ENCODINGS,
     BadOctets,
+    Magic,
     Row,
     TextDeck,
     UnreadableDeck,
+    Version,
     magic,
+    refuse_changed,
     text_deck,
 )
 from daemon.ingest.deck_template import RECORD_COLUMNS, Layout, Template
@@ -109,8 +112,9 @@ def read_deck_records(
     source = str(path)
     findings = Findings(source)
     deck = DeckSource(iter(()), [], findings)
+    kind = magic(path)
     try:
-        file = _opened(path, template, words, deck.notes)
+        file = _opened(path, kind, template, words, deck.notes)
     except NoHeader as error:
         for each in error.errors:
             findings.add(each)
@@ -120,15 +124,19 @@ def read_deck_records(
         return deck
     deck.template = file.layout.template
     deck.notes.extend(notes_of(file.layout))
-    deck.records = _records(deck, file, source, words, progress)
+    deck.records = _unchanged(_records(deck, file, source, words, progress), path, kind.version)
     return deck
+
+
+def _unchanged(records: Iterator[Typed], path: Path, version: Version) -> Iterator[Typed]:
+    yield from records
+    refuse_changed(path, version)
 
 
 # -- the file and its layout
 
 
-def _opened(path: Path, template: Template | None, stated: Stated, notes: list[str]) -> _File:
-    kind = magic(path)
+def _opened(path: Path, kind: Magic, template: Template | None, stated: Stated, notes: list[str]) -> _File:
     if kind.is_workbook:
         from daemon.ingest.workbook import workbook_deck  # noqa: PLC0415 - few decks are workbooks, and its library is large
 

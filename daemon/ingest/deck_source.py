@@ -1,13 +1,15 @@
 """A deck file becomes rows of texts with their lines, lazily: text plain or gzipped, or a workbook; all bounded.
 
 What a file is, its own octets say, never its name. Octets are decoded strictly: UTF-8, UTF-16 with its mark, what is
-stated, or, and then it is noted, Windows-1252. A text file is read through once before its first row is believed.
+stated, or, and then it is noted, Windows-1252. A text file is read through once before its first row is believed, and
+one that is no longer the same behind its last row is refused.
 """
 
 import codecs
 import csv
 import gzip
 import io
+import os
 import stat
 import zlib
 from collections.abc import Iterator
@@ -108,11 +110,21 @@ def _bounded(lines: Iterator[str]) -> Iterator[str]:
 # -- octets
 
 
+class Version(NamedTuple):
+    """What tells a file from one that was written in its place, or over it: nanoseconds, octets."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+
 class Magic(NamedTuple):
-    """What the first octets of a file say."""
+    """What the first octets of a file say, and which version of it said so."""
 
     is_workbook: bool
     is_packed: bool
+    version: Version
 
 
 def magic(path: Path) -> Magic:
@@ -129,7 +141,21 @@ def magic(path: Path) -> Magic:
         raise UnreadableDeck(f"{path} cannot be read: {error.strerror or error}; mend the path") from None
     if begin == _OLD_WORKBOOK:
         raise UnreadableDeck(f"{path} is a workbook of the old kind; save it as .xlsx or CSV")
-    return Magic(begin == _ZIP, begin.startswith(_GZIP))
+    return Magic(begin == _ZIP, begin.startswith(_GZIP), _version(status))
+
+
+def refuse_changed(path: Path, version: Version) -> None:
+    """Raise UnreadableDeck where a file is not what it was: a deck is read several times, and a mixture is no deck."""
+    try:
+        is_same = _version(path.stat()) == version
+    except OSError:
+        is_same = False
+    if not is_same:
+        raise UnreadableDeck(f"{path} has changed while it was read; import it again")
+
+
+def _version(status: os.stat_result) -> Version:
+    return Version(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def open_bounded(path: Path, packed: bool) -> io.BufferedReader:

@@ -18,7 +18,7 @@ CELLS_MAX: Final = 256  # cells of a row; the widest deck known has thirty
 SERIAL_MAX: Final = 80_000  # days; the year 2119, beyond which a number of a day is rather a slip
 PIECE_SIZE: Final = 1 << 16  # octets of XML between two looks at the rows found
 
-_MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main "
+MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main "
 _PLACE = re.compile("([A-Z]{1,3})([0-9]{1,7})")
 _SERIAL = re.compile(r"([0-9]{1,5})(?:\.([0-9]{1,17}))?")
 _NUMBER = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][+-]?[0-9]{1,4})?")
@@ -42,9 +42,12 @@ class SheetRow(NamedTuple):
 
 
 class SheetContext(NamedTuple):
-    """What cells of a sheet refer to: the table of texts, the styles that are dates, and the day 0."""
+    """What cells of a sheet refer to: the table of texts, the styles that are dates, and the day 0.
 
-    texts: Sequence[str]
+    A text is without blanks around it, and None where it is too long.
+    """
+
+    texts: Sequence[str | None]
     date_styles: Container[int]
     days_from: datetime
 
@@ -96,9 +99,9 @@ class _Reader:
         raise SheetBroken("it declares a document type")
 
     def _start(self, name: str, attributes: Mapping[str, str]) -> None:
-        if not name.startswith(_MAIN):
+        if not name.startswith(MAIN):
             return
-        tag = name[len(_MAIN) :]
+        tag = name[len(MAIN) :]
         if tag == "c":
             self._begin_cell(attributes)
         elif tag in ("v", "t"):
@@ -109,9 +112,9 @@ class _Reader:
             self._is_phonetic = True
 
     def _end(self, name: str) -> None:
-        if not name.startswith(_MAIN):
+        if not name.startswith(MAIN):
             return
-        tag = name[len(_MAIN) :]
+        tag = name[len(MAIN) :]
         if tag in ("v", "t"):
             self._is_text = False
         elif tag == "c":
@@ -125,7 +128,7 @@ class _Reader:
         if self._is_text:
             self._text.append(text)
             if len(self._text) > 1 and sum(map(len, self._text)) > LINE_LENGTH_MAX:
-                self._fault = self._fault or _TOO_LONG_TEXT
+                self._fault = self._fault or self._too_long()
                 self._text = []
 
     def _begin_row(self, written: str | None) -> None:
@@ -169,7 +172,7 @@ class _Reader:
         if self._kind == "e":
             self._fault = self._fault or f"a cell holds the error {text[:10]}; mend its formula"
         elif len(text) > LINE_LENGTH_MAX:
-            self._fault = self._fault or _TOO_LONG_TEXT
+            self._fault = self._fault or self._too_long()
         self._cells.append(self._read(text) if text else "")
 
     def _read(self, text: str) -> str:
@@ -178,13 +181,24 @@ class _Reader:
         if self._kind == "s":
             if not text.isdecimal() or len(text) > 9 or int(text) >= len(self._context.texts):
                 raise SheetBroken("a cell refers to a text that is not there")
-            return self._context.texts[int(text)].strip()
+            shared = self._context.texts[int(text)]
+            if shared is None:
+                self._fault = self._fault or self._too_long()
+            return shared or ""
         if self._kind == "b":
             return "true" if text == "1" else "false"
         return text.strip()
 
+    def _too_long(self) -> str:
+        """Say that the text of the cell that is open is too long."""
+        place = f"{_letters(len(self._cells) + 1)}{self._number}"
+        return f"cell {place} has more than {LINE_LENGTH_MAX} characters; shorten it"
 
-_TOO_LONG_TEXT: Final = f"a cell has more than {LINE_LENGTH_MAX} characters"
+
+def _letters(column: int) -> str:
+    """Return the letters of a column, of which CELLS_MAX needs two."""
+    before, last = divmod(column - 1, 26)
+    return (chr(64 + before) if before else "") + chr(65 + last)
 
 
 def _number(text: str) -> str:

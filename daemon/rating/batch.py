@@ -1,8 +1,8 @@
 """Many calls priced at once: the same formula over arrays of int64, to the same nano-unit as ``charge``.
 
 A batch is one search in the number line, one look at windows of time and bands, and the formula of ``rating.formula``.
-What arrays cannot hold exactly (an amount near 2**63) and tiers by volume are priced by ``charge`` itself, row by row.
-An array here has one place for each call.
+What arrays cannot hold exactly (an amount or a divisor near 2**63) and tiers by volume are priced by ``charge`` itself,
+row by row. An array here has one place for each call.
 """
 
 from collections import OrderedDict
@@ -14,20 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.kernel.e164 import DIGITS_MAX
-from daemon.kernel.money import DECIMALS_MAX, NANO_MAX, Rounding, divide, quotient_of
+from daemon.kernel.money import NANO_MAX, Rounding, divide, quotient_of
 from daemon.rating.charge import charge
 from daemon.rating.explain import Status
 from daemon.rating.formula import Ints, billed_at_one_rate, is_money, stretches
 from daemon.rating.rate_plan import MarkedTable, RatePlan
 from daemon.rating.rate_table import Usage
-from daemon.rating.table_arrays import MALFORMED, NO_PICK, Array, TableArrays, places_of, value_of
+from daemon.rating.table_arrays import EXACT_MAX, MALFORMED, NO_PICK, Array, TableArrays, places_of, value_of
 from daemon.rating.tariff import NO_RATES, Gap
 
 NUMBER_WIDTH: Final = DIGITS_MAX + 2  # octets of a number's cell: a plus before, and one that shows it is too long
 SECONDS_MAX: Final = (
     1_000_000  # units of a call that a batch prices in arrays: eleven days, less than a calendar's page
 )
-EXACT_MAX: Final = 1 << 61  # what an amount in ``per``-ths of nano-units may reach; twice of it still fits 63 bits
 NO_TABLE: Final = -1
 ARRAYS_KEPT_MAX: Final = 64  # tables kept as arrays; a plan has a dozen
 STATUSES: Final = (Status.RATED, Status.UNRATED, Status.BLOCKED, Status.INVALID)
@@ -200,7 +199,7 @@ def _price(
     prices.rates[mine] = np.where(heads == NO_RATES, 0, rates)
     prices.billed[mine] = np.where(paid, billed, 0)
     prices.charges[mine] = np.where(paid, charges, 0)
-    return table.has_tiers(picks, heads) | _is_too_large(table, seconds)
+    return table.has_tiers(picks, heads) | _is_too_large(table, terms, seconds)
 
 
 def _charged(
@@ -223,10 +222,9 @@ def _charged(
         some = [each if isinstance(each, int) else each[changing] for each in (begins, first)]
         schedule = table.schedule(picks[changing], heads[changing], starts[changing], split=split)
         billed[changing], amounts[changing] = _summed(schedule, some[0], some[1], seconds[changing])
-    per, policy = value_of(rows.per, terms), table.table.policy
+    per = value_of(rows.per, terms)
     exact = _VECTOR.maximum(per * value_of(rows.fee, terms) + amounts, per * value_of(rows.minimum, terms))
-    step = 10 ** (DECIMALS_MAX - policy.decimals)
-    return billed, quotient_of(exact, per * step, policy.rounding) * step
+    return billed, quotient_of(exact, per * rows.step, table.table.policy.rounding) * rows.step
 
 
 def _summed(schedule: Any, begins: Ints, first: Ints, seconds: Array) -> tuple[Array, Array]:
@@ -245,9 +243,9 @@ def _rounded_seconds(calls: Calls, rounding: Rounding) -> Array:
     return calls.seconds + (calls.fractions >= least)
 
 
-def _is_too_large(table: TableArrays, seconds: Array) -> npt.NDArray[np.bool_]:
-    """Tell which amounts might not fit: by the dearest rate and the longest block of the table, in whole numbers."""
+def _is_too_large(table: TableArrays, terms: Array, seconds: Array) -> npt.NDArray[np.bool_]:
+    """Tell which amounts might not fit: by their terms, or by the dearest rate and the longest block of the table."""
     rows = table.rows
-    fixed = rows.per_max * rows.fixed_max
-    longest = (EXACT_MAX - fixed) // max(rows.rate_max, 1) - rows.block_max
-    return seconds > longest
+    longest = (EXACT_MAX - rows.fixed_max) // max(rows.rate_max, 1) - rows.block_max
+    too_large: npt.NDArray[np.bool_] = (value_of(rows.by_charge, terms) != 0) | (seconds > longest)
+    return too_large

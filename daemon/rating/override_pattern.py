@@ -1,17 +1,20 @@
 """An override pattern is a regular expression that an operator writes and every call is held against: it stays quick.
 
-What it is held against has at most OVERRIDE_LENGTH_MAX characters, and what could multiply is counted: no group is
-repeated, groups and repetitions are few, nothing refers back. So the tries stay below a million, whatever the value.
+What it is held against has at most OVERRIDE_LENGTH_MAX characters, no group is repeated, and nothing refers back. A try
+is then a choice among the alternatives of each group and of the places, never falling, at which the value is begun and
+each repetition ends: their product is what TRIES_MAX bounds.
 """
 
 import re
 import warnings
+from math import comb
 from typing import Final
 
 PATTERN_LENGTH_MAX: Final = 128  # characters; ours: a list of twenty services
 OVERRIDE_LENGTH_MAX: Final = 64  # characters of an override value; a longer one matches no pattern
 GROUPS_MAX: Final = 4  # groups of a pattern; the alternatives of each multiply
 REPETITIONS_MAX: Final = 3  # * + ? and {m,n} of a pattern; each tries every length of a value
+TRIES_MAX: Final = 1_000_000  # tries of a pattern at one value; ours: three repetitions anywhere, a tenth of a second
 
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?:|\(\?|\(|\)|\{[0-9]*,?[0-9]*\}|[*+?]|.", re.DOTALL)
 
@@ -41,7 +44,28 @@ def _slow(tokens: list[str]) -> str:
     if len(repeats) > REPETITIONS_MAX:
         return f"has {len(repeats)} repetitions; write at most {REPETITIONS_MAX} of * + ? {{m,n}}"
     groups = tokens.count("(") + tokens.count("(?:")
-    return f"has {groups} groups; write at most {GROUPS_MAX}" if groups > GROUPS_MAX else ""
+    if groups > GROUPS_MAX:
+        return f"has {groups} groups; write at most {GROUPS_MAX}"
+    tries = _tries(tokens, len(repeats))
+    if tries > TRIES_MAX:
+        mend = "write fewer alternatives or repetitions, or begin it with ^"
+        return f"may take {tries} tries at one value, above {TRIES_MAX}; {mend}"
+    return ""
+
+
+def _tries(tokens: list[str], repetitions: int) -> int:
+    """Return how often a pattern may begin anew at most: alternatives multiply, and places never fall."""
+    alternatives, open_groups = 1, [1]
+    for each in tokens:
+        if each in ("(", "(?:"):
+            open_groups.append(1)
+        elif each == ")":
+            alternatives *= open_groups.pop()
+        elif each == "|":
+            open_groups[-1] += 1
+    whole = open_groups[0]
+    places = repetitions + (tokens[:1] != ["^"] or whole > 1)
+    return alternatives * whole * comb(OVERRIDE_LENGTH_MAX + places, places)
 
 
 def _is_repetition(token: str) -> bool:

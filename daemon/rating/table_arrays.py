@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.kernel.instant import SECOND
+from daemon.kernel.money import DECIMALS_MAX
 from daemon.rating.formula import InForce, Ints
 from daemon.rating.offers import Offers
 from daemon.rating.prefix_index import NO_OFFER
@@ -26,6 +27,7 @@ Array: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Fits: TypeAlias = Callable[[Array, Array], Mask]
 
+EXACT_MAX: Final = 1 << 61  # what an amount in ``per``-ths of nano-units may reach; twice of it still fits 63 bits
 MALFORMED: Final = -1  # the place on the number line of what is no number
 NO_PICK: Final = -(1 << 40)
 
@@ -165,23 +167,34 @@ class _Rows:
         terms = heads.all_terms
         kinds = [marked.table.policy.rate_type(each.rate_type) for each in terms]
         self._kinds = kinds
+        self.step = 10 ** (DECIMALS_MAX - marked.table.policy.decimals)  # nano-units that a charge is a multiple of
         self.rates = _marked_up(np.array(heads.rates, np.int64), marked)
         self._terms_of = _small(heads.terms_places)
         fees, minimums = [each.connect_fee for each in terms], [each.minimum_charge for each in terms]
         for markup in markups:
             fees, minimums = [markup.amount(fee) for fee in fees], [markup.amount(least) for least in minimums]
-        self.fee, self.minimum = _column(fees or [0]), _column(minimums or [0])
         self.first = _column([each.first_seconds for each in terms] or [1])
         self.following = _column([each.next_seconds for each in terms] or [1])
         self.free = _column([each.free_seconds for each in terms] or [0])
         self.included = _column([each.included_seconds for each in terms] or [0])
         self.blocked = _column([int(each.blocked) for each in terms] or [0])
-        self.per = _column([kind.per if kind is not None else 60 for kind in kinds] or [60])
+        self._take_fixed([kind.per if kind is not None else 60 for kind in kinds], fees, minimums)
         self.block_max = max((max(each.first_seconds, each.next_seconds) for each in terms), default=1)
-        self.fixed_max = max((max(fee, least) for fee, least in zip(fees, minimums, strict=True)), default=0)
-        self.per_max = max((kind.per for kind in kinds if kind is not None), default=60)
         self._take_steps(marked)
         self.by_volume = np.array([head for ladder in heads.ladders.values() for _, head in ladder], np.int64)
+
+    def _take_fixed(self, pers: list[int], fees: list[int], minimums: list[int]) -> None:
+        """Take what each of the terms counts by and always costs.
+
+        Of terms whose products with ``per`` no array holds, ``charge`` prices every call; their places hold nothing.
+        """
+        fixed = [per * max(fee, least) for per, fee, least in zip(pers, fees, minimums, strict=True)]
+        fits = [max(each, per * self.step) <= EXACT_MAX for each, per in zip(fixed, pers, strict=True)]
+        self.by_charge = _column([int(not fit) for fit in fits] or [0])
+        self.per = _column([per if fit else 1 for per, fit in zip(pers, fits, strict=True)] or [60])
+        self.fee = _column([fee if fit else 0 for fee, fit in zip(fees, fits, strict=True)] or [0])
+        self.minimum = _column([least if fit else 0 for least, fit in zip(minimums, fits, strict=True)] or [0])
+        self.fixed_max = max((each for each, fit in zip(fixed, fits, strict=True) if fit), default=0)
 
     def _take_steps(self, marked: MarkedTable) -> None:
         heads = marked.table.heads

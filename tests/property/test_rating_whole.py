@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.kernel.instant import SECOND, parse_rfc3339
-from daemon.kernel.money import NANO, Rounding
+from daemon.kernel.money import NANO, NANO_MAX, UNITS_MAX, Rounding
 from daemon.rating.batch import NUMBER_WIDTH, SECONDS_MAX, STATUSES, BatchPricer, Calls, line_positions, number_at
 from daemon.rating.charge import block_end, charge, first_paid_second, paid_stretches
 from daemon.rating.deck import EFFECTIVE_FOREVER, RateRow, Terms
@@ -21,6 +21,7 @@ from daemon.rating.markup import Markup
 from daemon.rating.quota import quota
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import Policy, RateTable, Usage
+from daemon.rating.rate_type import PER_MAX, RateType
 from daemon.rating.tariff import Gap, Tariff
 from daemon.rating.time_band import TimeBand, parse_intervals
 from tests.property.reference_rating import Band, Reference
@@ -155,6 +156,41 @@ def test_many_at_once_are_priced_as_one_by_one(
         assert max(prices.lengths[row], 0) == len(expected.prefix)
         if isinstance(found, Tariff):
             assert prices.rates[row] == found.rate
+
+
+LARGE_AMOUNTS = st.one_of(AMOUNTS, st.integers(0, UNITS_MAX * NANO), st.just(UNITS_MAX * NANO))
+PERS = st.one_of(st.sampled_from((1, 60, 1_000, 10**9, PER_MAX)), st.integers(1, PER_MAX))
+UNITS = st.one_of(st.integers(0, 200), st.integers(0, SECONDS_MAX))
+LARGE_MARKUPS = st.builds(Markup, *(st.one_of(st.just(0), st.integers(0, UNITS_MAX * NANO)) for _ in range(3)))
+
+
+@given(
+    st.lists(st.tuples(PERS, LARGE_AMOUNTS, LARGE_AMOUNTS, LARGE_AMOUNTS, BLOCKS), min_size=1, max_size=3),
+    st.integers(0, 9), st.sampled_from(Rounding), LARGE_MARKUPS, st.lists(UNITS, min_size=1, max_size=5),
+)  # fmt: skip
+@settings(max_examples=400)
+def test_units_of_any_size_and_fees_are_priced_as_one_by_one(
+    kinds: list[tuple[int, int, int, int, int]], decimals: int, rounding: Rounding, markup: Markup, units: list[int]
+) -> None:
+    types = {f"u{place}": RateType(f"u{place}", "unit", per) for place, (per, *_) in enumerate(kinds)}
+    rows = [
+        RateRow("", rate, word, Terms(fee, block, block, minimum_charge=minimum, rate_type=word))
+        for word, (_, rate, fee, minimum, block) in zip(types, kinds, strict=True)
+    ]
+    table, errors = RateTable.of(Policy("t", 1, "USD", decimals, rounding, rate_types=types), rows)
+    assert (table is not None, errors) == (True, [])
+    plan = RatePlan("p", (), RatePlan("q", (table,) if table else ()), markup)
+    pricer, nothing = BatchPricer(plan), np.zeros(len(units), np.int64)
+    for word in types:
+        usage = Usage("", word, horizon_seconds=SECONDS_MAX)
+        prices = pricer.price(usage, Calls(nothing, nothing + BEGIN, np.array(units, np.int64), nothing))
+        for row, count in enumerate(units):
+            one = price(plan.find("", BEGIN, usage), "1", count)
+            # A batch is written with 64 bits: what one call would cost beyond them is invalid there.
+            expected = (
+                (one.status, one.charge, one.billed_seconds) if one.charge <= NANO_MAX else (Status.INVALID, 0, 0)
+            )
+            assert (STATUSES[prices.statuses[row]], prices.charges[row], prices.billed[row]) == expected
 
 
 def tariff_of(reference: Reference, number: str, at: int, volume: int) -> Tariff | None:

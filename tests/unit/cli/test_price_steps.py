@@ -7,9 +7,11 @@ import pytest
 
 from daemon.app_commands import Question
 from daemon.authorize.catalog import Catalog
-from daemon.cli.price_steps import price_lines
+from daemon.cli.price_steps import band_words, price_lines
 from daemon.cli.rate import price_value
-from daemon.kernel.instant import parse_rfc3339
+from daemon.kernel.instant import INSTANT_MAX, parse_rfc3339
+from daemon.rating.rate_table import Policy
+from daemon.rating.tariff import Gap
 from tests.tables.prices_world import catalog_of, priced
 
 SCENARIO = Path(__file__).resolve().parents[2] / "tables" / "prices" / "scenario.toml"
@@ -127,3 +129,23 @@ def test_json_joins_neighbours_of_one_rate_and_band(catalog: Catalog) -> None:
     assert [(block["from_second"], block["seconds"], block["rate"], block["band"]) for block in value["blocks"]] == [
         (0, 60, "0.06", "peak"), (60, 120, "0.03", ""),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("zone", "words"),
+    [
+        ("UTC", "Fri 9999-12-31 23:59 in UTC"),
+        ("Asia/Tokyo", "Sat 10000-01-01 08:59 in Asia/Tokyo"),
+        ("America/New_York", "Fri 9999-12-31 18:59 in America/New_York"),
+    ],
+)
+def test_the_last_instant_of_all_has_a_day_in_every_zone(zone: str, words: str) -> None:
+    gap = Gap("t", "44", "UK")
+    found = band_words(Policy("t", 1, "USD", zone=zone), gap, INSTANT_MAX)
+    assert found == f"{words}: no band of prefix 44 holds this time"
+
+
+def test_a_call_that_lasts_beyond_the_last_instant_is_priced(catalog: Catalog) -> None:
+    found = lines(catalog, "by-block", "441632960000", "1000000", "9999-12-31T23:59:59Z")
+    assert "band: Fri 9999-12-31 18:59 in America/New_York: peak" in found
+    assert found[-1].startswith("charge: ")

@@ -197,6 +197,14 @@ UNREADABLE = [
     ("a text without its end", b'a = 1\nb = "x\n', 2, "not TOML"),
     ("a number of thousands of digits", b"a = " + b"9" * 5000, 1, "not TOML"),
     ("nested without end", b"a = " + b"[" * 100_000, 1, "nested too deeply"),
+    ("a key of names without end", b"b = 1\n" + b".".join([b"a"] * 200_000) + b" = 1", 2, "more than 128 names"),
+    ("a header of names", b"[" + b" . ".join([b"a"] * 129) + b"]", 1, "more than 128 names"),
+    (
+        "a key of quoted names",
+        b"b = {" + b".".join([b'"a.b"', b"'c'", b'"\xe2\x80\xa8"'] * 50) + b" = 1}",
+        1,
+        "128 names",
+    ),
     ("not UTF-8", b'a = "\xff"\n', 0, "octet 5 is not UTF-8"),
     ("a zero octet", b"a = 1\n\0\n", 2, "not TOML"),
 ]
@@ -212,6 +220,24 @@ def test_what_is_no_toml_is_one_problem(tmp_path: Path, name: str, octets: bytes
     assert document.values == {}
     assert (problem.line, problem.file) == (line, str(file))
     assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + ".".join(["a"] * 128) + "]\n" + ".".join(["b"] * 128) + " = {" + ".".join(["c"] * 128) + " = 1}\n",
+        "a = '" + "x. " * 500 + "'\n" + "b = [" + "1.5, " * 500 + "]\n" + 'c = "' + "." * 500 + '"\n',
+        "a = '" + ".".join(["0"] * 32) + ".ip6.arpa'\n",
+        '"' + "a." * 200 + '"."b" = 1\n',
+    ],
+    ids=["as deep as may be", "other points", "a name of a host", "points within names"],
+)
+def test_points_that_make_no_endless_key_are_no_fault(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(text)
+    document = read_document(file)
+    document.report((), "is wrong")
+    assert [problem.message for problem in document.problems()] == ["is wrong"]
 
 
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:

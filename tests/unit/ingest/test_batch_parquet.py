@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pytest
@@ -132,3 +132,35 @@ def test_a_file_without_rows_has_none(tmp_path: Path, target: str) -> None:
     found = pl.read_parquet(path) if target == "out.parquet" else pl.read_csv(path)
     assert found.height == 0
     assert found.columns == [*PLAIN, *WRITTEN]
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo"])
+@pytest.mark.parametrize("target", ["out.parquet", "out.csv"])
+def test_a_time_far_outside_the_calendar_is_a_fault_of_its_row(
+    tmp_path: Path, unit: Literal["ms", "us", "ns"], zone: str, target: str
+) -> None:
+    per = {"ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    counts = [1 << 62, -(1 << 62), (1 << 63) - 1, -(1 << 63) + 1, 1_795_424_400 * per, None, 0]
+    starts = pl.Series(counts, dtype=pl.Int64).cast(pl.Datetime(unit, zone))
+    frame = pl.DataFrame({"id": ["x"] * 7, "to": ["447"] * 7, "start": starts, "duration_seconds": ["60"] * 7})
+    path = priced(tmp_path, frame, target, chunk_rows=3)
+    found = pl.read_parquet(path) if target.endswith("parquet") else pl.read_csv(path, infer_schema=False)
+    end = 253_402_300_800 * per
+    expected = ["rated" if count is not None and 0 <= count < end else "invalid" for count in counts]
+    assert [word if word != "unrated" else "rated" for word in found["status"].to_list()] == expected
+    assert expected[:4] == (["rated", "invalid"] * 2 if unit == "ns" else ["invalid"] * 4)
+    for word, reason in zip(expected, found["reason"].to_list(), strict=True):
+        assert word == "rated" or reason.startswith("start: ")
+    if target.endswith("csv") and unit == "ms":
+        assert found["start"].to_list()[:2] == [str(1 << 62), str(-(1 << 62))]
+
+
+@pytest.mark.parametrize(
+    "values", [pl.Series([1 << 62]).cast(pl.Datetime("ms")), pl.Series([(1 << 31) - 1], dtype=pl.Int32).cast(pl.Date)]
+)
+def test_another_column_far_outside_the_calendar_cannot_be_written_as_text(tmp_path: Path, values: pl.Series) -> None:
+    frame = pl.DataFrame({**{name: cells[:1] for name, cells in PLAIN.items()}, "day": values})
+    assert pl.read_parquet(priced(tmp_path, frame))["status"].to_list() == ["rated"]
+    with pytest.raises(FileRefused, match="column day holds a time that no text can say; write Parquet"):
+        priced(tmp_path, frame, "out.csv")

@@ -2,13 +2,17 @@
 
 import csv
 import io
+import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.ingest.deck_records import read_deck_records
+from daemon.ingest.deck_source import UnreadableDeck
 from daemon.ingest.deck_template import RECORD_COLUMNS
 from daemon.ingest.templates import NATIVE
 from tests.unit.ingest.reading import DECKS, read, read_text
@@ -147,3 +151,46 @@ def test_cells_at_the_end_of_a_header_may_be_empty(tmp_path: Path) -> None:
     deck = read_text(tmp_path, "prefix;rate;;\n44;0.5\n45;0.5;;\n46;0.5;;x\n")
     assert [record["prefix"] for _, record in deck.records] == ["44", "45"]
     assert deck.errors == ["4: the row has 4 cells, the header 2; align them"]
+
+
+def rewritten(path: Path) -> None:
+    path.write_text(path.read_text().replace("0.5", "0.9"))
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))  # two writings may fall into one tick of the disk's clock
+
+
+def replaced(path: Path) -> None:
+    octets, modified = path.read_bytes(), path.stat().st_mtime_ns
+    other = path.with_suffix(".new")
+    other.write_bytes(octets.replace(b"0.5", b"0.9"))
+    os.utime(other, ns=(0, modified))
+    other.replace(path)
+
+
+def lengthened(path: Path) -> None:
+    modified = path.stat().st_mtime_ns
+    path.write_text(path.read_text() + "46,0.9\n")
+    os.utime(path, ns=(0, modified))
+
+
+@pytest.mark.parametrize("change", [rewritten, replaced, lengthened, Path.unlink])
+@pytest.mark.parametrize("rows_before", [0, 1])
+def test_a_deck_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, change: Callable[[Path], None], rows_before: int
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("prefix,rate\n44,0.5\n45,0.5\n")
+    records = read_deck_records(path).records
+    for _ in range(rows_before):
+        next(records)
+    change(path)
+    with pytest.raises(UnreadableDeck, match=r"a\.csv (has changed while it was read; import it again|cannot be read)"):
+        list(records)
+
+
+def test_a_deck_whose_name_or_time_of_access_changes_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("prefix,rate\n44,0.5\n45,0.5\n")
+    records = read_deck_records(path).records
+    os.utime(path, ns=(0, path.stat().st_mtime_ns))
+    path.chmod(0o600)
+    assert len(list(records)) == 2

@@ -1,6 +1,8 @@
 """Workbooks: cells come out as they were meant, and what only looks like a workbook is refused."""
 
 import re
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from datetime import date, datetime
@@ -14,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
-from daemon.ingest import sheet_rows, workbook
+from daemon.ingest import shared_texts, sheet_rows, workbook
 from daemon.ingest.deck_source import UnreadableDeck
 from daemon.ingest.templates import template_named
 from tests.unit.ingest.reading import Deck, read, read_text
 
+MAIN = b"http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 HEADER = ["Dial Code", "Destination", "Rate", "Increments", "Effective Date"]
 
 
@@ -116,20 +119,67 @@ def test_an_error_of_a_formula_and_a_row_too_wide(tmp_path: Path) -> None:
     assert [record["prefix"] for _, record in deck.records] == ["46"]
 
 
-def test_texts_may_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
-    path = saved(tmp_path, [44, "UK", 1, None, None])
+def with_texts(path: Path, texts: bytes, cell: bytes = b't="s"><v>0</v>') -> Path:
+    """Give a workbook a table of texts, and put a cell in place of that of UK."""
     kind = b"application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
     part = b'<Override PartName="/xl/sharedStrings.xml" ContentType="' + kind + b'"/></Types>'
     altered(path, "[Content_Types].xml", b"</Types>", part)
-    altered(path, "xl/worksheets/sheet1.xml", b't="inlineStr"><is><t>UK</t></is>', b't="s"><v>0</v>')
-    with zipfile.ZipFile(path, "a") as book:
-        main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-        book.writestr("xl/sharedStrings.xml", f'<sst xmlns="{main}"><si><t>UK mobile</t></si></sst>')
+    altered(path, "xl/worksheets/sheet1.xml", b't="inlineStr"><is><t>UK</t></is>', cell)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as book:
+        book.writestr("xl/sharedStrings.xml", b'<sst xmlns="' + MAIN + b'">' + texts + b"</sst>")
+    return path
+
+
+def test_texts_may_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
+    path = with_texts(saved(tmp_path, [44, "UK", 1, None, None]), b"<si><t>UK mobile</t></si>")
     assert read(path).records[0][1]["destination"] == "UK mobile"
     altered(path, "xl/worksheets/sheet1.xml", b't="s"><v>0</v>', b't="s"><v>7</v>')
     assert read(path).errors == [
         "2: the sheet is broken here: a cell refers to a text that is not there; open the workbook and save it again"
     ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "text"),
+    [
+        (b'<si><t xml:space="preserve"> UK </t></si>', "UK"),
+        (b"<si><r><t>U</t></r><r><rPr><b/></rPr><t>K</t></r><rPh><t>no</t></rPh></si>", "UK"),
+        (b"<si><t>x005F_UK</t></si>", "UK"),
+        (b"<x/><si><t>" + b"K" * 4_096 + b"</t></si>", "K" * 4_096),
+    ],
+)
+def test_every_kind_of_text(tmp_path: Path, texts: bytes, text: str) -> None:
+    path = with_texts(saved(tmp_path, [44, "UK", 1, None, None]), texts)
+    assert read(path).records[0][1]["destination"] == text
+
+
+def test_a_shared_text_too_long_is_a_fault_of_each_cell_that_refers_to_it(tmp_path: Path) -> None:
+    path = with_texts(saved(tmp_path, [44, "UK", 1], [45, "DK", 1]), b"<si><t>" + b" " * 4_097 + b"</t></si>")
+    deck = read(path)
+    assert deck.errors == ["2: cell B2 has more than 4096 characters; shorten it"]
+    assert [record["prefix"] for _, record in deck.records] == ["45"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (b"<si></t></si>", "the XML of its texts ends: mismatched tag"),
+        (b"<si><t>a</t></si>" * 6, "it has more than 5 texts"),
+    ],
+)
+def test_a_table_of_texts_that_is_none(
+    tmp_path: Path, texts: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_texts, "TEXTS_MAX", 5)
+    with pytest.raises(UnreadableDeck, match=f"cannot be read: {reason}; open it and save it again, or save its sheet"):
+        read(with_texts(saved(tmp_path, [44, "UK", 1]), texts))
+
+
+def test_a_table_of_texts_may_not_declare_a_document_type(tmp_path: Path) -> None:
+    path = with_texts(saved(tmp_path, [44, "UK", 1]), b"")
+    altered(path, "xl/sharedStrings.xml", b"<sst ", b'<!DOCTYPE sst [<!ENTITY a "a">]><sst ')
+    with pytest.raises(UnreadableDeck, match="the table of its texts declares a document type"):
+        read(path)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +243,9 @@ def test_a_workbook_without_a_sheet_that_is_shown(tmp_path: Path) -> None:
 def test_a_text_too_long_is_a_fault_of_its_row(tmp_path: Path) -> None:
     path = saved(tmp_path, [44, "x" * 4_097, 1], [45, "y" * 30_000, 1], [46, "z" * 4_096, 1])
     deck = read(path)
-    assert deck.errors == ["2: a cell has more than 4096 characters", "3: a cell has more than 4096 characters"]
+    assert deck.errors == [
+        "2: cell B2 has more than 4096 characters; shorten it", "3: cell B3 has more than 4096 characters; shorten it",
+    ]  # fmt: skip
     assert [record["prefix"] for _, record in deck.records] == ["46"]
     altered(path, "xl/worksheets/sheet1.xml", b"x" * 4_097, b"x" * 300_000)
     assert read(path).errors == deck.errors
@@ -259,6 +311,54 @@ def test_a_bomb_is_measured_before_it_is_unpacked(tmp_path: Path, monkeypatch: p
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("styles", "reason"),
+    [
+        (b"<xf/>" * 1_600_000, "has more than 200000 elements or 600000 attributes"),
+        (b"<xf/>" * 200_000, "has more than 200000 elements or 600000 attributes"),
+        (b'<xf a="1" b="2" c="3" d="4"/>' * 150_001, "has more than 200000 elements or 600000 attributes"),
+        (b"<xf/>" * 1_700_000, "has more than 8388608 octets"),
+    ],
+    ids=["many", "one too many", "attributes", "octets"],
+)
+def test_a_tree_is_counted_before_the_library_makes_it(tmp_path: Path, styles: bytes, reason: str) -> None:
+    path = altered(saved(tmp_path, [44, "UK", 1]), "xl/styles.xml", b"</cellXfs>", styles + b"</cellXfs>")
+    with pytest.raises(UnreadableDeck, match=rf"cannot be read: its part xl/styles\.xml {reason}; open it and save it"):
+        read(path)
+
+
+def test_memory_that_runs_out_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise MemoryError
+
+    path = saved(tmp_path, [44, "UK", 1])
+    monkeypatch.setattr(workbook, "sheet_rows", none)
+    assert read(path).errors == ["1: memory ran out here; save its sheet as CSV"]
+    monkeypatch.setattr(workbook, "apply_stylesheet", none)
+    with pytest.raises(UnreadableDeck, match="cannot be read: memory ran out; save its sheet as CSV"):
+        read(path)
+
+
+@pytest.mark.parametrize("kind", ["formats", "text"])
+def test_no_workbook_takes_more_than_half_a_gibibyte(tmp_path: Path, kind: str) -> None:
+    path = saved(tmp_path, [44, "UK", 1])
+    if kind == "formats":
+        altered(path, "xl/styles.xml", b"</cellXfs>", b"<xf/>" * 190_000 + b"</cellXfs>")
+    else:
+        with_texts(path, b"<si><t> " + b"a" * 20_000_000 + b" </t></si>", b't="s"><v>0</v>')
+        cells = b'<row r="3">' + b'<c t="s"><v>0</v></c>' * 200 + b"</row></sheetData>"
+        altered(path, "xl/worksheets/sheet1.xml", b"</sheetData>", cells)
+    # The process asks itself: what this one has taken before is not the workbook's.
+    script = "import sys, resource; from pathlib import Path; from tests.unit.ingest.reading import read; " + (
+        "deck = read(Path(sys.argv[1])); print(len(deck.records), len(deck.errors), "
+        "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, path], check=True, capture_output=True, text=True)
+    records, errors, kibibytes = map(int, done.stdout.split())
+    assert (records, errors) == ((1, 0) if kind == "formats" else (0, 2))
+    assert kibibytes < 512 << 10
+
+
 def test_a_part_that_lies_of_its_size_is_not_unpacked_further(tmp_path: Path) -> None:
     path = saved(tmp_path, *([44, "UK", 1, None, None] for _ in range(5_000)))
     with zipfile.ZipFile(path) as book:
@@ -277,7 +377,7 @@ def test_entities_are_refused(tmp_path: Path) -> None:
     ]
     assert openpyxl.DEFUSEDXML
     path = altered(saved(tmp_path, [44, "UK", 1]), "xl/workbook.xml", b"<workbook ", bomb + b"<workbook ")
-    with pytest.raises(UnreadableDeck, match=r"is no whole \.xlsx workbook \(EntitiesForbidden\)"):
+    with pytest.raises(UnreadableDeck, match=r"its part xl/workbook\.xml declares a document type; open it and save"):
         read(path)
 
 

@@ -157,6 +157,32 @@ def test_an_amount_that_arrays_cannot_hold_is_exact_all_the_same() -> None:
     assert prices.charges.tolist() == [0, 0, 0, UNITS_MAX * NANO // 10]
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_divisor_that_arrays_cannot_hold_is_exact_all_the_same(beside: bool) -> None:
+    types = {"data": RateType("data", "byte", 10**12), "kb": RateType("kb", "byte", 1_000)}
+    rows = [row("", 5 * NANO, rate_type="data"), row("", 5 * NANO, rate_type="kb")][: 1 + beside]
+    table, errors = RateTable.of(Policy("t", 1, "USD", 2, Rounding.UP, rate_types=types), rows)
+    assert (table is not None, errors) == (True, [])
+    plan = RatePlan("p", (table,) if table else ())
+    assert (
+        priced(plan, ("", 0, 1), ("", 0, 999_999), usage=Usage(rate_type="data")).charges.tolist() == [10_000_000] * 2
+    )
+    arrays = BatchPricer(plan).tables(Usage())[0].rows
+    assert np.max(arrays.per) == (1_000 if beside else 1)
+
+
+@pytest.mark.parametrize(("fee", "per"), [(10, 10**9), (999_999_999, 60)])
+def test_a_fee_that_arrays_cannot_hold_is_exact_all_the_same(fee: int, per: int) -> None:
+    types = {"data": RateType("data", "byte", per)}
+    policy = Policy("t", 1, "USD", rate_types=types)
+    for terms in ({"connect_fee": fee * NANO}, {"minimum_charge": fee * NANO}):
+        table, errors = RateTable.of(policy, [row("", 0, rate_type="data", **terms)])
+        assert (table is not None, errors) == (True, [])
+        plan = RatePlan("p", (), RatePlan("q", (table,) if table else ()), Markup(percent=NANO))
+        prices = priced(plan, ("", 0, 1), ("", 0, 0), usage=Usage(rate_type="data"))
+        assert prices.charges.tolist() == [min(fee * NANO * 101 // 100, UNITS_MAX * NANO), 0]
+
+
 @pytest.mark.parametrize(("rule", "charge"), [("whole", 20), ("graduated", 15)])
 def test_tiers_are_priced_by_the_volume_before(rule: str, charge: int) -> None:
     table = table_of(
