@@ -19,13 +19,13 @@ def db() -> None:
 def upgrade(selected: Chosen, as_json: bool) -> None:
     """Bring the store to this release's schema; create it where there is none."""
     try:
-        path = upgraded(selected.settings())
+        name = upgraded(selected.settings())
     except StoreUnavailable as error:
         raise Unavailable(str(error)) from error
     if as_json:
-        print_json({"store": str(path), "upgraded": True})
+        print_json({"store": name, "upgraded": True})
         return
-    click.echo(f"{path} has this release's schema")
+    click.echo(f"{name} has this release's schema")
 
 
 @db.command()
