@@ -29,7 +29,8 @@ from daemon.kernel.instant import SECOND, Instant
 from daemon.kernel.money import NANO
 from daemon.rating.deck import RateRow, read_deck
 from daemon.settings import StoreSettings
-from daemon.store import SqliteStore, open_store
+from daemon.store import LedgerStore, open_store
+from daemon.store.check import Finding, check_store
 from daemon.store.objects import Spec
 from daemon.store.sqlite import connect
 
@@ -54,6 +55,7 @@ SCENARIO: tuple[Spec, ...] = (
     AccountSpec("ray", "rita", AccountKind.PREPAID, "USD", balance=OPENING, rate_plan=(PlanFrom("retail"),)),
     NasSpec("gw1", "main", "127.0.0.1", "loopback-secret"),
 )  # fmt: skip
+URL_FILE = "store.url"  # in a test's folder, where its store is no file in it
 Connect = Callable[[Path], sqlite3.Connection]
 
 
@@ -73,7 +75,7 @@ def decks() -> dict[Key, Sequence[RateRow]]:
 class World:
     """A store, and the charging function over it; the clock is a test's."""
 
-    store: SqliteStore
+    store: LedgerStore
     now: Instant = START
     ids: int = 0
     asked: int = 0
@@ -136,8 +138,23 @@ class World:
         return view.standing.balance
 
 
+def url_of(folder: Path) -> str:
+    """Return the URL of a folder's store: a file in it, unless a file says which database."""
+    said = folder / URL_FILE
+    return said.read_text() if said.exists() else f"sqlite:///{folder}/tollway.db"
+
+
 def settings(folder: Path, batch_max: int = 256, queue_max: int = 4096) -> StoreSettings:
-    return StoreSettings(f"sqlite:///{folder}/tollway.db", batch_max, queue_max)
+    return StoreSettings(url_of(folder), batch_max, queue_max)
+
+
+async def findings(folder: Path) -> list[Finding]:
+    """Return what does not hold of a folder's store."""
+    store = await open_store(settings(folder), lambda: START)
+    try:
+        return await check_store(store)
+    finally:
+        await store.close()
 
 
 @contextlib.asynccontextmanager
