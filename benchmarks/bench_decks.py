@@ -27,7 +27,7 @@ from daemon.kernel.instant import SECOND, Instant
 from daemon.rating.deck import RateRow, read_deck
 from daemon.rating.rate_table import RateTable
 from daemon.settings import StoreSettings
-from daemon.store import SqliteStore, open_store
+from daemon.store import LedgerStore, open_store
 from daemon.store.deck_import import DeckChange
 from daemon.store.decks import _INSERT, STAGE_ROWS, values_of
 
@@ -54,7 +54,7 @@ def write_deck(path: Path, rows: int) -> None:
             file.write(f"{prefix},Destination {place % NAMES},{dice.randrange(10_000) / 10_000:.4f},{blocks},\n")
 
 
-async def opened(folder: Path, *, create: bool = False) -> SqliteStore:
+async def opened(folder: Path, *, create: bool = False) -> LedgerStore:
     """Return a store with two tables and an account."""
     store = await open_store(StoreSettings(url=f"sqlite:///{folder}/bench.db"), lambda: START, create=True)
     if create:
@@ -64,7 +64,7 @@ async def opened(folder: Path, *, create: bool = False) -> SqliteStore:
     return store
 
 
-async def waits_during(store: SqliteStore, work: Callable[[], Awaitable[T]]) -> tuple[T, list[float]]:
+async def waits_during(store: LedgerStore, work: Callable[[], Awaitable[T]]) -> tuple[T, list[float]]:
     """Do some work, and return how many milliseconds each of the calls beside it took."""
     table = await store.rate_table(SMALL)
     reads = Reads(accounts=(1,))

@@ -29,7 +29,7 @@ from daemon.kernel.instant import Instant
 from daemon.kernel.money import parse_nano
 from daemon.rating.deck import read_deck
 from daemon.settings import StoreSettings
-from daemon.store import SqliteStore, open_store
+from daemon.store import LedgerStore, open_store
 
 DECK = """prefix,destination,rate,first_seconds,next_seconds
 44,UK,0.60,1,1
@@ -113,7 +113,7 @@ class World:
 
     async def _open(self) -> None:
         url = f"sqlite:///{self.folder / 'tollway.db'}"
-        self.store: SqliteStore = await open_store(StoreSettings(url), self.now, create=True)
+        self.store: LedgerStore = await open_store(StoreSettings(url), self.now, create=True)
         run = secrets.token_hex(10).upper()
         self.outside = Outside(now=self.now, new_id=lambda: f"{next(self._ids):06d}{run}")
         self.ocf = OnlineCharging(self.store, self, self.journal, self.outside, self.settings)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+import asyncpg
+
 from daemon.authorize.attempt import CallAttempt, Identity
 from daemon.authorize.catalog import AccountKind, Catalog, Emergency
 from daemon.authorize.decision import Granted
@@ -28,7 +30,7 @@ from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant
 from daemon.kernel.money import NANO
 from daemon.rating.deck import RateRow, read_deck
-from daemon.settings import StoreSettings
+from daemon.settings import StoreSettings, is_server
 from daemon.store import LedgerStore, open_store
 from daemon.store.check import Finding, check_store
 from daemon.store.objects import Spec
@@ -146,6 +148,28 @@ def url_of(folder: Path) -> str:
 
 def settings(folder: Path, batch_max: int = 256, queue_max: int = 4096) -> StoreSettings:
     return StoreSettings(url_of(folder), batch_max, queue_max)
+
+
+async def altered(folder: Path, *statements: str) -> None:
+    """Change a folder's store by hand, past its constraints; each statement has to touch something."""
+    url = url_of(folder)
+    if not is_server(url):
+        connection = connect(folder / "tollway.db")
+        for pragma in ("foreign_keys = OFF", "ignore_check_constraints = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        for statement in statements:
+            assert connection.execute(statement).rowcount != 0, statement
+        connection.close()
+        return
+    server = await asyncpg.connect(url)
+    for table, name in await server.fetch(
+        "SELECT conrelid::regclass::text, conname FROM pg_constraint"
+        " WHERE contype IN ('c', 'f') AND connamespace = current_schema()::regnamespace"
+    ):
+        await server.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+    for statement in statements:
+        assert not (await server.execute(statement)).endswith(" 0"), statement
+    await server.close()
 
 
 async def findings(folder: Path) -> list[Finding]:
