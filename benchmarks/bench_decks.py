@@ -22,9 +22,10 @@ from typing import TypeVar
 from daemon.authorize.catalog import AccountKind
 from daemon.charging.configuration import AccountSpec, RateTableSpec, TenantSpec
 from daemon.charging.ports import Reads
+from daemon.config_files.deck_files import read_deck_file
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant
-from daemon.rating.deck import RateRow, read_deck
+from daemon.rating.deck import RateRow
 from daemon.rating.rate_table import RateTable
 from daemon.settings import StoreSettings
 from daemon.store import LedgerStore, open_store
@@ -109,9 +110,9 @@ async def imported(folder: Path) -> None:
     gc.disable()  # as the command does
     store = await opened(folder)
     began, cpu = time.perf_counter(), time.process_time()
-    with (folder / "deck.csv").open(encoding="utf-8", newline="") as file:
-        rows, errors = read_deck(file, "deck.csv")
-    assert not errors, errors
+    deck = read_deck_file(folder / "deck.csv")
+    rows = deck.rows
+    assert not deck.problems, deck.problems
     read = time.perf_counter()
     wrote: list[float] = []
     difference = await store.import_deck(
@@ -162,8 +163,7 @@ async def loaded(folder: Path) -> None:
 
 def bare(folder: Path) -> None:
     """Write the same rows by the bare driver, in transactions of the same size."""
-    with (folder / "deck.csv").open(encoding="utf-8", newline="") as file:
-        rows, _ = read_deck(file, "deck.csv")
+    rows = read_deck_file(folder / "deck.csv").rows
     connection = sqlite3.connect(folder / "bench.db", isolation_level=None)
     connection.execute("PRAGMA synchronous = FULL")
     began = time.perf_counter()

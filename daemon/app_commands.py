@@ -64,7 +64,7 @@ from daemon.rating.rate_table import Found
 from daemon.rating.rate_type import BARE
 from daemon.rating.tariff import Tariff
 from daemon.settings import Settings
-from daemon.store import LedgerStore, open_store, opening
+from daemon.store import LedgerStore, backup, open_store, opening
 from daemon.store.administration import AccountView, Credited, Difference, Refused
 from daemon.store.check import Finding as StoreFinding
 from daemon.store.check import check_store
@@ -81,8 +81,8 @@ __all__ = [
     "ExportRefused", "ExportUnavailable", "Exported", "FileRefused", "Finding", "ListedBatch", "LocalPacketError",
     "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall", "Progress", "Question", "RadiusError",
     "Refused", "Reply", "Rule", "Status", "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec",
-    "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "price_file", "radius_decode",
-    "radius_send", "sequence_of", "store_exists", "upgraded", "who",
+    "backed_up", "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "price_file",
+    "radius_decode", "radius_send", "sequence_of", "store_exists", "upgraded", "who",
 ]  # fmt: skip
 
 
@@ -431,7 +431,7 @@ def price_file(
     source: Path, target: Path, rules: BatchRules, *, restart: bool, progress: Callable[[int, int, int], None]
 ) -> BatchSummary:
     """Price a file of usage into another. Raises FileRefused, OSError."""
-    # numpy alone takes longer to load than most commands take.
+    # Arrays and the readers of files are loaded by the command that needs them, not by every other.
     from daemon.ingest import batch_run  # noqa: PLC0415
 
     return batch_run.price_file(batch_run.BatchOrder(source, target, rules, restart=restart), progress)
@@ -476,6 +476,11 @@ def upgraded(settings: Settings) -> str:
 
     asyncio.run(run())
     return opening.name_of(settings.store.url)
+
+
+def backed_up(settings: Settings, target: Path) -> None:
+    """Copy the store into a new file while daemons charge in it. Raises StoreError, StoreUnavailable."""
+    backup.back_up(settings.store.url, target)
 
 
 def checked(settings: Settings) -> list[StoreFinding]:

@@ -14,6 +14,7 @@ import numpy as np
 from daemon.ingest.batch_cells import UNITS_MAX, Cells, Octets, durations_of, instants_of
 from daemon.ingest.batch_csv import Chunk
 from daemon.ingest.batch_rules import AccountRule, BatchRules
+from daemon.kernel.e164 import line_position
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO, NANO_MAX, divide
 from daemon.rating.batch import (
@@ -105,8 +106,8 @@ class FilePricer:
         self.volumes: dict[VolumeKey, int] = {} if volumes is None else volumes
         plan, self._accounts, own = rules
         self._plan = plan
-        self._own = own if plan.on_net else frozenset()
-        self._own_positions = line_positions(np.array(sorted(self._own), dtype=f"S{NUMBER_WIDTH}"))
+        self._own_numbers = own if plan.on_net else frozenset()
+        self._own_positions = np.array(sorted(map(line_position, self._own_numbers)), np.int64)
         self._pricer = BatchPricer(plan)
         self._names: list[str] = [""]
         self._places: dict[str, int] = {"": _NOTHING}
@@ -224,7 +225,8 @@ class FilePricer:
         number = _digits(parsed.numbers[row])
         meters = self._meters(account, start, rule)
         usage = Usage(
-            override, rate_type, number in self._own, {key[1]: self.volumes.get(key, 0) for key in meters},
+            override, rate_type, number in self._own_numbers,
+            volumes={key[1]: self.volumes.get(key, 0) for key in meters},
             horizon_seconds=max(seconds + 1, HORIZON_SECONDS),
         )  # fmt: skip
         found = self._plan.find(number, start, usage, rule.rates)

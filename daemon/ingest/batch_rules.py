@@ -39,9 +39,8 @@ def plan_mark(rules: BatchRules, *, with_accounts: bool) -> str:
 
 def _parts(rules: BatchRules, *, with_accounts: bool) -> Iterator[object]:
     """Yield everything that counts, sets in an order of their own: that of a set changes from process to process."""
-    yield rules.plan.id
-    yield sorted(rules.own_numbers)
-    for table, markups in (*rules.plan.marked_tables, *map(MarkedTable, rules.plan.on_net)):
+    yield rules.plan.id, sorted(rules.own_numbers) if rules.plan.on_net else (), len(rules.plan.on_net)
+    for table, markups in (*map(MarkedTable, rules.plan.on_net), *rules.plan.marked_tables):
         policy = table.policy
         kinds = sorted(policy.rate_types.items())
         bands = [(band.id, band.intervals, sorted(band.holidays)) for band in policy.bands]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from daemon.ingest.cells import COMMA, POINT, Amounts
 from daemon.ingest.dates import DATE_FORMATS, Dates
@@ -27,9 +27,11 @@ from daemon.ingest.deck_template import RECORD_COLUMNS, Layout, Template
 from daemon.ingest.header import NoHeader, layout_of_rows, layout_of_text, notes_of
 from daemon.ingest.row_reader import RowReader, Typed
 from daemon.ingest.templates import NATIVE
-from daemon.ingest.workbook import WorkbookDeck, workbook_deck
 from daemon.kernel.instant import zone
 from daemon.rating.deck import ROWS_MAX, DeckError, Findings
+
+if TYPE_CHECKING:
+    from daemon.ingest.workbook import WorkbookDeck
 
 _NATIVE_ACTIONS: Final = ("", "delete")
 PROGRESS_ROWS: Final = 10_000  # rows between two reports of progress
@@ -128,6 +130,8 @@ def read_deck_records(
 def _opened(path: Path, template: Template | None, stated: Stated, notes: list[str]) -> _File:
     kind = magic(path)
     if kind.is_workbook:
+        from daemon.ingest.workbook import workbook_deck  # noqa: PLC0415 - few decks are workbooks, and its library is large
+
         return _opened_workbook(workbook_deck(path), template, stated, notes)
     deck, encoding = text_deck(path, kind.is_packed, stated.encoding or (template.encoding if template else ""))
     notes.append(f"encoding {encoding}" + (", unpacked by gzip" if kind.is_packed else ""))
@@ -146,7 +150,7 @@ def _sign(delimiter: str) -> str:
     return next((sign for sign, word in DELIMITERS.items() if word == delimiter), delimiter)
 
 
-def _opened_workbook(deck: WorkbookDeck, template: Template | None, stated: Stated, notes: list[str]) -> _File:
+def _opened_workbook(deck: "WorkbookDeck", template: Template | None, stated: Stated, notes: list[str]) -> _File:
     source = str(deck.path)
     wanted = stated.sheet or (template.sheet if template else "")
     if wanted and wanted not in deck.sheets:

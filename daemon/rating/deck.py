@@ -5,11 +5,9 @@ A bad row never hides the next one and a blank row never ends the deck: all are 
 Whether the deck is taken is decided whole, from the list of errors (SPEC section 2, INTERFACES "Deck columns").
 """
 
-import csv
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from io import StringIO
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, TypeVar
 
 from daemon.kernel.e164 import DIGITS_MAX, digits
@@ -138,84 +136,8 @@ class DeckRow(NamedTuple):
 
 
 COLUMNS: Final = DeckRow._fields[2:]
-REQUIRED: Final = ("prefix", "rate")
 CLOSING: Final = "delete"  # the action of a row that closes its prefix
 _TERMS_FROM: Final = DeckRow._fields.index("connect_fee")
-
-
-def read_deck(lines: Iterable[str] | str, source: str) -> tuple[list[RateRow], list[DeckError]]:
-    """Return the good rows of a CSV deck in their order, and every error; take the rows only if there is none.
-
-    ``lines`` is the text, or an open text's lines with their ends as they are (``newline=""``); ``source`` names it.
-    """
-    findings = Findings(source)
-    records = _records(StringIO(lines, newline="") if isinstance(lines, str) else lines, source, findings)
-    places = _places(records, source, findings)
-    rows = [] if places is None else _rows(records, places, source, findings)
-    return rows, findings.report()
-
-
-def _records(lines: Iterable[str], source: str, findings: Findings) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line on which each record begins and its cells, without blank records."""
-    # Strict, since otherwise a quote that is never closed swallows the rest of the deck without a word.
-    reader = csv.reader(_bounded(lines), strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = [cell.strip() for cell in next(reader)]
-        except StopIteration:
-            return
-        except csv.Error as error:
-            findings.add(DeckError(source, line, "", f'{error}; a cell with quotes is "quoted whole"'))
-            continue
-        if any(cells):
-            yield line, cells
-
-
-def _bounded(lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines without a byte order mark; one too long ends them with csv.Error."""
-    for number, line in enumerate(lines):
-        if len(line) > LINE_LENGTH_MAX:
-            raise csv.Error(f"the line has more than {LINE_LENGTH_MAX} characters, reading ends here")
-        yield line if number else line.removeprefix("\ufeff")
-
-
-def _places(records: Iterator[tuple[int, list[str]]], source: str, findings: Findings) -> tuple[int, ...] | None:
-    """Return where each of COLUMNS stands in a record (-1: nowhere), or None if the header is no good."""
-    line, names = next(records, (1, []))
-    faults = list(_header_faults(names))
-    for column, reason in faults:
-        findings.add(DeckError(source, line, column, reason))
-    return None if faults else tuple(names.index(column) if column in names else -1 for column in COLUMNS)
-
-
-def _header_faults(names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for place, name in enumerate(names):
-        if name not in COLUMNS:
-            yield name, f"column {place + 1} of the header is unknown; the columns are {','.join(COLUMNS)}"
-        elif name in names[:place]:
-            yield name, "the header has this column twice; take one away"
-    for name in REQUIRED:
-        if name not in names:
-            yield name, "the header, which is the first row, lacks this column; add it"
-
-
-def _rows(
-    records: Iterator[tuple[int, list[str]]], places: tuple[int, ...], source: str, findings: Findings
-) -> list[RateRow]:
-    width = sum(place >= 0 for place in places)
-    typed = _typed(records, places, width, source, findings)
-    return _finished(typed, findings)
-
-
-def _typed(
-    records: Iterator[tuple[int, list[str]]], places: tuple[int, ...], width: int, source: str, findings: Findings
-) -> Iterator[DeckRow]:
-    for line, cells in records:
-        if len(cells) < width or any(cells[width:]):
-            findings.add(DeckError(source, line, "", f"the row has {len(cells)} cells, the header {width}; align them"))
-            continue
-        yield DeckRow(source, line, *[cells[place] if place >= 0 else "" for place in places])
 
 
 def finish_deck(typed: Iterable[DeckRow], source: str) -> tuple[list[RateRow], list[DeckError]]:

@@ -5,9 +5,8 @@ asked (SPEC section 2, Time bands). Offers and rows lie in flat arrays, some 50 
 for, and kept where it depends on nothing but its row. Usage of another rate type than calls has offers of its own.
 """
 
-from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from operator import attrgetter
@@ -19,11 +18,12 @@ from daemon.kernel.instant import SECOND, Instant, wall_clock
 from daemon.kernel.money import DECIMALS_MAX, NANO, UNITS_MAX, Rounding
 from daemon.rating.bundle import PERIODS
 from daemon.rating.deck import SECONDS_MAX, UNITS_IN_ROW_MAX, DeckError, Findings, RateRow, Terms
-from daemon.rating.prefix_index import NO_OFFER, PrefixIndex
+from daemon.rating.offers import Choice, Heads, Offers, Plain, distinct_terms
+from daemon.rating.prefix_index import NO_OFFER
 from daemon.rating.rate_type import BARE, BUILT_IN, RateType
-from daemon.rating.tariff import NO_RATES, Gap, Rates, Span, Step, Tariff, Tier
+from daemon.rating.tariff import NO_RATES, Gap, Rates, Span, Tariff, Tier
 from daemon.rating.time_band import NO_BAND, Calendar, TimeBand, contradictions
-from daemon.rating.versions import Offer, Version, is_plain, offers_of
+from daemon.rating.versions import VERSIONS_MAX, Offer, is_plain, offers_of, plain_windows
 
 HORIZON_SECONDS: Final = 2 * 86_400  # seconds of a call that a split tariff lays out; a live call has at most half
 KEPT_TARIFFS_MAX: Final = 8_192  # tariffs kept by one table; a switch's traffic goes to fewer prefixes in a minute
@@ -97,209 +97,10 @@ class Usage(NamedTuple):
 A_CALL: Final = Usage()
 
 
-class Choice(NamedTuple):
-    """The rows of one offer by band: ``heads`` beside ``bands``; ``other`` is for all other time, NO_RATES for none."""
-
-    bands: tuple[str, ...]
-    heads: tuple[int, ...]
-    other: int
-
-
-class Heads:
-    """The first row of each tier of each version, in flat arrays; names and terms are kept once each.
-
-    A head with steps names the first of them; the steps of one head lie together.
-    """
-
-    __slots__ = (
-        "_destination_of", "_destinations", "_known_destinations", "_known_terms", "_terms", "_terms_of", "ladders",
-        "rates", "step_from", "step_next", "step_rate", "steps_end", "steps_of",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        """Begin with no row."""
-        self.rates = array("q")
-        self._terms_of = array("i")
-        self._destination_of = array("i")
-        self._known_terms: dict[Terms, int] = {}
-        self._known_destinations: dict[str, int] = {}
-        self._terms: list[Terms] = []
-        self._destinations: list[str] = []
-        self.steps_of: dict[int, tuple[int, int]] = {}  # head: its first step and the one behind its last
-        self.step_from, self.step_rate, self.step_next = array("q"), array("q"), array("q")
-        self.ladders: dict[int, tuple[tuple[int, int], ...]] = {}  # head of a version: (tier from, head) of its tiers
-
-    def add(self, row: RateRow) -> int:
-        """Take a row, and return its place."""
-        self.rates.append(row.rate)
-        self._terms_of.append(self._terms_place(row.terms))
-        self._destination_of.append(self._destination_place(row.destination))
-        return len(self.rates) - 1
-
-    def add_plain(self, rows: Sequence[RateRow]) -> int:
-        """Take rows that have neither steps nor tiers, and return the place of the first; the others follow."""
-        places = {id(terms): self._terms_place(terms) for terms in _distinct_terms(rows)}
-        names = {name: self._destination_place(name) for name in {row.destination for row in rows}}
-        self.rates.extend([row.rate for row in rows])
-        self._terms_of.extend([places[id(row.terms)] for row in rows])
-        self._destination_of.extend([names[row.destination] for row in rows])
-        return len(self.rates) - len(rows)
-
-    def _terms_place(self, terms: Terms) -> int:
-        place = self._known_terms.setdefault(terms, len(self._terms))
-        if place == len(self._terms):
-            self._terms.append(terms)
-        return place
-
-    def _destination_place(self, name: str) -> int:
-        place = self._known_destinations.setdefault(name, len(self._destinations))
-        if place == len(self._destinations):
-            self._destinations.append(name)
-        return place
-
-    def close(self) -> None:
-        """Give back after the last row what was only needed to build."""
-        self._known_terms, self._known_destinations = {}, {}
-
-    def add_version(self, version: Version) -> int:
-        """Take a version, and return the place of its head."""
-        if version.is_one_row:
-            return self.add(version.rows[0])
-        tiers: dict[int, list[RateRow]] = {}
-        for row in version.rows:
-            tiers.setdefault(row.terms.tier_from, []).append(row)
-        heads = tuple((tier_from, self._add_tier(rows)) for tier_from, rows in tiers.items())
-        if len(heads) > 1:
-            self.ladders[heads[0][1]] = heads
-        return heads[0][1]
-
-    def _add_tier(self, rows: list[RateRow]) -> int:
-        head = self.add(rows[0])
-        if len(rows) > 1:
-            self.steps_of[head] = (len(self.step_from), len(self.step_from) + len(rows))
-            for row in rows:
-                self.step_from.append(row.terms.step_from_second)
-                self.step_rate.append(row.rate)
-                self.step_next.append(row.terms.next_seconds)
-        return head
-
-    def terms(self, head: int) -> Terms:
-        """Return the terms of a row."""
-        return self._terms[self._terms_of[head]]
-
-    def destination(self, head: int) -> str:
-        """Return the name of a row's destination."""
-        return self._destinations[self._destination_of[head]]
-
-    def steps(self, head: int) -> tuple[Step, ...]:
-        """Return the steps of a row: itself where it has no others."""
-        if head not in self.steps_of:
-            return (Step(0, self.rates[head], self.terms(head).next_seconds),)
-        first, end = self.steps_of[head]
-        return tuple(Step(self.step_from[n], self.step_rate[n], self.step_next[n]) for n in range(first, end))
-
-    @property
-    def all_terms(self) -> list[Terms]:
-        """The distinct terms; ``terms_places`` says which are whose."""
-        return self._terms
-
-    @property
-    def terms_places(self) -> "array[int]":
-        """The place among ``all_terms`` of each row's."""
-        return self._terms_of
-
-    @property
-    def all_destinations(self) -> list[str]:
-        """The distinct names of destinations; ``destination_places`` says which are whose."""
-        return self._destinations
-
-    @property
-    def destination_places(self) -> "array[int]":
-        """The place among ``all_destinations`` of each row's."""
-        return self._destination_of
-
-
-class Offers:
-    """The offers of one kind of usage: by prefix, by window of time, and where there are bands by band."""
-
-    __slots__ = ("_heads", "_known_windows", "choices", "index", "lengths", "picks", "window_of", "windows")
-
-    def __init__(self, heads: Heads) -> None:
-        """Take where the rows go; then ``add`` the offers in the order of the number line, and ``close``."""
-        self.windows: list[tuple[Instant, Instant]] = []
-        self._known_windows: dict[tuple[Instant, Instant], int] = {}
-        self.window_of, self.picks, self.lengths = array("i"), array("i"), array("b")
-        self.choices: list[Choice] = []
-        self._heads = heads
-        self.index = PrefixIndex()
-
-    def add_plain(self, rows: Sequence[RateRow], prefixes: Sequence[str]) -> None:
-        """Take rows that are each the one offer of their prefix: neither band nor step nor tier, prefixes ascending."""
-        first = self._heads.add_plain(rows)
-        windows = {
-            id(terms): self._window((terms.effective_from, terms.effective_to)) for terms in _distinct_terms(rows)
-        }
-        self.window_of.extend([windows[id(row.terms)] for row in rows])
-        self.lengths.extend([len(prefix) for prefix in prefixes])
-        self.picks.extend(range(first, first + len(rows)))
-        self.index.add_distinct(prefixes)
-
-    def add(self, offers: Iterable[Offer]) -> None:
-        """Take the offers of one prefix."""
-        known: dict[int, tuple[int, tuple[RateRow, ...]]] = {}  # by the id of a version's rows: its head, and they
-        for offer in offers:
-            self._place(offer.prefix, (offer.begins, offer.ends), self._pick(offer, self._heads, known))
-
-    def _place(self, prefix: str, window: tuple[Instant, Instant], pick: int) -> None:
-        self.window_of.append(self._window(window))
-        self.lengths.append(len(prefix))
-        self.picks.append(pick)
-        self.index.add(prefix)
-
-    def _window(self, window: tuple[Instant, Instant]) -> int:
-        place = self._known_windows.setdefault(window, len(self.windows))
-        if place == len(self.windows):
-            self.windows.append(window)
-        return place
-
-    def close(self) -> None:
-        """End after the last offer, and give back what was only needed to build."""
-        self.index.close()
-        self._known_windows = {}
-
-    def _pick(self, offer: Offer, heads: Heads, known: dict[int, tuple[int, tuple[RateRow, ...]]]) -> int:
-        """Return the head of the one version of an offer, or below 0 the place of its choice by band."""
-        placed: dict[str, int] = {}
-        for version in offer.versions:
-            # Windows of one prefix share versions; the rows are kept beside their head, so that no id is used anew.
-            if id(version.rows) not in known:
-                known[id(version.rows)] = (heads.add_version(version), version.rows)
-            placed[version.band] = known[id(version.rows)][0]
-        if placed.keys() == {""}:
-            return placed[""]
-        other = placed.pop("", NO_RATES)
-        self.choices.append(Choice(tuple(placed), tuple(placed.values()), other))
-        return -len(self.choices)
-
-    def is_valid(self, offer: int, at: Instant) -> bool:
-        """Tell whether an offer is in force at an instant."""
-        begins, ends = self.windows[self.window_of[offer]]
-        return begins <= at < ends
-
-    def find(self, number: str, at: Instant) -> Iterator[int]:
-        """Yield the offers in force at an instant whose prefix begins a number, the longest first."""
-        index = self.index
-        offer = index.best(number)
-        while offer != NO_OFFER:
-            if self.is_valid(offer, at):
-                yield offer
-            offer = index.next_offers[offer]
-
-
 class RateTable:
     """The rows of one version of one deck. Build it by ``from_rows``; it never changes afterwards."""
 
-    __slots__ = ("_calendars", "_kept", "_other", "heads", "offers", "policy")
+    __slots__ = ("_calendars", "_kept", "_like", "_other", "heads", "offers", "policy")
 
     def __init__(self, policy: Policy, heads: Heads, offers: Offers, other: Mapping[str, Offers]) -> None:
         """Take what ``from_rows`` made."""
@@ -308,7 +109,8 @@ class RateTable:
         self.offers = offers  # of calls that have a prefix
         self._other = other  # of each other rate type
         self._calendars: dict[tuple[str, ...], Calendar] = {}
-        self._kept: dict[int, Tariff] = {}
+        self._kept: dict[int, Tariff] = {}  # by row
+        self._like: dict[int, Tariff] = {}  # by the place of its terms: one to make others of
 
     @classmethod
     def from_rows(
@@ -352,9 +154,9 @@ class RateTable:
         heads, gate = Heads(), _Gate(policy, findings)
         made = {"": Offers(heads)}
         for rows_together in _portions(rows):
-            prefixes = [row.prefix for row in rows_together]
-            if gate.are_plain(rows_together, prefixes):
-                made[""].add_plain(rows_together, prefixes)
+            plain = gate.plain(rows_together)
+            if plain is not None:
+                made[""].add_plain(plain)
                 continue
             for kind, of_prefix in gate.offers(rows_together):
                 if kind not in made:
@@ -443,10 +245,20 @@ class RateTable:
             return self._built(self._tier(head, volume), prefix, self._tiers(head, volume), volume)
         kept = self._kept.get(head)
         if kept is None:
-            if len(self._kept) >= KEPT_TARIFFS_MAX:
-                self._kept.clear()
-            kept = self._kept[head] = self._built(head, prefix, (Tier(0, self.heads.steps(head)),), None)
+            kept = self._plain(head, prefix)
+            _keep(self._kept, head, kept)
         return kept
+
+    def _plain(self, head: int, prefix: str) -> Tariff:
+        """Return the tariff of a row without tiers; one without steps differs from others of its terms in little."""
+        if head in self.heads.steps_of:
+            return self._built(head, prefix, (Tier(0, self.heads.steps(head)),), None)
+        place = self.heads.terms_places[head]
+        like = self._like.get(place)
+        if like is None:
+            like = self._built(head, prefix, (Tier(0, self.heads.steps(head)),), None)
+            _keep(self._like, place, like)
+        return like.changed(prefix=prefix, destination=self.heads.destination(head), rate=self.heads.rates[head])
 
     def _tier(self, head: int, volume: int) -> int:
         """Return the head of the tier that a volume has reached."""
@@ -522,6 +334,12 @@ class RateTable:
         return {at for at in found if start < at <= end}
 
 
+def _keep(kept: dict[int, Tariff], place: int, tariff: Tariff) -> None:
+    if len(kept) >= KEPT_TARIFFS_MAX:
+        kept.clear()
+    kept[place] = tariff
+
+
 def successive(
     match: Callable[[Instant], Tariff | None], start: Instant, changes: Iterable[Instant]
 ) -> tuple[Tariff, ...]:
@@ -539,7 +357,7 @@ def faults_of(policy: Policy, rows: Iterable[RateRow]) -> list[DeckError]:
     findings = Findings(policy.table)
     gate = _Gate(policy, findings)
     for rows_together in _portions(rows):
-        if not gate.are_plain(rows_together, [row.prefix for row in rows_together]):
+        if gate.plain(rows_together) is None:
             for _, offers in gate.offers(rows_together):
                 deque(offers, maxlen=0)
     return findings.report()
@@ -571,11 +389,6 @@ def _portions(rows: Iterable[RateRow]) -> Iterator[list[RateRow]]:
         yield held
 
 
-def _distinct_terms(rows: Iterable[RateRow]) -> Iterable[Terms]:
-    """Return the terms of rows, each object once: equal ones are nearly always one object."""
-    return {id(row.terms): row.terms for row in rows}.values()
-
-
 class _Gate:
     """What rows must be before they make a table; what was found of terms is kept, since few serve a whole deck."""
 
@@ -589,16 +402,26 @@ class _Gate:
         """Note every row that has a fault in itself."""
         deque(self._sound(rows), maxlen=0)
 
-    def are_plain(self, rows: Sequence[RateRow], prefixes: Sequence[str]) -> bool:
-        """Tell whether ordered rows are sound, and each is the one rate for calls to its prefix at all times of day."""
+    def plain(self, rows: list[RateRow]) -> Plain | None:
+        """Return ordered rows that are sound rates for calls at all times of day, each in force for one stretch.
+
+        None where they are not so plain, or too many.
+        """
+        prefixes = [row.prefix for row in rows]
         digits = "".join(prefixes)
         rates = [row.rate for row in rows]
-        return (
-            len(set(prefixes)) == len(prefixes)
-            and digits.isdigit() and digits.isascii() and all(prefixes) and max(map(len, prefixes)) <= DIGITS_MAX
-            and min(rates) >= 0 and max(rates) <= RATE_MAX
-            and all(is_plain(terms) and not self._terms_fault(terms) for terms in _distinct_terms(rows))
+        is_sound = (
+            digits.isdigit() and digits.isascii() and all(prefixes) and max(map(len, prefixes)) <= DIGITS_MAX
+            and min(rates) >= 0 and max(rates) <= RATE_MAX and len(rows) <= VERSIONS_MAX
+            and all(is_plain(terms) and not self._terms_fault(terms) for terms in distinct_terms(rows))
         )  # fmt: skip
+        if not is_sound:
+            return None
+        if len(set(prefixes)) == len(prefixes):
+            return Plain(rows, prefixes, ())
+        latest_first = sorted(rows, key=lambda row: (row.prefix, -row.terms.effective_from))
+        windows = plain_windows(latest_first)
+        return None if windows is None else Plain(latest_first, prefixes, windows)
 
     def offers(self, rows: Iterable[RateRow]) -> Iterator[tuple[str, Iterator[Offer]]]:
         """Yield the offers of ordered rows, those of one prefix and kind together, and note what contradicts."""

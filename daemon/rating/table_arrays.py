@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from daemon.kernel.instant import SECOND
 from daemon.rating.formula import InForce, Ints
+from daemon.rating.offers import Offers
 from daemon.rating.prefix_index import NO_OFFER
 from daemon.rating.rate_plan import MarkedTable
-from daemon.rating.rate_table import Offers, RateTable
+from daemon.rating.rate_table import RateTable
 from daemon.rating.rate_type import BARE, RateType
 from daemon.rating.tariff import FOREVER, NO_RATES
 from daemon.rating.time_band import NO_BAND, PAGE, Calendar

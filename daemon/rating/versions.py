@@ -151,3 +151,22 @@ def _in_force(versions: Iterable[Version], at: Instant) -> tuple[Version, ...]:
 def is_plain(terms: Terms) -> bool:
     """Tell whether a row for calls is a rate alone: of no band, no rate type, no later step and no later tier."""
     return not (terms.time_band or terms.rate_type or terms.step_from_second or terms.tier_from)
+
+
+def plain_windows(rows: Iterable[RateRow]) -> list[tuple[Instant, Instant]] | None:
+    """Return when each of some plain rows applies, ordered by prefix and then latest first.
+
+    None where one of them applies in two stretches, because a later one ends within it, or where two begin at once.
+    """
+    found = []
+    prefix, later_begins, later_ends = "", 0, 0
+    for row in rows:
+        begins, ends = row.terms.effective_from, row.terms.effective_to
+        if row.prefix == prefix and ends > later_begins:
+            if later_ends < ends or begins == later_begins:
+                return None
+            found.append((begins, later_begins))
+        else:
+            found.append((begins, ends))
+        prefix, later_begins, later_ends = row.prefix, begins, ends
+    return found

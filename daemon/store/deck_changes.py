@@ -39,7 +39,7 @@ class Changes:
                 self._known.clear()
             # The terms are kept beside what is made of them: so their id is nobody else's.
             known = self._known[place] = (terms, terms._replace(effective_from=begins, effective_to=ends))
-        return row._replace(terms=known[1])
+        return RateRow(row.prefix, row.rate, row.destination, known[1], row.source, row.line)
 
     def after(self, rows: Iterable[StoredRow]) -> list[RateRow]:
         """Return stored rows as they will be, without those withdrawn."""

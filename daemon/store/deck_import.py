@@ -20,10 +20,12 @@ from daemon.rating.versions import is_plain
 from daemon.store.deck_changes import Changes, PrefixChange
 from daemon.store.deck_difference import DeckDifference, Tally
 from daemon.store.deck_versions import (
+    CLOSED,
     RateKey,
     StoredRow,
     Version,
     key_of,
+    move_of_rate,
     same_but_dates,
     stated_version,
     stored_versions,
@@ -156,6 +158,9 @@ class _Import:
             begun = len(fresh)
             if not there and len(stated) == 1 and self._begins_plainly(stated[0]):
                 self._begin(stated[0])
+            elif self._moves_plainly(there, stated):
+                self._move(there[0], stated)
+                yield from self.changes.after(there)
             else:
                 change = PrefixChange(prefix, stored_versions(there, self.policy), self.changes, self.now)
                 _Stated(self, change).take(stated)
@@ -192,6 +197,41 @@ class _Import:
         self.tally.begin(row.prefix)
         if not self.is_first:  # else nothing can be closed and fall to it
             self.tally.surround(row.prefix, (Version((row,), begins, ends),))
+
+    def _moves_plainly(self, there: Sequence[StoredRow], stated: Sequence[RateRow]) -> bool:
+        """Tell whether the one version of a prefix, in force, gives way to a new price, or is closed without one."""
+        if len(there) != 1 or len(stated) > 1 or not is_plain(there[0].row.terms) or not there[0].row.prefix:
+            return False
+        terms = there[0].row.terms
+        if not stated:
+            at = max(self.now, self.start)
+            return self.change.mode == REPLACE and terms.effective_from <= self.now and at < terms.effective_to
+        begins = stated[0].terms.effective_from or self.start
+        return (
+            is_plain(stated[0].terms) and not stated[0].closes and terms.effective_from <= self.now <= begins
+            and terms.effective_from < begins < terms.effective_to
+            and not (stated[0].terms.effective_to == terms.effective_to and same_but_dates(there[0].row, stated[0]))
+        )  # fmt: skip
+
+    def _move(self, stored: StoredRow, stated: Sequence[RateRow]) -> None:
+        """End the version of a prefix where the deck replaces, and begin the price that is stated, if one is."""
+        found, prefix = stored.row, stored.row.prefix
+        before = Version((found,), found.terms.effective_from, found.terms.effective_to, (stored.number,))
+        at = max(self.now, self.start)
+        versions = []
+        moved = CLOSED
+        if stated:
+            at, ends = stated[0].terms.effective_from or self.start, stated[0].terms.effective_to
+            after = Version(tuple(stated), at, ends)
+            self.changes.fresh.append(self.changes.dated(stated[0], at, ends))
+            versions.append(after)
+            moved = move_of_rate(found.rate, stated[0].rate)
+        if self.change.mode == REPLACE:
+            self.changes.end(before, at)
+            before = before._replace(ends=at)
+        self.tally.in_force += 1
+        self.tally.surround(prefix, [before, *versions])
+        self.tally.take(prefix, "", (moved,), stays=False, closed_at=at)
 
     def refuse(self, row: RateRow, reason: str) -> None:
         """Note why a row cannot be taken."""

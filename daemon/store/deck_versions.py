@@ -107,6 +107,13 @@ def move(before: Version | None, after: Version | None) -> str:
     return DECREASED if ways <= {0, -1} and -1 in ways else CHANGED
 
 
+def move_of_rate(before: int, after: int) -> str:
+    """Return how a rate of one row moved."""
+    if before == after:
+        return CHANGED
+    return INCREASED if after > before else DECREASED
+
+
 def _sign(value: int) -> int:
     return (value > 0) - (value < 0)
 

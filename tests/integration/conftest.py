@@ -1,22 +1,11 @@
 """The engines that a store's tests run on: a file of SQLite, and a database of a PostgreSQL of their own."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.postgres_cluster import Cluster
 from tests.integration.store_world import URL_FILE
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """Give a PostgreSQL server, started when it is first asked for."""
-    made = Cluster()
-    try:
-        yield made
-    finally:
-        made.remove()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

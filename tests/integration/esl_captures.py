@@ -16,8 +16,8 @@ from daemon.esl.legs import Began, Closed, Ended, Legs, Unpaid
 from daemon.esl.wire import EslConnection, EventBody, Message
 from daemon.kernel.money import parse_nano
 from daemon.rating.charge import charge, duration_seconds
-from daemon.rating.deck import read_deck
 from daemon.rating.rate_table import RateTable
+from tests.decks import read_deck
 
 TESTS = Path(__file__).resolve().parent.parent
 CAPTURES = TESTS / "vectors" / "freeswitch"

@@ -27,9 +27,9 @@ from daemon.esl.adapter import EslAdapter
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import parse_nano
-from daemon.rating.deck import read_deck
 from daemon.settings import StoreSettings
 from daemon.store import LedgerStore, open_store
+from tests.decks import read_deck
 
 DECK = """prefix,destination,rate,first_seconds,next_seconds
 44,UK,0.60,1,1

@@ -26,9 +26,9 @@ from daemon.charging.ports import Outside
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant, parse_rfc3339
 from daemon.kernel.money import NANO, parse_nano
-from daemon.rating.deck import read_deck
 from daemon.settings import StoreSettings
 from daemon.store import LedgerStore, open_store
+from tests.decks import read_deck
 
 NIGHT: Instant = parse_rfc3339("2026-11-24T04:10:00Z")
 EVENING: Instant = NIGHT - 6 * 3600 * SECOND

@@ -31,9 +31,9 @@ from daemon.kernel.money import NANO
 from daemon.radius.client import build
 from daemon.radius.packet import Packet, decode
 from daemon.radius.server import RadiusServers
-from daemon.rating.deck import read_deck
 from daemon.settings import Listener, StoreSettings
 from daemon.store import LedgerStore, open_store
+from tests.decks import read_deck
 
 START: Instant = 1_795_000_000 * SECOND  # 2026-11-18
 SECRET = "loopback-secret"

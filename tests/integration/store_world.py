@@ -29,12 +29,13 @@ from daemon.charging.ports import Outside
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant
 from daemon.kernel.money import NANO
-from daemon.rating.deck import RateRow, read_deck
+from daemon.rating.deck import RateRow
 from daemon.settings import StoreSettings, is_server
 from daemon.store import LedgerStore, open_store
 from daemon.store.check import Finding, check_store
 from daemon.store.objects import Spec
 from daemon.store.sqlite import connect
+from tests.decks import read_deck
 
 START: Instant = 1_790_000_000 * SECOND
 RITA, TRUNK, ACME = Key("ray", "rita"), Key("main", "ray-trunk"), Key("main", "acme")

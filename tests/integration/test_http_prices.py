@@ -17,8 +17,8 @@ from daemon.charging.configuration import (
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import parse_nano
-from daemon.rating.deck import read_deck
 from daemon.store.objects import Spec
+from tests.decks import read_deck
 from tests.unit.http_api.http_world import FRANCE, GERMANY, START, UK, HttpWorld, account, good, http_world
 
 TAKEOVER = START + 100 * SECOND

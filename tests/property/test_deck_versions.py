@@ -3,15 +3,17 @@
 from dataclasses import replace
 from itertools import pairwise
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from daemon.kernel.instant import DAY, Instant
 from daemon.rating.deck import EFFECTIVE_ALWAYS, EFFECTIVE_FOREVER, RateRow, Terms
+from daemon.rating.rate_table import RateTable
 from daemon.store.deck_import import DeckRefused
 from daemon.store.deck_rollback import windows
 from daemon.store.deck_versions import Version, in_force
-from tests.unit.store.shelf import NOW, Shelf
+from tests.unit.store.shelf import NOW, POLICY, Shelf
 
 PREFIXES = ("4", "44", "442", "45")
 BANDS = ("", "peak", "weekend")
@@ -76,6 +78,8 @@ def test_the_order_of_rows_never_matters(
 def test_merging_a_deck_twice_changes_nothing(
     first: list[RateRow], second: list[RateRow], now: Instant, later: Instant
 ) -> None:
+    # What comes into force meanwhile and the deck does not name, it takes back: undated rows say what holds now.
+    assume(not any(now < row.terms.effective_from <= now + later for row in first))
     shelf = Shelf()
     assert taken(shelf, first, "replace", NOW - DAY)
     if taken(shelf, second, "merge", now):
@@ -89,6 +93,27 @@ def test_the_deck_of_a_table_again_changes_nothing(deck: list[RateRow], mode: st
     shelf = Shelf()
     assert taken(shelf, deck, mode, NOW - DAY)
     assert not shelf.plan(deck, mode, NOW - DAY + later).is_change
+
+
+@given(first=DECKS, second=DECKS, mode=MODES, now=st.sampled_from(DATES), dated=st.sampled_from((None, *DATES)))
+def test_the_usual_cases_are_told_as_all_others(
+    first: list[RateRow], second: list[RateRow], mode: str, now: Instant, dated: Instant | None
+) -> None:
+    shelf = Shelf()
+    assert taken(shelf, first, "replace", NOW - DAY)
+    quickly = outcome(shelf, second, mode, now, dated)
+    with pytest.MonkeyPatch.context() as patch:
+        for usual in ("_is_untouched", "_begins_plainly", "_moves_plainly"):
+            patch.setattr(f"daemon.store.deck_import._Import.{usual}", lambda *_: False)
+        assert outcome(shelf, second, mode, now, dated) == quickly
+
+
+def outcome(shelf: Shelf, deck: list[RateRow], mode: str, now: Instant, dated: Instant | None) -> object:
+    try:
+        plan = shelf.plan(deck, mode, now, dated)
+    except DeckRefused as refused:
+        return str(refused)
+    return plan.difference, sorted(plan.fresh), sorted(plan.endings)
 
 
 @settings(deadline=None)
@@ -125,3 +150,25 @@ def test_windows_say_what_versions_say(spans: list[tuple[int, int, int]], at: in
     meant = in_force(there, at) if at >= 3 else None
     assert said == (None if meant is None else meant.rows)
     assert all(one.ends <= other.begins for one, other in pairwise(found))
+
+
+@given(
+    spans=st.lists(st.tuples(st.sampled_from(("4", "44")), st.integers(0, 9), st.integers(1, 10)), max_size=6),
+    number=st.sampled_from(("4", "44", "45")), at=st.integers(0, 20),
+)  # fmt: skip
+def test_plain_rows_make_the_offers_that_all_others_make(
+    spans: list[tuple[str, int, int]], number: str, at: Instant
+) -> None:
+    rows = [
+        RateRow(prefix, place, terms=Terms(effective_from=begins, effective_to=begins + length))
+        for place, (prefix, begins, length) in enumerate(spans)
+    ]
+    quickly, errors = RateTable.of(POLICY, rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("daemon.rating.rate_table._Gate.plain", lambda *_: None)
+        expected, same_errors = RateTable.of(POLICY, rows)
+    assert errors == same_errors
+    assert (quickly is None) == (expected is None) == bool(errors)
+    if quickly is not None and expected is not None:
+        assert quickly.find(number, at) == expected.find(number, at)
+        assert quickly.changes(number, 0, 30) == expected.changes(number, 0, 30)

@@ -18,13 +18,14 @@ from daemon.kernel.e164 import line_interval, line_position
 from daemon.kernel.instant import INSTANT_MAX, format_rfc3339, parse_rfc3339
 from daemon.kernel.money import NANO, UNITS_MAX, Rounding, divide, format_nano, parse_nano
 from daemon.rating.charge import Charge, block_end, charge, duration_seconds, first_paid_second
-from daemon.rating.deck import EFFECTIVE_FOREVER, RateRow, Terms, read_deck
+from daemon.rating.deck import COLUMNS, EFFECTIVE_FOREVER, DeckRow, RateRow, Terms, finish_deck
 from daemon.rating.explain import price
 from daemon.rating.margin import margin_holds
 from daemon.rating.quota import quota
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import RateTable
 from daemon.rating.tariff import Tariff
+from tests.decks import read_deck
 
 AMOUNTS = st.one_of(
     st.just(0),
@@ -272,16 +273,20 @@ def test_a_deck_written_down_is_read_back(rows: list[RateRow]) -> None:
         begins, ends = row.terms.effective_from, row.terms.effective_to
         until = "" if ends == EFFECTIVE_FOREVER else format_rfc3339(ends)
         lines.append(f"{row.prefix},{format_nano(row.rate)},{format_rfc3339(begins)},{until},{row.terms.blocked}\n")
-    found, errors = read_deck(lines, "a.csv")
+    found, errors = read_deck("".join(lines), "a.csv")
     assert errors == []
     assert [row[:4] for row in found] == [row[:4] for row in rows]
 
 
-@given(st.text())
-def test_any_text_at_all_is_rows_or_errors(text: str) -> None:
-    rows, errors = read_deck("prefix,rate,destination\n" + text, "a.csv")
+CELLS = st.one_of(st.text(max_size=9), st.sampled_from(("44", "0.1", "60", "true", "USD", "2026-01-01T00:00:00Z")))
+
+
+@given(st.lists(st.lists(CELLS, min_size=len(COLUMNS), max_size=len(COLUMNS)), max_size=5))
+def test_any_cells_at_all_are_a_row_or_an_error(typed: list[list[str]]) -> None:
+    rows, errors = finish_deck([DeckRow("a.csv", line, *cells) for line, cells in enumerate(typed)], "a.csv")
     assert all(error.source == "a.csv" and error.reason for error in errors)
-    assert all(row.prefix.isdigit() and row.rate >= 0 for row in rows)
+    assert {row.line for row in rows} | {error.line for error in errors} == set(range(len(typed)))
+    assert all((row.prefix.isdigit() or not row.prefix) and row.rate >= 0 for row in rows)
 
 
 @given(st.integers(-UNITS_MAX * NANO, UNITS_MAX * NANO))

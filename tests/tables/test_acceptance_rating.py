@@ -10,11 +10,11 @@ import pytest
 from daemon.kernel.instant import SECOND, parse_rfc3339
 from daemon.kernel.money import Rounding, parse_nano
 from daemon.rating.charge import bundle_units, charge, duration_seconds, first_paid_second
-from daemon.rating.deck import read_deck
 from daemon.rating.quota import quota
 from daemon.rating.rate_table import Policy, RateTable
 from daemon.rating.tariff import Tariff
 from daemon.rating.time_band import TimeBand, parse_intervals
+from tests.decks import read_deck
 
 CAP = 14_400  # seconds
 

@@ -9,11 +9,11 @@ from daemon.authorize.pricing import Service, found_for, tariffs_for, unrated_re
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import DAY, SECOND, Instant, parse_rfc3339, zone
 from daemon.rating.account_rates import AccountRates, ClassOfService
-from daemon.rating.deck import read_deck
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import Policy, RateTable
 from daemon.rating.tariff import Gap
 from daemon.rating.time_band import TimeBand, parse_intervals
+from tests.decks import read_deck
 
 NOON = parse_rfc3339("2026-11-26T12:00:00Z")  # a Thursday
 PEAK = TimeBand("peak", parse_intervals("mon-fri 08:00-20:00"))

@@ -21,9 +21,9 @@ from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND, Instant
 from daemon.kernel.money import NANO, Rounding, parse_nano
 from daemon.ledger.account import Entry, EntryKind, Standing, entry_applied
-from daemon.rating.deck import read_deck
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import RateTable
+from tests.decks import read_deck
 from tests.unit.charging.memory_store import MemoryStore
 
 START: Instant = 1_790_000_000 * SECOND

@@ -33,10 +33,10 @@ from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.kernel.money import NANO, format_nano, parse_nano
 from daemon.ledger.account import Standing
-from daemon.rating.deck import read_deck
 from daemon.settings import Listener, StoreSettings
 from daemon.store import LedgerStore, open_store
 from daemon.store.administration import Spec
+from tests.decks import read_deck
 
 START: Instant = 1_790_000_000 * SECOND
 UK, FRANCE, GERMANY, PREMIUM, ITALY, SPAIN = "442071231234", "33123456789", "4930123456", "1900555", "39061", "34911"

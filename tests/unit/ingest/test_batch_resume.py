@@ -104,12 +104,19 @@ def test_accounts_count_only_where_rows_name_them(tmp_path: Path, monkeypatch: p
         BatchRules(PLAN, {"own": AccountRule(AccountRates(VOICE.policy, {"4420": 1}))}),
         BatchRules(PLAN, {"own": AccountRule(AccountRates(VOICE.policy, {}, ClassOfService("c", frozenset({"1"}))))}),
         BatchRules(PLAN, {"own": AccountRule(zone="Europe/Paris")}),
-        BatchRules(PLAN, {}, frozenset({"44205"})),
         BatchRules(RatePlan("retail", PLAN.tables[1:], on_net=PLAN.tables[:1]), {}),
     ],
 )
 def test_whatever_prices_changes_the_mark(rules: BatchRules) -> None:
     assert plan_mark(rules, with_accounts=True) != plan_mark(BatchRules(PLAN, {}), with_accounts=True)
+
+
+def test_own_numbers_count_only_where_the_plan_has_tables_for_them() -> None:
+    own = frozenset({"44205"})
+    on_net = RatePlan("retail", PLAN.tables, on_net=PLAN.tables[:1])
+    plain, asked = (plan_mark(BatchRules(plan, {}, own), with_accounts=True) for plan in (PLAN, on_net))
+    assert plain == plan_mark(BatchRules(PLAN, {}), with_accounts=True)
+    assert asked != plan_mark(BatchRules(on_net, {}), with_accounts=True)
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])

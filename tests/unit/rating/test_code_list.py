@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from daemon.rating import code_list
 from daemon.rating.code_list import Code, CodeList, expanded, read_codes
-from daemon.rating.deck import RateRow, Terms, read_deck
+from daemon.rating.deck import RateRow, Terms
+from tests.decks import read_deck
 
 LIST = CodeList(
     "world", (Code("33", "France"), Code("336", "France Mobile"), Code("337", "France Mobile"), Code("49", "Germany"))

@@ -1,7 +1,5 @@
 """Decks: what is tolerated, what is an error, and that nothing is dropped in silence."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from daemon.kernel.instant import parse_rfc3339
@@ -10,12 +8,13 @@ from daemon.rating import deck
 from daemon.rating.deck import (
     COLUMNS,
     EFFECTIVE_FOREVER,
-    LINE_LENGTH_MAX,
     DeckError,
+    DeckRow,
     RateRow,
     Terms,
-    read_deck,
+    finish_deck,
 )
+from tests.decks import read_deck
 
 
 def errors_of(text: str) -> list[str]:
@@ -56,42 +55,10 @@ def test_an_empty_cell_is_the_default() -> None:
     assert row.terms.effective_to == EFFECTIVE_FOREVER
 
 
-def test_mark_line_ends_quotes_and_blank_rows_are_tolerated_and_lines_counted() -> None:
-    text = '\ufeff"prefix",destination , rate\r\n\r\n44,"UK, ""mobile""",1\r\n,,\r\n  \r\n45, DK ,2\r\n'
-    rows, errors = read_deck(text, "a.csv")
-    assert errors == []
-    assert [(row.prefix, row.destination, row.line) for row in rows] == [("44", 'UK, "mobile"', 3), ("45", "DK", 6)]
-
-
-def test_lines_of_an_open_text_are_read_one_by_one() -> None:
-    def lines() -> Iterator[str]:
-        yield "prefix,rate\r\n"
-        yield "44,1\r\n"
-
-    assert [row.prefix for row in read_deck(lines(), "a.csv")[0]] == ["44"]
-
-
 def test_rows_typed_alike_share_terms_and_names() -> None:
     (one, other), _ = read_deck("prefix,rate,destination,first_seconds\n44,1,UK,60\n441,2,UK,60\n", "a.csv")
     assert one.terms is other.terms
     assert one.destination is other.destination
-
-
-@pytest.mark.parametrize(
-    ("text", "errors"),
-    [
-        ("", ["a.csv:1: prefix: the header", "a.csv:1: rate: the header"]),
-        ("\n\n44,1\n", ["a.csv:3: 44: column 1", "a.csv:3: 1: column 2", "a.csv:3: prefix:", "a.csv:3: rate:"]),
-        ("prefix,rate,cost\n44,1,1\n", ["a.csv:1: cost: column 3 of the header is unknown"]),
-        ("prefix,rate,rate\n44,1,1\n", ["a.csv:1: rate: the header has this column twice"]),
-        ("prefix,rate,\n44,1,\n", ["a.csv:1: column 3 of the header is unknown"]),
-    ],
-)
-def test_a_header_is_required_and_understood_whole(text: str, errors: list[str]) -> None:
-    found = errors_of(text)
-    assert len(found) == len(errors)
-    for error, beginning in zip(found, errors, strict=True):
-        assert error.startswith(beginning)
 
 
 @pytest.mark.parametrize("cell", ["4a", "++44", "4" * 19, "4.42E+11", "44-45", "+"])
@@ -147,8 +114,6 @@ def test_the_longest_lengths_are_taken() -> None:
         ("effective_to", "soon"),
         ("effective_to", "1970-01-01T00:00:00Z"),
         ("blocked", "maybe"),
-        ("destination", "United\nKingdom"),
-        ("destination", "United\rKingdom"),
     ],
 )
 def test_other_bad_cells(column: str, cell: str) -> None:
@@ -204,33 +169,6 @@ def test_every_bad_cell_of_every_bad_row_is_reported() -> None:
     ]
 
 
-@pytest.mark.parametrize("row", ["44", "44,1,UK,more"])
-def test_a_row_has_as_many_cells_as_the_header(row: str) -> None:
-    (error,) = errors_of(f"prefix,rate,destination\n{row}\n45,1,DK\n")
-    assert error.startswith("a.csv:2: the row has ")
-
-
-def test_empty_cells_beyond_the_header_are_tolerated() -> None:
-    assert errors_of("prefix,rate\n44,1,,\n") == []
-
-
-def test_a_quote_that_is_not_closed_is_an_error_and_swallows_nothing_in_silence() -> None:
-    (error,) = errors_of('prefix,rate,destination\n44,1,"UK\n45,1,DK\n')
-    assert error.startswith("a.csv:2: unexpected end of data")
-
-
-def test_rows_after_broken_quotes_are_still_checked() -> None:
-    assert [error[:8] for error in errors_of('prefix,rate,destination\n44,1,"U"K\n45,x,DK\n')] == [
-        "a.csv:2:",
-        "a.csv:3:",
-    ]
-
-
-def test_a_line_has_a_bound() -> None:
-    (error,) = errors_of("prefix,rate\n44,1" + " " * LINE_LENGTH_MAX + "\n45,x\n")
-    assert error.startswith(f"a.csv:2: the line has more than {LINE_LENGTH_MAX} characters")
-
-
 def test_a_deck_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deck, "ROWS_MAX", 2)
     assert errors_of("prefix,rate\n1,1\n2,1\n") == []
@@ -252,3 +190,11 @@ def test_what_is_known_of_cells_is_bounded_and_changes_nothing(monkeypatch: pyte
     assert read_deck(text, "deck.csv") == expected
     assert [row.prefix for row in expected[0]] == [line[:2] for line in lines] * 2
     assert all(row.rate == 10**9 * (int(row.prefix) % 5) + 10**9 // 2 for row in expected[0])
+
+
+@pytest.mark.parametrize("name", ["United\nKingdom", "United\rKingdom"])
+def test_a_name_is_one_line(name: str) -> None:
+    cells = dict.fromkeys(COLUMNS, "") | {"prefix": "44", "rate": "1", "destination": name}
+    rows, (error,) = finish_deck([DeckRow("a.csv", 2, *cells.values())], "a.csv")
+    assert rows == []
+    assert str(error).startswith("a.csv:2: destination: a name is one line")

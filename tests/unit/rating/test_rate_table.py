@@ -151,6 +151,7 @@ def test_a_bad_value_is_refused_in_every_row_that_has_it(row: RateRow) -> None:
 
 def test_versions_of_a_prefix_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "VERSIONS_MAX", 2)
+    monkeypatch.setattr("daemon.rating.rate_table.VERSIONS_MAX", 2)
     rows = [RateRow("44", 1, terms=between(at)) for at in range(3)]
     assert build(*rows[:2])[1] == []
     assert "more than 2 rows" in build(*rows)[1][0].reason

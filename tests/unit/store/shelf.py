@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import DAY, SECOND, Instant, format_rfc3339
-from daemon.rating.deck import RateRow, read_deck
+from daemon.rating.deck import RateRow
 from daemon.rating.rate_table import Policy, RateTable
 from daemon.rating.rate_type import RateType
 from daemon.rating.tariff import Tariff
@@ -13,6 +13,7 @@ from daemon.rating.time_band import TimeBand, parse_intervals
 from daemon.store.deck_import import DeckChange, DeckPlan, planned
 from daemon.store.deck_rollback import DatedRow, rolled_back
 from daemon.store.deck_versions import StoredRow
+from tests.decks import read_deck
 
 NOW: Instant = 1_790_000_000 * SECOND  # a Monday, 13:33:20 UTC: within the band peak
 KEY = Key("main", "retail")

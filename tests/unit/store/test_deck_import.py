@@ -4,10 +4,11 @@ import pytest
 
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import DAY, SECOND, Instant, format_rfc3339
-from daemon.rating.deck import EFFECTIVE_ALWAYS, EFFECTIVE_FOREVER, RateRow, read_deck
+from daemon.rating.deck import EFFECTIVE_ALWAYS, EFFECTIVE_FOREVER, RateRow
 from daemon.rating.rate_table import Policy
 from daemon.store.deck_import import DeckChange, DeckPlan, DeckRefused, Ending, planned
 from daemon.store.deck_versions import StoredRow
+from tests.decks import read_deck
 
 NOW: Instant = 1_790_000_000 * SECOND
 KEY = Key("main", "retail")
