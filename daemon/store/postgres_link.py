@@ -37,7 +37,7 @@ WRITING: Final = {
     "idle_in_transaction_session_timeout": f"{IDLE_SECONDS * 1000:.0f}",
 }
 # A batch finds everything by an index. What the planner knows of a table that grows this fast is always too old.
-CHARGING: Final = {
+CHARGING: Final[dict[str, str]] = {
     **WRITING, "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }  # fmt: skip

@@ -9,20 +9,20 @@ import os
 import pwd
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
 from daemon.store.postgres_upgrade import upgrade
 
 ROLE = "tollway"  # owns the databases, and nothing else
+T = TypeVar("T")
 _UNPRIVILEGED = ("postgres", "nobody")
 
 
@@ -104,10 +104,6 @@ class Cluster:
             self.stop("immediate")
         shutil.rmtree(self.folder)
 
-    def postmaster(self, number: signal.Signals) -> None:
-        """Send the server's first process a signal."""
-        os.kill(int((self.data / "postmaster.pid").read_text().splitlines()[0]), number)
-
     def url(self, database: str, user: str = ROLE) -> str:
         """Return the URL of a database."""
         quoted = self.password.replace("%", "%25").replace("/", "%2F").replace("@", "%40").replace(":", "%3A")
@@ -126,12 +122,12 @@ class Cluster:
 
     def sql(self, *statements: str, database: str = "postgres") -> list[Any]:
         """Run statements as the superuser, one after the other; return the rows of the last."""
-        return _in_a_thread(_run(self.url(database, "postgres"), statements))
+        return in_a_thread(lambda: asyncio.run(_run(self.url(database, "postgres"), statements)))
 
 
 def ran(url: str, *statements: str) -> list[Any]:
     """Run statements on a database; return the rows of the last."""
-    return _in_a_thread(_run(url, statements))
+    return in_a_thread(lambda: asyncio.run(_run(url, statements)))
 
 
 async def _run(url: str, statements: Sequence[str]) -> list[Any]:
@@ -145,20 +141,7 @@ async def _run(url: str, statements: Sequence[str]) -> list[Any]:
         await connection.close()
 
 
-def _in_a_thread(work: Coroutine[Any, Any, list[Any]]) -> list[Any]:
-    """Run something to its end, also where a loop runs already."""
-    found: list[list[Any] | BaseException] = []
-
-    def run() -> None:
-        try:
-            found.append(asyncio.run(work))
-        except BaseException as error:
-            found.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    result = found[0]
-    if isinstance(result, BaseException):
-        raise result
-    return result
+def in_a_thread(work: Callable[[], T]) -> T:
+    """Run something to its end in a thread of its own: there it may have a loop where one runs here already."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
