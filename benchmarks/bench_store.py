@@ -107,7 +107,11 @@ def settled(call: Call) -> Call:
 
 async def opened(folder: Path) -> LedgerStore:
     """Return a new store with a reseller and its customer."""
-    store = await open_store(StoreSettings(url=f"sqlite:///{folder}/bench.db"), lambda: START, create=True)
+    return await filled(await open_store(StoreSettings(url=f"sqlite:///{folder}/bench.db"), lambda: START, create=True))
+
+
+async def filled(store: LedgerStore) -> LedgerStore:
+    """Return an empty store with a reseller and its customer in it."""
     accounts = [
         AccountSpec("ray", "rita", AccountKind.POSTPAID, "USD", balance=1_000_000 * NANO, credit_limit=None),
         AccountSpec("main", "ray-trunk", AccountKind.POSTPAID, "USD", credit_limit=None),

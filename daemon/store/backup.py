@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.settings import is_server, shown
-from daemon.store import sqlite
+from daemon.store import opening, sqlite
 
 PAGES = 4_096  # pages of 4 KiB copied at a time
 PAUSE_SECONDS = 0.01  # between two of them
@@ -26,6 +26,8 @@ def back_up(url: str, target: Path) -> None:
     """Copy the store of a URL into a new file, mode 0600. Raises StoreError, StoreUnavailable."""
     if target.exists():
         raise StoreError(f"{target} is there already: name a new file")
+    if not opening.exists(url):
+        raise StoreUnavailable(f"there is no store at {opening.name_of(url)}")
     try:
         with _new(target) as part:
             if is_server(url):
@@ -59,8 +61,6 @@ def _sync(path: Path) -> None:
 
 
 def _copy(path: Path, part: Path) -> None:
-    if not path.exists():
-        raise StoreUnavailable(f"there is no store at {path}")
     try:
         with (
             contextlib.closing(sqlite3.connect(path, sqlite.BUSY_SECONDS, isolation_level=None)) as source,

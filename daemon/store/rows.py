@@ -31,10 +31,10 @@ def written(working: Working) -> Iterator[Written]:
     """Yield what a batch has to write; the order of tables is everybody's, so that nobody waits in a ring."""
     yield Written("account", [working.standings[number] for number in sorted(working.touched)])
     yield Written("meter", [working.meters[key] for key in sorted(working.counted)])
-    yield Written("call", [_call_row(call) for call in working.saved.values()])
+    yield Written("call", [call_row(call) for call in working.saved.values()])
     yield Written("call_alias", working.new_aliases)
     yield Written("entry", [_entry_row(entry) for entry in working.entries])
-    yield Written("record", [_record_row(record) for record in working.appended])
+    yield Written("record", [record_row(record) for record in working.appended])
     yield Written("exceptional", [_exception_row(item) for item in working.exceptions])
     messages = working.answered.values()
     yield Written("message", [(m.key, m.body, m.reply, m.at, m.grant_id) for m in messages])
@@ -48,7 +48,8 @@ def _entry_row(entry: Entry) -> Row:
     )  # fmt: skip
 
 
-def _call_row(call: Call) -> Row:
+def call_row(call: Call) -> Row:
+    """Return a call's columns but its number."""
     return (
         call.grant_id, call.id_domain, call.call_id, call.direction.value, call.attempt, call.part,
         call.levels[0].account, call.state.value, int(call.is_open), call.due_at, call.requested_at, call.switch,
@@ -56,7 +57,8 @@ def _call_row(call: Call) -> Row:
     )  # fmt: skip
 
 
-def _record_row(record: RatedCdr) -> Row:
+def record_row(record: RatedCdr) -> Row:
+    """Return a record's columns but its sequence."""
     return (
         record.record_id, record.grant_id, record.tenant, record.account_number, record.status, record.currency,
         record.charge, record.uncollected, record.cost, record.settled_at, _encode(record).decode(),

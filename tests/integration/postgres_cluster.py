@@ -104,6 +104,10 @@ class Cluster:
             self.stop("immediate")
         shutil.rmtree(self.folder)
 
+    def version(self) -> str:
+        """Return the server's name and release."""
+        return f"PostgreSQL {self.sql('SHOW server_version')[0][0]}"
+
     def url(self, database: str, user: str = ROLE) -> str:
         """Return the URL of a database."""
         quoted = self.password.replace("%", "%25").replace("/", "%2F").replace("@", "%40").replace(":", "%3A")
