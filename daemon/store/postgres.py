@@ -6,7 +6,6 @@ A connection that breaks in the middle of a COMMIT leaves a question, which the 
 """
 
 import asyncio
-import contextlib
 import importlib
 import time
 from collections.abc import Callable, Sequence
@@ -51,7 +50,8 @@ READERS_MAX: Final = 4  # connections that answer short questions
 DOUBT_SECONDS: Final = 5.0  # to learn how a COMMIT ended whose answer was lost
 DOUBT_PAUSE: Final = 0.05  # seconds between two questions
 _AGAIN: Final = ("40001", "40P01")  # serialization failure, deadlock: the server forgot the transaction
-_STALE: Final = "0A000"  # a prepared statement of before a migration
+# The server ended the connection; or knows another schema than the prepared statements of this one.
+_NEW_CONNECTION: Final = ("57P", "08", "0A000")
 _DIRECTIONS = tuple(direction.value for direction in Direction)
 _calls = msgspec.json.Decoder(list[Call])
 _records = msgspec.json.Decoder(list[RatedCdr])
@@ -71,32 +71,26 @@ class PostgresEngine:
     @property
     def link(self) -> PostgresLink:
         """The connection for administrative work, alone among all who administer: as on SQLite, one after the other."""
-        self._session.simply(sql.LOCK_ADMINISTRATION)
+        self._session.simply(f"BEGIN; {sql.LOCK_ADMINISTRATION}")
         return PostgresLink(self._session)
 
     def begin(self) -> None:
-        """Begin a transaction, on a new connection where the server dropped the old one. Raises StoreError."""
+        """Have a connection, on which the first command begins the transaction. Raises StoreError."""
         self._is_committing, self._xact = False, ""
-        if self._session.is_open:
-            with contextlib.suppress(*DRIVER_ERRORS):
-                self._session.simply("BEGIN")
-                return
         try:
-            self._session.drop()
             self._session.open()
-            self._session.simply("BEGIN")
         except DRIVER_ERRORS as error:
             self._session.drop()
             raise explained(error, self._url) from error
 
     def load(self, reads: Sequence[Reads]) -> Working:
         """Lock and load the union of what a batch reads, one query a table."""
+        self._session.simply(sql.begin_locking(reads))
         return self._session.run(self._load(reads))
 
     async def _load(self, reads: Sequence[Reads]) -> Working:
         fetch = self._session.fetch
         working = Working()
-        self._xact = (await fetch(sql.LOCK_KEYS, sql.names_locked(reads)))[0][0]
         working.add_loaded(await self._loaded_calls(reads))
         keys = sorted({key for read in reads for key in read.messages})
         if keys:
@@ -129,18 +123,21 @@ class PostgresEngine:
         return _calls.decode(_listed(await self._session.fetch(sql.CALLS, *columns)))
 
     def write(self, working: Working) -> None:
-        """Write what a batch changed, one statement a table, each account once."""
+        """Write what a batch changed, in one statement, each account once."""
         try:
             self._session.run(self._write(working))
         except asyncpg.IntegrityConstraintViolationError as error:
             raise IntegrityFault(str(error)) from error
 
     async def _write(self, working: Working) -> None:
+        tables: list[str] = []
+        columns: list[Sequence[object]] = []
         for table, rows in written(working):
             if rows:
                 order = sql.ORDERED.get(table)
-                ordered = rows if order is None else sorted(rows, key=order)
-                await self._session.fetch(sql.WRITES[table], *zip(*ordered, strict=True))
+                tables.append(table)
+                columns += zip(*(rows if order is None else sorted(rows, key=order)), strict=True)
+        self._xact = (await self._session.fetch(sql.writing(tuple(tables)), *columns))[0][0]
         asked = self._age.due(working)
         if asked is not None:
             self._age.pruned(asked, await self._session.touched(sql.PRUNE_MESSAGES, *asked))
@@ -190,10 +187,10 @@ class PostgresEngine:
         if self._is_committing or isinstance(error, StoreError | TimeoutError):
             return False
         broke = isinstance(error, DRIVER_ERRORS) and not self._session.is_open
-        if state_of(error) == _STALE:
-            self._session.drop()
-            return True
-        return broke
+        if not broke and not state_of(error).startswith(_NEW_CONNECTION):
+            return False
+        self._session.drop()
+        return True
 
     def failure(self, error: Exception) -> StoreError | None:
         """Return what an operator should read about a database error; the next transaction gets a new connection.

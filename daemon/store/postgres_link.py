@@ -64,6 +64,8 @@ def _refuse_unfit(connection: Any, url: str) -> None:
     version, encoding = connection.get_server_version(), connection.get_settings().server_encoding
     if version.major < VERSION_MIN:
         raise StoreError(f"the server at {shown(url)} is PostgreSQL {version.major}: {VERSION_MIN} or newer is needed")
+    if getattr(connection.get_settings(), "in_hot_standby", "off") == "on":
+        raise StoreUnavailable(f"the server at {shown(url)} is a standby: the URL must name the primary")
     if encoding != "UTF8":
         raise StoreError(f"the database at {shown(url)} is in {encoding}: make one with ENCODING 'UTF8'")
 

@@ -1,10 +1,13 @@
-"""The SQL of the hot path on PostgreSQL, made from the schema once: a batch is as many statements as tables.
+"""The SQL of the hot path on PostgreSQL, made from the schema once: arrays in, rows out, few ways to the server.
 
 Rows travel as one array for each column, so that no text depends on their number. Whatever is read to be changed is
-locked as it is read, in the order of its number; keys that may not be there yet are locked by name.
+locked as it is read, in the order of its number; keys that may not be there yet are locked by name. What a batch
+writes goes out as one statement: each way to the server and back is time in which the next batch waits.
 """
 
+import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -15,11 +18,9 @@ from daemon.ledger.account import Standing
 from daemon.rating.bundle import Meter
 from daemon.store.schema import account, call, call_alias, entry, exceptional, message, meter, record
 
+_PLACE = re.compile(r"\$(\d+)")
 # Two numbers are another space of names than the one number of a key.
 LOCK_ADMINISTRATION: Final = "SELECT pg_advisory_xact_lock(1953459308, 1)"
-LOCK_KEYS: Final = (
-    "SELECT pg_current_xact_id()::text, count(pg_advisory_xact_lock(key)) FROM unnest($1::bigint[]) AS asked(key)"
-)
 OUTCOME: Final = "SELECT pg_xact_status($1::text::xid8)"
 
 CALLS: Final = f"""
@@ -53,8 +54,19 @@ PRUNE_MESSAGES: Final = (  # what another daemon takes out just now is left to i
 )
 
 
-def names_locked(reads: Sequence[Reads]) -> list[int]:
-    """Return the names under which a batch locks its call ids and messages, sorted: everybody locks in this order."""
+def begin_locking(reads: Sequence[Reads]) -> str:
+    """Return the command that begins a batch and locks its call ids and messages by name.
+
+    It goes out at once, and holds no value but numbers of our own making.
+    """
+    names = ",".join(map(str, _names(reads)))
+    if not names:
+        return "BEGIN"
+    return f"BEGIN; SELECT count(pg_advisory_xact_lock(key)) FROM unnest('{{{names}}}'::bigint[]) AS asked(key)"
+
+
+def _names(reads: Sequence[Reads]) -> list[int]:
+    """Return the names of what a batch may find missing, sorted: everybody locks in this order."""
     keys = {f"m\0{key}" for read in reads for key in read.messages}
     keys.update(f"c\0{id_domain}\0{call_id}" for read in reads for id_domain, call_id in read.calls)
     return sorted(_name(key) for key in keys)
@@ -111,6 +123,25 @@ WRITES: Final = {
     # One that is kept again ages from now on: it takes the number that was given to the new row.
     "message": _replacing(message, ("key",), "number"),
 }
+
+
+@lru_cache(maxsize=256)
+def writing(tables: tuple[str, ...]) -> str:
+    """Return one statement that writes rows to several tables and gives the transaction's number.
+
+    The values are the columns of the first table, then those of the second, and so on.
+    """
+    parts, given = [], 0
+    for place, table in enumerate(tables):
+        text, taken = WRITES[table], 0
+        for found in _PLACE.finditer(text):
+            taken = max(taken, int(found[1]))
+        moved = _PLACE.sub(lambda found, given=given: f"${int(found[1]) + given}", text)  # type: ignore[misc]
+        parts.append(f"w{place} AS ({moved})")
+        given += taken
+    return f"WITH {', '.join(parts)} SELECT pg_current_xact_id()::text"
+
+
 # Two daemons that list the same things wait for one another in the order of their keys.
 ORDERED: Final[dict[str, Callable[[Sequence[object]], str]]] = {
     "exceptional": lambda row: str(row[0] or ""),
