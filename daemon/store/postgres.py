@@ -131,12 +131,13 @@ class PostgresEngine:
 
     async def _write(self, working: Working) -> None:
         tables: list[str] = []
-        columns: list[Sequence[object]] = []
+        columns: list[object] = []
         for table, rows in written(working):
             if rows:
                 order = sql.ORDERED.get(table)
                 tables.append(table)
-                columns += zip(*(rows if order is None else sorted(rows, key=order)), strict=True)
+                ordered = rows if order is None else sorted(rows, key=order)
+                columns += sql.packed(table, sql.columns_of(table), ordered)
         self._xact = (await self._session.fetch(sql.writing(tuple(tables)), *columns))[0][0]
         asked = self._age.due(working)
         if asked is not None:

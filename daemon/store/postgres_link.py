@@ -214,7 +214,7 @@ class PostgresLink:
         """Insert rows by one statement, an array for each column."""
         if rows:
             query = sql.inserting(metadata.tables[table], columns)
-            self._session.run(self._session.fetch(query, *zip(*rows, strict=True)))
+            self._session.run(self._session.fetch(query, *sql.packed(table, columns, rows)))
 
     def pages(self, query: str, parameters: Sequence[object], rows: int) -> Iterator[list[Any]]:
         """Yield the rows of a query some at a time, by a cursor of the server's."""

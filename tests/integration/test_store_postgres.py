@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from daemon.charging.ports import Book, Message, Reads, StoreError, StoreUnavailable
+from daemon.charging.ports import Book, Exceptional, Message, Reads, StoreError, StoreUnavailable
 from daemon.kernel.money import NANO
 from daemon.ledger.account import Standing
 from daemon.settings import StoreSettings
@@ -236,6 +236,45 @@ async def test_a_value_that_no_text_can_hold_fails_its_caller_alone(tmp_path: Pa
         results = await asyncio.gather(*map(kept, names), return_exceptions=True)
         assert isinstance(results[0], StoreError)
         assert results[1:] == names[1:]
+
+
+@pytest.mark.usefixtures("on_postgres")
+async def test_words_that_hold_what_parts_words_stay_whole(tmp_path: Path) -> None:
+    strange = [
+        "",
+        "\x01",
+        "a\x01",
+        "\x01\x01b",
+        "{1,2}",
+        '"\\',
+        "NULL",
+        "\x02\x03",
+        "ünï\U0001f4de",
+        "'; --",
+        "{",
+        "\n",
+    ]
+    async with opened(tmp_path) as world:
+
+        def kept(name: str) -> "asyncio.Future[None]":
+            item = Exceptional("test", name, name, name, name, name, START)
+            message = Message(f"m{name}", name.encode(), name.encode(), START, name)
+
+            def decide(book: Book) -> None:
+                book.append_exception(item)
+                book.save_message(message)
+
+            return asyncio.ensure_future(world.store.transact(Reads(messages=(message.key,)), decide))
+
+        await asyncio.gather(*map(kept, strange))
+        listed = await world.store.exceptions()
+        columns = ("tenant", "source", "switch", "call_id", "detail")
+        assert sorted(tuple(row[name] for name in columns) for row in listed) == sorted((name,) * 5 for name in strange)
+        names = tuple(f"m{name}" for name in strange)
+        found = await world.store.transact(
+            Reads(messages=names), lambda book: [getattr(book.message(name), "grant_id", None) for name in names]
+        )
+        assert found == strange
 
 
 @pytest.mark.usefixtures("on_postgres")
