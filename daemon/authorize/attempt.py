@@ -61,8 +61,8 @@ class CallAttempt:
     """One question. ``tenant`` is that of the peer, which may name only it and its descendants.
 
     ``renewable``: the limit inside the switch can be moved while the call runs. ``reports_answer``: the road tells when
-    a call is answered. ``routed``: the daemon chooses the carriers (rules of carriers and margin apply).
-    ``max_grant_seconds`` bounds a grant that cannot be renewed.
+    a call is answered. ``hears_answer``: what is answered to that can still shorten the limit. ``routed``: the daemon
+    chooses the carriers (rules of carriers and margin apply).
     """
 
     id_domain: str
@@ -77,6 +77,7 @@ class CallAttempt:
     override: str = ""
     renewable: bool = False
     reports_answer: bool = True
+    hears_answer: bool = False
     routed: bool = True
     aliases: tuple[str, ...] = ()
     leg: str = ""

@@ -61,14 +61,8 @@ def supply_of(level: Level, meters: Meters, zone: ZoneInfo, at: Instant) -> Supp
 
 
 def units_for(level: Level, seconds: int, has: Supply) -> tuple[Units, ...]:
-    """Return the units that a level needs for ``seconds``: the most among the tariffs in force.
-
-    A call that is no longer a free one needs one at least, so that nobody takes the last from under it.
-    """
-    usage = max(
-        max(bundle_units(tariff, seconds, has.units), seconds > tariff.free_seconds) for tariff in level.tariffs
-    )
-    return has.taken(usage)
+    """Return the units that a level needs for ``seconds``: the most among the tariffs in force."""
+    return has.taken(max(bundle_units(tariff, seconds, has.units) for tariff in level.tariffs))
 
 
 def held_units(level: Level) -> int:

@@ -365,7 +365,7 @@ def _charging_begins(book: Book, call: Call, report: CallReport, context: _Conte
     call = settle.moved_to_route(book, adopted(book, call, report), report.route, context.now)
     _end_earlier_parts(book, call, report, answered_at, context)
     call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
-    call = settle.regranted(book, context.catalog, call, call.granted_seconds, context.now)
+    call = settle.reaffirmed(book, context.catalog, call, context.now, can_shorten=report.attempt.hears_answer)
     call = call.moved(CallState.ANSWERED, last_seen_at=answered_at, started=True)
     call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)

@@ -151,6 +151,16 @@ def extended(
     return regranted(book, catalog, call, seconds, now) if seconds > call.granted_seconds else call
 
 
+def reaffirmed(book: Book, catalog: Catalog, call: Call, now: Instant, *, can_shorten: bool) -> Call:
+    """Return an answered call holding what its seconds cost by the prices in force at answer.
+
+    They may be dearer than what was held. Where the switch can still be told, the call gets as many as can be paid.
+    """
+    limits = Limits(max_grant_seconds=call.granted_seconds)
+    payable = [_payable(book, catalog, call, level, 0, limits, now) for level in call.levels if can_shorten]
+    return regranted(book, catalog, call, min([call.granted_seconds, *payable]), now)
+
+
 def regranted(book: Book, catalog: Catalog, call: Call, seconds: int, now: Instant) -> Call:
     """Return the call holding units and the charge of the rest of ``seconds`` at every level, by the difference."""
     levels = metering.needed(book, catalog, call, seconds, now)

@@ -70,7 +70,7 @@ class Reporter:
         return CallAttempt(
             id_domain=self.id_domain, call_id=channel, tenant=self.spec.tenant, source=SOURCE, switch=self.spec.id,
             identity=identity, called=number, calling=calling, direction=direction, override=override, renewable=True,
-            reports_answer=True, routed=routed and self.spec.routing, leg=CALLER,
+            reports_answer=True, hears_answer=True, routed=routed and self.spec.routing, leg=CALLER,
         )  # fmt: skip
 
     def paid(self, paid: Paid) -> CallAttempt:

@@ -222,7 +222,7 @@ def _attempt(token: TokenSpec, request: AuthorizeRequest, *, routed: bool) -> Ca
         id_domain=domain_of(token), call_id=request.call_id, tenant=token.tenant, source="http", switch=token.id,
         identity=_identity(token, request), called=request.called, calling=request.calling,
         direction=request.direction, override=request.override, renewable=request.updates, reports_answer=True,
-        routed=routed,
+        hears_answer=True, routed=routed,
     )  # fmt: skip
 
 
@@ -256,7 +256,7 @@ def _report(token: TokenSpec, call_id: str, said: Said, operation: str, body: by
         raise unknown("call")
     attempt = CallAttempt(
         id_domain=domain_of(token), call_id=call_id, tenant=token.tenant, source="http", switch=token.id,
-        identity=Identity(), called="", renewable=operation == "update", routed=token.routing,
+        identity=Identity(), called="", renewable=operation == "update", hears_answer=True, routed=token.routing,
     )  # fmt: skip
     answered_at = said.at - said.duration_us if said.duration_us is not None else None
     return CallReport(

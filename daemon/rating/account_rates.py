@@ -13,9 +13,11 @@ from types import MappingProxyType
 from typing import Final
 
 from daemon.kernel.e164 import DIGITS_MAX
+from daemon.rating.margin import costs_nothing
 from daemon.rating.markup import with_rates
-from daemon.rating.rate_table import Found, Policy
-from daemon.rating.tariff import Tariff
+from daemon.rating.rate_table import Found, Policy, Usage
+from daemon.rating.rate_type import BARE
+from daemon.rating.tariff import SECONDS, Tariff
 
 OVERRIDE: Final = "override"  # the table of a price that beats no row
 CLASS: Final = "class_of_service"  # the table of a prefix that a class blocks and no row knows
@@ -40,10 +42,10 @@ class AccountRates:
     overrides: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     service: ClassOfService | None = None
 
-    def settled(self, found: Found, number: str) -> Found:
+    def settled(self, found: Found, number: str, usage: Usage) -> Found:
         """Return what the account is asked for a number, where its plan says ``found``."""
         row = len(found.prefix) if found is not None else _NOWHERE
-        override = _longest(self.overrides, number)
+        override = _longest(self.overrides, number) if _is_call(found, usage) else _NOWHERE
         if override >= max(row, 0):
             found, row = self._overridden(found, number[:override]), override
         return self._served(found, number, row)
@@ -65,7 +67,7 @@ class AccountRates:
         shut = EVERY in self.service.block and allowed == _NOWHERE
         if shut or blocked >= max(row, allowed, 0):
             return self._stopped(found, number[:blocked])
-        if isinstance(found, Tariff) and found.blocked and allowed >= row:
+        if isinstance(found, Tariff) and found.blocked and allowed >= row and not costs_nothing(found):
             return found.changed(prefix=number[:allowed], blocked=False)
         return found
 
@@ -73,6 +75,11 @@ class AccountRates:
         if isinstance(found, Tariff):
             return found.changed(prefix=prefix, blocked=True)
         return Tariff(CLASS, 0, prefix, "", self.policy.currency, 0, blocked=True)
+
+
+def _is_call(found: Found, usage: Usage) -> bool:
+    """Tell whether usage is a call: the prices of an account are for a minute, and nothing else is counted by it."""
+    return found.unit == SECONDS if isinstance(found, Tariff) else usage.rate_type in BARE
 
 
 def _longest(prefixes: "Mapping[str, int] | frozenset[str]", number: str) -> int:

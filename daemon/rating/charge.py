@@ -130,10 +130,13 @@ def first_paid_second(tariff: Tariff, units: int = 0) -> int:
 
 
 def bundle_units(tariff: Tariff, seconds: int, units: int) -> int:
-    """Return how many of the units that a bundle has left a call of ``seconds`` uses: none of a free one's."""
+    """Return how many of the units that a bundle has left a call of ``seconds`` uses: none of a free one's.
+
+    A call that ends within its included seconds uses one, in the place of the fee and the minimum.
+    """
     if seconds <= tariff.free_seconds:
         return 0
-    return min(units, max(seconds - tariff.included_seconds, 0))
+    return min(units, max(seconds - tariff.included_seconds, 1))
 
 
 def block_end(tariff: Tariff, seconds: int, units: int = 0) -> int:

@@ -19,7 +19,7 @@ def margin_holds(
     """
     assert seconds >= 1, seconds
     assert sell.currency == buy.currency, (sell.currency, buy.currency)
-    if _sold_at_nothing(sell):
+    if costs_nothing(sell):
         return True
     price = charge(sell, seconds).amount
     margin = price - charge(buy, seconds).amount
@@ -27,7 +27,7 @@ def margin_holds(
     return by_minute and (floor_percent_nano is None or margin * 100 * NANO >= floor_percent_nano * price)
 
 
-def _sold_at_nothing(sell: Tariff) -> bool:
+def costs_nothing(sell: Tariff) -> bool:
     """Tell whether nothing that the row can come into costs anything."""
     rates = {step.rate for each in sell.alternatives for tier in each.tiers for step in tier.steps}
     return rates <= {0} and sell.rate == sell.connect_fee == sell.minimum_charge == 0

@@ -96,7 +96,7 @@ class RatePlan:
         found = self._on_net(number, at, usage) if usage.on_net and self.on_net else None
         if found is None:
             found = longest(table.find(number, at, usage) for table in self.taking_part(usage.override_value))
-        return found if account is None else account.settled(found, number)
+        return found if account is None else account.settled(found, number, usage)
 
     def _on_net(self, number: str, at: Instant, usage: Usage) -> Found:
         tables = chosen_by_override(map(MarkedTable, self.on_net), usage.override_value)

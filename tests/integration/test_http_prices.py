@@ -25,12 +25,14 @@ TAKEOVER = START + 100 * SECOND
 # START is Monday 2026-09-21 10:13:20 in New York: the band ends after forty seconds.
 OBJECTS: list[Spec] = [
     TimeBandSpec("main", "peak", ("mon-fri 08:00-10:14",), ("2026-09-22",)),
+    TimeBandSpec("main", "trap", ("mon 10:44-10:45",)),
     RateTableSpec("main", "banded", "USD", "America/New_York", split_bands=True),
     RateTableSpec("main", "later", "USD"),
     RatePlanSpec("main", "now", ("banded",)),
     RatePlanSpec("main", "next", (), "later-base", markup_percent=100 * 10**9),
     RatePlanSpec("main", "later-base", ("later",)),
     ClassOfServiceSpec("main", "office", block=("44909",)),
+    account("italian", "1.20", rate_plan=(PlanFrom("now"),)),
     account(
         "acme", "1000.00", rate_plan=(PlanFrom("now"), PlanFrom("next", TAKEOVER)), class_of_service="office",
         overrides=(OverrideSpec("33", parse_nano("0.12")),),
@@ -38,7 +40,7 @@ OBJECTS: list[Spec] = [
 ]  # fmt: skip
 DECKS = {
     "banded": "prefix,destination,rate,first_seconds,next_seconds,time_band\n44,UK,0.60,,,peak\n44,UK,0.30,,,\n"
-              "33,France,0.60,60,60,\n49,Germany,0.60,,,peak\n",
+              "33,France,0.60,60,60,\n49,Germany,0.60,,,peak\n39,Italy,0.01,1800,1800,\n39,Italy,10,1800,1800,trap\n",
     "later": "prefix,destination,rate\n44,UK,0.60\n",
 }  # fmt: skip
 
@@ -117,3 +119,14 @@ async def test_an_edited_band_changes_the_next_call(world: HttpWorld) -> None:
     await follow(world)
     await ask(world, "c1", UK)
     assert await charge(world, "c1", 60) == "0.60"
+
+
+async def test_a_dearer_price_at_answer_shortens_the_grant_to_what_can_be_paid(world: HttpWorld) -> None:
+    granted = good(await world.ask("c1", "unrouted", account="italian", to="393331234567"))
+    assert (granted["quota_seconds"], granted["reserved"]) == (7200, "1.20"), granted
+    world.wait(50)
+    answered = good(await world.report("answer", "c1", "unrouted"))
+    assert answered["quota_seconds"] == 1800, "the second block would begin in the dear minute"
+    standing = await world.standing("italian")
+    assert standing.reserved == parse_nano("0.30")
+    assert standing.reserved <= standing.balance

@@ -33,7 +33,7 @@ BANDS = (
     Band("late", ("fri", "sun"), 22 * 60, 2 * 60),
     Band("dawn", ("sat", "sun", "mon"), 2 * 60, 3 * 60, (HOLIDAY,)),
 )
-ZONE = "America/New_York"
+ZONES = ("America/New_York", "Europe/Paris", "Asia/Kolkata", "Australia/Lord_Howe", "UTC")
 
 
 def time_bands() -> tuple[TimeBand, ...]:
@@ -82,7 +82,7 @@ def references(draw: st.DrawFn, tiered: bool = False) -> Reference:
             seen.add(key)
             rows += version
     policy = Policy(
-        "t", 1, "USD", draw(st.integers(0, 9)), draw(st.sampled_from(Rounding)), zone=ZONE,
+        "t", 1, "USD", draw(st.integers(0, 9)), draw(st.sampled_from(Rounding)), zone=draw(st.sampled_from(ZONES)),
         split_bands=draw(st.booleans()), bands=time_bands(),
         tiers=draw(st.sampled_from(("graduated", "whole"))) if tiered else "",
     )  # fmt: skip

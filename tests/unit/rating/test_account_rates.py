@@ -4,7 +4,7 @@ import pytest
 
 from daemon.kernel.money import Rounding
 from daemon.rating.account_rates import CLASS, OVERRIDE, AccountRates, ClassOfService
-from daemon.rating.rate_table import Found, Policy
+from daemon.rating.rate_table import A_CALL, Found, Policy, Usage
 from daemon.rating.tariff import Gap, Rates, Step, Tariff, Tier
 
 POLICY = Policy("retail", 1, "USD", decimals=6, rounding=Rounding.HALF_UP, duration_rounding=Rounding.DOWN)
@@ -48,7 +48,7 @@ def answer(found: Found) -> Answer:
 def test_an_override_competes_by_its_length_and_wins_ties(
     found: Found, overrides: dict[str, int], expected: Answer
 ) -> None:
-    assert answer(AccountRates(POLICY, overrides).settled(found, NUMBER)) == expected
+    assert answer(AccountRates(POLICY, overrides).settled(found, NUMBER, A_CALL)) == expected
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_class_of_service_blocks_and_allows_where_it_is_the_longest(
     found: Found, allow: tuple[str, ...], block: tuple[str, ...], expected: Answer
 ) -> None:
     service = ClassOfService("c", frozenset(allow), frozenset(block))
-    assert answer(AccountRates(POLICY, service=service).settled(found, NUMBER)) == expected
+    assert answer(AccountRates(POLICY, service=service).settled(found, NUMBER, A_CALL)) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,18 +94,31 @@ def test_a_class_of_service_blocks_and_allows_where_it_is_the_longest(
 )
 def test_an_override_and_a_class_compete_too(overrides: dict[str, int], block: str, expected: Answer) -> None:
     rates = AccountRates(POLICY, overrides, ClassOfService("c", block=frozenset((block,))))
-    assert answer(rates.settled(ROW, NUMBER)) == expected
+    assert answer(rates.settled(ROW, NUMBER, A_CALL)) == expected
 
 
 def test_an_override_changes_every_rate_and_nothing_else_of_the_row() -> None:
     steps = (Tier(0, (Step(0, 10, 60), Step(60, 5, 6))),)
     row = ROW.changed(alternatives=(Rates("peak", steps), Rates("", steps)))
     same = (Tier(0, (Step(0, 7, 60), Step(60, 7, 6))),)
-    settled = AccountRates(POLICY, {"44": 7}).settled(row, NUMBER)
+    settled = AccountRates(POLICY, {"44": 7}).settled(row, NUMBER, A_CALL)
     assert settled == row.changed(rate=7, alternatives=(Rates("peak", same), Rates("", same)))
 
 
 def test_a_price_that_beats_no_row_is_a_row_of_its_own_by_the_second() -> None:
-    assert AccountRates(POLICY, {"44": 7}).settled(None, NUMBER) == Tariff(
+    assert AccountRates(POLICY, {"44": 7}).settled(None, NUMBER, A_CALL) == Tariff(
         OVERRIDE, 0, "44", "", "USD", 7, decimals=6, rounding=Rounding.HALF_UP, duration_rounding=Rounding.DOWN
     )
+
+
+def test_a_blocked_row_at_0_has_no_price_at_which_a_call_could_be_allowed() -> None:
+    rates = AccountRates(POLICY, service=ClassOfService("c", allow=frozenset(("4420",))))
+    assert answer(rates.settled(BLOCKED.changed(rate=0, connect_fee=0), NUMBER, A_CALL)) == ("retail", "44", 0, True)
+    assert answer(rates.settled(BLOCKED.changed(rate=0, connect_fee=1), NUMBER, A_CALL)) == ("retail", "4420", 0, False)
+
+
+@pytest.mark.parametrize("rate_type", ["per_message", "per_unit", "energy"])
+def test_a_price_of_calls_is_none_of_other_usage(rate_type: str) -> None:
+    rates, message = AccountRates(POLICY, {"4420": 7}), ROW.changed(unit="message", per=1)
+    assert answer(rates.settled(message, NUMBER, Usage(rate_type=rate_type))) == ("retail", "44", 10, False)
+    assert rates.settled(None, NUMBER, Usage(rate_type=rate_type)) is None

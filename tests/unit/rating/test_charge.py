@@ -146,6 +146,7 @@ def test_a_tier_begins_where_so_many_units_are_billed(seconds: int, units: int, 
         (0, 30, 0, 0),
         (10, 30, 0, 0),  # free
         (11, 30, 0, 6),  # within what the bundle pays
+        (35, 1, 7 + 60, 1),
         (35, 30, 0, 30),
         (36, 30, 7 + 60, 30),
         (5, 0, 0, 0),
@@ -182,3 +183,14 @@ def test_units_of_another_kind_are_priced_for_so_many() -> None:
 
 def test_a_tariff_is_changed_in_what_is_named_alone() -> None:
     assert BASE.changed(rate=7, band="peak") == replace(BASE, rate=7, band="peak")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "units", "used", "money"), [(29, 1, 1, 0), (29, 0, 0, 7), (30, 9, 1, 0), (31, 9, 1, 0), (0, 9, 0, 0)]
+)
+def test_a_call_within_its_included_seconds_takes_a_unit_or_pays_its_fee(
+    seconds: int, units: int, used: int, money: int
+) -> None:
+    tariff = replace(BASE, included_seconds=30, connect_fee=7)
+    assert bundle_units(tariff, seconds, units) == used
+    assert charge(tariff, seconds, units).amount == money
