@@ -156,14 +156,14 @@ async def test_what_was_acknowledged_is_there_once(tmp_path: Path) -> None:
     client.stopping = True
     await asyncio.wait_for(running, 60)
     await asyncio.sleep(6)  # grants whose question was answered to nobody lapse after ring_seconds
-    _reconciled(daemon, client.log)
+    reconciled(daemon, client.log)
     assert await asyncio.to_thread(daemon.stop) == 0
     print(f"{KILLS} kills, {inside} inside an open batch; {client.log.acknowledged} acknowledged in {up:.1f} s up")
     assert inside * 3 >= KILLS, (inside, KILLS)
     assert client.log.acknowledged >= RATE_MIN * up, client.log
 
 
-def _reconciled(daemon: DaemonProcess, log: Log) -> None:
+def reconciled(daemon: DaemonProcess, log: Log) -> None:
     account = daemon.json("account", "show", "rich")
     assert isinstance(account, dict)
     assert Decimal(account["reserved"]) == 0, account
