@@ -65,7 +65,7 @@ class PostgresEngine:
         self._url = url
         self._session = Session(url, settings)
         self._age = MessageAge()
-        self._xact = ""  # the transaction's number, where a batch asked for it
+        self._xact = ""  # the transaction's number, once a batch has written
         self._is_committing = False
 
     @property
