@@ -109,7 +109,8 @@ async def test_of_two_imports_at_once_one_is_taken_whole(tmp_path: Path) -> None
             *(world.store.import_deck(RETAIL, rows, MERGE) for rows in both), return_exceptions=True
         )
         failed = [result for result in results if isinstance(result, BaseException)]
-        assert all(isinstance(error, StoreUnavailable) for error in failed), failed
+        # It came between, or was there already when the other was compared: what is in force is never altered.
+        assert all(isinstance(error, StoreUnavailable | DeckRefused) for error in failed), failed
         assert len(failed) == 1
         await world.load()
         assert rate(world, at=world.now) == rate(world, "331", world.now)
