@@ -3,15 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+SEEDS ?= 10000
+KILLS ?= 300
+CUTS ?= 100
 
-.PHONY: help run test check unit integration bench docs kills clean
+.PHONY: help run test check unit integration simulate bench docs clean
 
 help:
 	@echo 'make run    install, load the sample into var/, start the daemon with every listener'
 	@echo 'make test   install what tests need and run them all'
 	@echo 'make bench  measure, and print ratios against peers or bounds in the same run'
 	@echo 'make check  lint, types, import rings, documents up to date'
-	@echo 'make kills  the crash test at length: 200 kills of the real daemon'
+	@echo 'make simulate  the crash tests at length: SEEDS=10000 worlds, KILLS=300 kills, CUTS=100 power cuts'
 	@echo 'make docs   write the generated pages of docs/ anew'
 
 $(VENV)/.installed: pyproject.toml
@@ -44,13 +47,15 @@ unit: $(VENV)/.installed-test
 	$(BIN)/coverage report
 
 integration: $(VENV)/.installed-test
-	$(PYTEST) tests/integration tests/e2e
+	$(PYTEST) tests/simulation tests/integration tests/faults tests/e2e
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks
 
-kills: $(VENV)/.installed-test
-	TOLLWAY_KILLS=200 $(PYTEST) tests/e2e/test_kills.py
+simulate: $(VENV)/.installed-test
+	TOLLWAY_SEEDS=$(SEEDS) $(PYTEST) -s tests/simulation/test_crashes.py
+	TOLLWAY_KILLS=$(KILLS) $(PYTEST) -s tests/e2e/test_kills.py
+	TOLLWAY_CUTS=$(CUTS) $(PYTEST) -s tests/faults/test_power_cuts.py
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m daemon.cli.reference

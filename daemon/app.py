@@ -25,11 +25,12 @@ from daemon.authorize.catalog import Catalog, Emergency
 from daemon.charging.configuration import Configuration, TokenSpec
 from daemon.charging.ocf import ChargingSettings, OnlineCharging
 from daemon.charging.ports import Outside, StoreError
+from daemon.charging.without_store import ANSWERED_MAX, WithoutStore
 from daemon.config_files.settings_file import read_settings
 from daemon.esl.adapter import EslAdapter
 from daemon.http_api.metrics import Metrics
 from daemon.http_api.server import HttpServer
-from daemon.journal import EmergencyJournal
+from daemon.journal import EmergencyJournal, PostpaidJournal
 from daemon.kernel.instant import Instant
 from daemon.radius.server import RadiusServers
 from daemon.settings import Settings, shown
@@ -38,6 +39,7 @@ from daemon.store import LedgerStore, open_store
 EX_UNAVAILABLE = 69  # sysexits.h: a service that is needed is not there
 FOLLOW_SECONDS = 0.25  # how often the store is asked whether its configuration changed
 EXPIRE_SECONDS = 0.5  # how often lapsed grants and calls without an end are sought
+LEARN_SECONDS = 10.0  # how old the standings may be by which postpaid calls are granted without the store
 RANDOM_OCTETS, RANDOM_PAGE = 10, 4000  # of one id, and drawn at a time
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -76,7 +78,7 @@ def charging_settings(settings: Settings) -> ChargingSettings:
     section = settings.charging
     return ChargingSettings(
         section.slice_seconds, section.block_seconds_min, section.ring_seconds, section.max_grant_seconds,
-        section.cut_tolerance_seconds, section.interim_seconds,
+        section.cut_tolerance_seconds, section.interim_seconds, section.postpaid_without_store == "grant",
     )  # fmt: skip
 
 
@@ -143,6 +145,7 @@ class Daemon:
         parts = {
             "configuration": self.directory.follow(),
             "expiry": self._expire(),
+            "standings": self._learn(),
             "esl": self.esl.run(),
         }
         try:
@@ -172,6 +175,15 @@ class Daemon:
                     _log.info("call resolved", call_id=call.call_id, account=str(call.payer), state=call.state.value)
             except StoreError as error:
                 _log.warning("expiry waits for the store", error=str(error))
+
+    async def _learn(self) -> None:
+        while True:
+            await asyncio.sleep(LEARN_SECONDS)
+            try:
+                await self.ocf.learn()
+            except StoreError as error:
+                waiting = self.ocf.journalled
+                _log.warning("the store cannot commit", error=str(error), grants_in_the_journal=waiting)
 
     async def reload(self) -> None:
         """Read the settings file again and keep the old settings where it has faults."""
@@ -207,7 +219,12 @@ async def build(settings: Settings) -> Daemon:
     directory = Following(store, emergency_of(settings))
     await directory.load()
     journal = EmergencyJournal(Path(settings.emergency.journal))
-    ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings))
+    without_store = WithoutStore(PostpaidJournal(Path(settings.charging.postpaid_journal)))
+    for message in await store.recent_messages(ANSWERED_MAX):
+        without_store.remember(message)
+    await without_store.load()
+    ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings), without_store)
+    await ocf.learn()
     metrics = Metrics(store)
     esl = EslAdapter(ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics)
     radius = RadiusServers(ocf, store, lambda: directory.configuration.nas, OUTSIDE, metrics)

@@ -45,7 +45,7 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class ChargingSection:
-    """``[charging]``; all in seconds."""
+    """``[charging]``; in seconds, and what postpaid calls get while the store cannot commit."""
 
     slice_seconds: int = 300
     block_seconds_min: int = 10
@@ -53,6 +53,8 @@ class ChargingSection:
     max_grant_seconds: int = 7200
     cut_tolerance_seconds: int = 2
     interim_seconds: int = 60
+    postpaid_without_store: str = "refuse"
+    postpaid_journal: str = "var/postpaid.jsonl"
 
 
 @dataclass(frozen=True, slots=True)

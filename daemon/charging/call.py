@@ -10,6 +10,7 @@ from enum import Enum
 from operator import attrgetter
 from types import MemberDescriptorType
 
+from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.decision import Granted, Level, Route
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND, Instant
@@ -167,3 +168,16 @@ _NAMES = tuple(field.name for field in fields(Call))
 _PLACE_OF: dict[str, MemberDescriptorType] = {name: Call.__dict__[name] for name in _NAMES}  # the slots
 _PLACES = tuple(_PLACE_OF.values())
 _values = attrgetter(*_NAMES)
+
+
+def new_call(attempt: CallAttempt, granted: Granted, number: int, part: int, now: Instant) -> Call:
+    """Return the call of a grant, not yet answered; nothing is held for it yet."""
+    return Call(
+        grant_id=granted.grant_id, id_domain=attempt.id_domain, call_id=attempt.call_id, attempt=number, part=part,
+        tenant=attempt.tenant, source=attempt.source, switch=attempt.switch, direction=attempt.direction,
+        called=granted.called, calling=attempt.calling, override=attempt.override, leg=attempt.leg,
+        state=CallState.GRANTED, authorised=True, renewable=granted.renewable, reports_answer=attempt.reports_answer,
+        granted_seconds=granted.seconds, requested_at=now, last_seen_at=now, due_at=granted.valid_until,
+        levels=granted.levels, routes=granted.routes, route=granted.routes[0].number if granted.routes else 0,
+        aliases=attempt.aliases,
+    )  # fmt: skip

@@ -7,6 +7,7 @@ A call that nobody authorised is charged all the same. Nothing that fails is tak
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import Catalog
@@ -26,9 +27,9 @@ from daemon.authorize.decision import Decision, Denied, Granted, Level, Rule
 from daemon.authorize.metering import Meters, metered, no_meter
 from daemon.authorize.pricing import Service, tariffs_for
 from daemon.charging import metering, settle
-from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy
+from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call
 from daemon.charging.cdr import EndReport
-from daemon.charging.event import Authorized, CallReport, Decided, MessageKey, Outcome, Reported
+from daemon.charging.event import Authorized, CallReport, Conflict, Decided, MessageKey, Outcome, Replay, Reported
 from daemon.charging.joining import (
     CLOCK_TOLERANCE,
     adopted,
@@ -48,6 +49,7 @@ from daemon.charging.ports import (
     Directory,
     Exceptional,
     Journal,
+    Message,
     Outside,
     Reads,
     Store,
@@ -56,10 +58,12 @@ from daemon.charging.ports import (
 )
 from daemon.charging.reads import of_question, of_report
 from daemon.charging.repeats import once, question_stands, report_stands, same_side
+from daemon.charging.without_store import WithoutStore
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.kernel.money import Rounding
 from daemon.rating.charge import duration_seconds, first_paid_second
 
+T = TypeVar("T")
 Encode = Callable[[Decision], bytes]
 EncodeOutcome = Callable[[Outcome], bytes]
 Check = Callable[[Call | None], None]  # sees the call that a report means before it does anything; may raise
@@ -69,7 +73,7 @@ DUE_BATCH = 256  # calls looked at in one round of expiry
 
 @dataclass(frozen=True, slots=True)
 class ChargingSettings:
-    """Seconds; the operator's choices of [charging]."""
+    """Seconds; the operator's choices of [charging]. ``grants_postpaid``: while the store cannot commit."""
 
     slice_seconds: int = 300
     block_seconds_min: int = 10
@@ -77,6 +81,7 @@ class ChargingSettings:
     max_grant_seconds: int = 7_200
     cut_tolerance_seconds: int = 2
     interim_seconds: int = 60
+    grants_postpaid: bool = False
 
     def limits(self, attempt: CallAttempt) -> Limits:
         """Return how long a grant may be on the attempt's road."""
@@ -97,14 +102,16 @@ class OnlineCharging:
     """The charging function. Every method may raise StoreError; then nothing was committed."""
 
     def __init__(
-        self, store: Store, directory: Directory, journal: Journal, outside: Outside, settings: ChargingSettings
-    ) -> None:
-        """Bind the ports; opens nothing."""
+        self, store: Store, directory: Directory, journal: Journal, outside: Outside, settings: ChargingSettings,
+        without_store: WithoutStore | None = None,
+    ) -> None:  # fmt: skip
+        """Bind the ports; opens nothing. Without ``without_store`` nothing is granted that the store cannot hold."""
         self._store = store
         self._directory = directory
         self._journal = journal
         self._outside = outside
         self.settings = settings
+        self._without_store = without_store
         self.stuck: dict[str, str] = {}  # calls that could not be resolved in the last round, and why
 
     def catalog(self) -> Catalog:
@@ -128,7 +135,40 @@ class OnlineCharging:
         work = _Initial(catalog, quote, limits, self.settings.terms, self._outside.new_id(), now, encode)
         reads = of_question(attempt.id_domain, attempt.call_id, message, quote)
         stands = question_stands(message, attempt, now)
-        return await self._store.transact(reads, lambda book: once(book, message, attempt, now, work, stands))
+        try:
+            answer = await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
+        except StoreUnavailable as error:
+            return await self._from_memory(work, message, error)
+        if self._without_store is not None and message is not None and not isinstance(answer, Conflict):
+            self._without_store.remember(Message(message.key, message.body, answer.reply, now))
+        return answer
+
+    async def _transact(self, reads: Reads, work: Callable[[Book], T]) -> T:
+        """Run a transaction, after what was granted without the store has been entered."""
+        if self._without_store is not None:
+            await self._without_store.drain(self._store, self._outside.now())
+        return await self._store.transact(reads, work)
+
+    async def _from_memory(self, work: "_Initial", message: MessageKey | None, error: StoreUnavailable) -> Authorized:
+        """Grant without the store where the operator chose so; elsewhere the store's error stands."""
+        if self._without_store is None or not self.settings.grants_postpaid:
+            raise error
+        reply = self._without_store.repeat(message, work.now)
+        if reply is not None:
+            return Replay(reply)
+        # An id of its own: the store may have committed the other, and not have been able to say so.
+        fresh = self._outside.new_id()
+        return await self._without_store.grant(work.quote, work.limits, message, work.journalled, fresh, work.now)
+
+    @property
+    def journalled(self) -> int:
+        """How many grants wait for the store."""
+        return len(self._without_store.grants) if self._without_store is not None else 0
+
+    async def learn(self) -> None:
+        """Note what postpaid calls are granted by while the store cannot commit. Raises StoreError."""
+        if self._without_store is not None and self.settings.grants_postpaid:
+            await self._without_store.learn(self._store, self._directory.catalog())
 
     async def _refused(
         self, attempt: CallAttempt, denied: Denied, message: MessageKey | None, encode: Encode, now: Instant
@@ -142,7 +182,7 @@ class OnlineCharging:
             return Decided(denied, encode(denied))
 
         stands = question_stands(message, attempt, now)
-        return await self._store.transact(reads, lambda book: once(book, message, attempt, now, work, stands))
+        return await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
 
     def explain(
         self, attempt: CallAttempt, standings: Standings, limits: Limits | None = None, meters: Meters = no_meter
@@ -218,7 +258,7 @@ class OnlineCharging:
             return outcome if encode is None else replace(outcome, reply=encode(outcome))
 
         stands = report_stands(report, lambda book: joined_call(book, report))
-        return await self._store.transact(reads, lambda book: once(book, message, attempt, now, work, stands))
+        return await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
 
     async def resolve(self, grant_id: str, change: "Change") -> Outcome:
         """Apply a change to one call by its grant: expiry, recovery, a person's cut."""
@@ -229,7 +269,7 @@ class OnlineCharging:
             call = book.call(grant_id)
             return change(book, call, context) if call is not None else Outcome(None, False)
 
-        return await self._store.transact(Reads(grants=(grant_id,)), work)
+        return await self._transact(Reads(grants=(grant_id,)), work)
 
     async def cut(self, grant_id: str) -> Outcome:
         """End an open call by a person's wish: it is renewed no more, and whoever has its switch ends it there."""
@@ -239,6 +279,8 @@ class OnlineCharging:
         """Free what lapsed and settle what nobody reports the end of; return the calls that changed."""
         changed: list[Call] = []
         self.stuck = {}
+        if self._without_store is not None:
+            await self._without_store.drain(self._store, self._outside.now())
         for due in await self._store.due_calls(self._outside.now(), DUE_BATCH):
             try:
                 outcome = await self.resolve(due.grant_id, _on_due)
@@ -323,23 +365,16 @@ class _Initial:
         if isinstance(decision, Denied):
             return Decided(decision, self.encode(decision))
         number, part = (replaced.attempt, replaced.part) if replaced is not None else next_place(earlier)
-        call = _new_call(attempt, decision, number, part, self.now)
+        call = new_call(attempt, decision, number, part, self.now)
         call = call.changed(due_at=settle.due_at(call, self.terms))
         settle.hold(book, call, self.now)
         book.save_call(call)
         return Decided(decision, self.encode(decision), call)
 
-
-def _new_call(attempt: CallAttempt, granted: Granted, number: int, part: int, now: Instant) -> Call:
-    return Call(
-        grant_id=granted.grant_id, id_domain=attempt.id_domain, call_id=attempt.call_id, attempt=number, part=part,
-        tenant=attempt.tenant, source=attempt.source, switch=attempt.switch, direction=attempt.direction,
-        called=granted.called, calling=attempt.calling, override=attempt.override, leg=attempt.leg,
-        state=CallState.GRANTED, authorised=True, renewable=granted.renewable, reports_answer=attempt.reports_answer,
-        granted_seconds=granted.seconds, requested_at=now, last_seen_at=now, due_at=granted.valid_until,
-        levels=granted.levels, routes=granted.routes, route=granted.routes[0].number if granted.routes else 0,
-        aliases=attempt.aliases,
-    )  # fmt: skip
+    def journalled(self, granted: Granted) -> tuple[Call, bytes]:
+        """Return the call of a grant that the store has not seen, and the bytes that answer the question."""
+        call = new_call(self.quote.attempt, granted, 1, 1, self.now)
+        return call.changed(due_at=settle.due_at(call, self.terms)), self.encode(granted)
 
 
 def _on_answer(book: Book, report: CallReport, context: _Context) -> Outcome:
@@ -447,7 +482,7 @@ def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | N
         grant_id=context.new_id, seconds=0, reserved=0, currency=quote.levels[0].currency, levels=quote.levels,
         routes=(), called=quote.called, renewable=attempt.renewable, is_final=False, valid_until=context.now,
     )  # fmt: skip
-    call = _new_call(attempt, granted, number, part, context.now)
+    call = new_call(attempt, granted, number, part, context.now)
     return call.changed(authorised=False, emergency=emergency_call, aliases=report.aliases)
 
 

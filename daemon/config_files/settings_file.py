@@ -119,6 +119,10 @@ SECTIONS: Final[dict[str, Table]] = {
         max_grant_seconds=(_seconds(1, 86_400), "granted at once, at most, where the switch's limit cannot be moved"),
         cut_tolerance_seconds=(_seconds(0, 10), "by which a switch may be late with our cut, unbilled"),
         interim_seconds=(_seconds(10, 3_600), "interval of the interim records that a grant asks for"),
+        postpaid_without_store=(words("refuse", "grant"), "what postpaid calls get while the store cannot commit"),
+        postpaid_journal=(
+            NON_EMPTY, "file of such grants until the store has them; best on another disk; at most 64 MiB"
+        ),
     ),
     "emergency": _section(
         _DEFAULT.emergency,

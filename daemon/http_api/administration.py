@@ -17,6 +17,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody
 from litestar.types import Guard
 
+from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Store, StoreError
 from daemon.http_api.access import BILLING, READ, SWITCH, Tokens, authenticate, permit
 from daemon.http_api.accounts import AccountDesk
@@ -56,11 +57,15 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """``store`` is writable, or why not; ``links`` tells of each switch whether its link is up."""
+    """``store`` is writable, or why not; ``links`` tells of each switch whether its link is up.
+
+    ``journalled`` postpaid grants were given without the store and wait for it.
+    """
 
     ready: bool
     store: str
     links: dict[str, bool]
+    journalled: int = 0
 
 
 class StoreWithPing(Store, Protocol):
@@ -77,7 +82,7 @@ def application(
     handlers = [
         *_call_handlers(calls, tokens),
         *_account_handlers(accounts, tokens),
-        *_health_handlers(metrics, store, links),
+        *_health_handlers(metrics, store, links, calls.ocf),
     ]
     return Litestar(
         route_handlers=handlers,
@@ -157,7 +162,9 @@ def _account_handlers(accounts: AccountDesk, tokens: Tokens) -> list[HTTPRouteHa
     return [show, show_below, top_up, top_up_below]
 
 
-def _health_handlers(metrics: Metrics, store: StoreWithPing, links: Links) -> list[HTTPRouteHandler]:
+def _health_handlers(
+    metrics: Metrics, store: StoreWithPing, links: Links, ocf: OnlineCharging
+) -> list[HTTPRouteHandler]:
     @get("/healthz", summary="Liveness", tags=["health"], security=[])
     async def healthz() -> Health:
         """Tell that the daemon answers."""
@@ -170,8 +177,8 @@ def _health_handlers(metrics: Metrics, store: StoreWithPing, links: Links) -> li
             await store.ping()
         except StoreError as error:
             _log.warning("not ready", error=str(error))
-            return Response(Readiness(ready=False, store="unavailable", links=dict(links())), status_code=503)
-        return Response(Readiness(ready=True, store="writable", links=dict(links())))
+            return Response(Readiness(False, "unavailable", dict(links()), ocf.journalled), status_code=503)
+        return Response(Readiness(True, "writable", dict(links()), ocf.journalled))
 
     @get("/metrics", summary="Prometheus", tags=["health"], security=[])
     async def figures() -> Response[bytes]:

@@ -42,6 +42,7 @@ class Dates:
         self._serial_from = serial_from
         self._end_includes_day = end_includes_day
         self._needs_offset = needs_offset
+        self.took_zone = False  # whether a date without an offset was read
 
     def begin(self, text: str) -> str:
         """Return the instant at which something begins. Raises ValueError with the mend."""
@@ -60,6 +61,7 @@ class Dates:
         moment, has_clock = self._local(text)
         if end and self._end_includes_day and not has_clock:
             moment += timedelta(days=1)
+        self.took_zone = True
         return self._in_utc(text, moment)
 
     def _local(self, text: str) -> tuple[datetime, bool]:

@@ -202,7 +202,7 @@ def _records(
                 yield record
     except UnicodeDecodeError:
         raise UnreadableDeck(f"{source} has changed while it was read; import it again") from None
-    _conclude(deck, file.layout, source, amounts, where)
+    _conclude(deck, source, amounts, where if dates.took_zone else "")
 
 
 def _body(deck: DeckSource, file: _File, source: str, progress: Callable[[int], None] | None) -> Iterator[Row]:
@@ -242,12 +242,12 @@ def _aligned(row: Row, width: int, is_workbook: bool) -> Row | None:
     return Row(row.line, row.cells + [""] * (width - len(row.cells))) if is_workbook else None
 
 
-def _conclude(deck: DeckSource, layout: Layout, source: str, amounts: Amounts, where: str) -> None:
+def _conclude(deck: DeckSource, source: str, amounts: Amounts, where: str) -> None:
     if doubt := amounts.doubt():
         deck._findings.add(DeckError(source, 0, "", doubt))
     if amounts.mark:
         deck.notes.append(f"decimals with a {amounts.mark}")
-    if "effective_from" in layout.places or "effective_to" in layout.places:
+    if where:
         deck.notes.append(f"dates without an offset are of {where}")
 
 

@@ -279,7 +279,8 @@ def _words(template: Template) -> Callable[[str], str]:
     def read(text: str) -> str:
         action = actions.get(" ".join(text.casefold().split()))
         if action is None:
-            raise ValueError(f"{quoted(text)} is no word for a change that template {template.name} knows")
+            known = ", ".join(sorted(template.actions))
+            raise ValueError(f"{quoted(text)} is no word for a change that template {template.name} knows: {known}")
         return "" if action is Action.SET else action.value
 
     return read

@@ -69,7 +69,7 @@ def _asked(
 
 def _why_not(policy: Policy, override: str) -> str:
     if not fits(policy.override, override):
-        return f"its override {policy.override} does not fit {override}"
+        return f"its override {policy.override} does not fit {override or 'a record without one'}"
     return f"an earlier table of the name {policy.name or policy.table} fits {override}"
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
-from daemon.charging.ports import Book, Reads
+from daemon.charging.ports import Book, Message, Reads
 from daemon.kernel.instant import Instant
 from daemon.store.administration import Administration
 from daemon.store.commit import Job, Writer
@@ -57,6 +57,11 @@ class LedgerStore(Administration):
         query = "SELECT body FROM call WHERE call_id = ? OR grant_id = ? ORDER BY number DESC LIMIT ?"
         found = await self.rows(query, (call_id, call_id, CALLS_FOUND_MAX))
         return [_call.decode(body) for (body,) in reversed(found)]
+
+    async def recent_messages(self, limit: int) -> Sequence[Message]:
+        """Return the newest answered messages, oldest first."""
+        query = "SELECT key, body, reply, at, grant_id FROM message ORDER BY number DESC LIMIT ?"
+        return [Message(*row) for row in reversed(await self.rows(query, (limit,)))]
 
     async def records(self, tenant: str, after_seq: int, until_seq: int) -> AsyncIterator[tuple[int, RatedCdr]]:
         """Stream a tenant's records with their sequence, ``after_seq`` excluded."""

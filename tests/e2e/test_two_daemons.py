@@ -5,6 +5,7 @@ At the end its log is held against the export and the account, as after the kill
 """
 
 import asyncio
+import os
 import random
 from collections.abc import Iterator
 from itertools import cycle
@@ -14,11 +15,12 @@ from typing import Any
 import pytest
 
 from tests.e2e.daemon_process import DaemonProcess
+from tests.e2e.radius_load import CHARGING, Client, Peer, reconciled
 from tests.e2e.scenario import SCENARIO
-from tests.e2e.test_kills import CHARGING, SEED, Client, Peer, reconciled
 from tests.integration.postgres_cluster import Cluster
 
 KILLS = 4
+SEED = int(os.environ.get("TOLLWAY_SEED", str(random.SystemRandom().randrange(1 << 32))))
 Address = tuple[str, int]
 
 

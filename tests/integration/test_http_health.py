@@ -24,7 +24,8 @@ async def world(tmp_path: Path) -> AsyncIterator[HttpWorld]:
 async def test_ready_means_that_the_store_writes(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     assert good(await world.send("GET", "/healthz")) == {"alive": True}
     ready = good(await world.send("GET", "/readyz"))
-    assert ready == {"ready": True, "store": "writable", "links": {"fs1": True, "fs2": False}}
+    links = {"fs1": True, "fs2": False}
+    assert ready == {"ready": True, "store": "writable", "links": links, "journalled": 0}
 
     async def fail(_self: object) -> None:
         raise StoreUnavailable("disk full")
