@@ -4,7 +4,10 @@ import importlib
 import sys
 import traceback
 
-BENCHES = ("bench_rating", "bench_batch", "bench_decks", "bench_radius", "bench_store", "bench_esl", "bench_daemon")
+BENCHES = (
+    "bench_rating", "bench_batch", "bench_decks", "bench_radius", "bench_store", "bench_store_postgres", "bench_esl",
+    "bench_daemon",
+)  # fmt: skip
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ from daemon.kernel.instant import SECOND, Instant
 from daemon.rating.deck import RateRow
 from daemon.rating.rate_table import RateTable
 from daemon.settings import StoreSettings
-from daemon.store import SqliteStore, open_store
+from daemon.store import LedgerStore, open_store
 from daemon.store.deck_import import DeckChange
 from daemon.store.decks import _INSERT, STAGE_ROWS, values_of
 
@@ -57,7 +57,7 @@ def write_deck(path: Path, rows: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path, *, create: bool = False) -> AsyncIterator[SqliteStore]:
+async def opened(folder: Path, *, create: bool = False) -> AsyncIterator[LedgerStore]:
     """Give a store with two tables and an account, closed at the end: its threads would keep the process."""
     store = await open_store(StoreSettings(url=f"sqlite:///{folder}/bench.db"), lambda: START, create=True)
     try:
@@ -70,7 +70,7 @@ async def opened(folder: Path, *, create: bool = False) -> AsyncIterator[SqliteS
         await store.close()
 
 
-async def waits_during(store: SqliteStore, work: Callable[[], Awaitable[T]]) -> tuple[T, list[float]]:
+async def waits_during(store: LedgerStore, work: Callable[[], Awaitable[T]]) -> tuple[T, list[float]]:
     """Do some work, and return how many milliseconds each of the calls beside it took."""
     table = await store.rate_table(SMALL, await store.load_configuration())
     reads = Reads(accounts=(1,))

@@ -33,7 +33,7 @@ from daemon.ledger import posting
 from daemon.ledger.account import Entry, Standing
 from daemon.rating.tariff import Tariff
 from daemon.settings import StoreSettings
-from daemon.store import SqliteStore, open_store, schema
+from daemon.store import LedgerStore, open_store, schema
 
 IN_FLIGHT = (1, 8, 64)
 SECONDS = 4.0  # of each measurement
@@ -105,9 +105,13 @@ def settled(call: Call) -> Call:
     return replace(call, state=CallState.SETTLED, settled_by=SettledBy.HANGUP, posted=posted, revision=1)
 
 
-async def opened(folder: Path) -> SqliteStore:
+async def opened(folder: Path) -> LedgerStore:
     """Return a new store with a reseller and its customer."""
-    store = await open_store(StoreSettings(url=f"sqlite:///{folder}/bench.db"), lambda: START, create=True)
+    return await filled(await open_store(StoreSettings(url=f"sqlite:///{folder}/bench.db"), lambda: START, create=True))
+
+
+async def filled(store: LedgerStore) -> LedgerStore:
+    """Return an empty store with a reseller and its customer in it."""
     accounts = [
         AccountSpec("ray", "rita", AccountKind.POSTPAID, "USD", balance=1_000_000 * NANO, credit_limit=None),
         AccountSpec("main", "ray-trunk", AccountKind.POSTPAID, "USD", credit_limit=None),
@@ -117,7 +121,7 @@ async def opened(folder: Path) -> SqliteStore:
     return store
 
 
-async def worker(store: SqliteStore, numbers: "list[int]", until: Callable[[], bool]) -> int:
+async def worker(store: LedgerStore, numbers: "list[int]", until: Callable[[], bool]) -> int:
     """Play calls one after the other; return the transactions made."""
     done = 0
     while not until():

@@ -33,8 +33,8 @@ from daemon.http_api.server import HttpServer
 from daemon.journal import EmergencyJournal, PostpaidJournal
 from daemon.kernel.instant import Instant
 from daemon.radius.server import RadiusServers
-from daemon.settings import Settings
-from daemon.store import SqliteStore, open_store
+from daemon.settings import Settings, shown
+from daemon.store import LedgerStore, open_store
 
 EX_UNAVAILABLE = 69  # sysexits.h: a service that is needed is not there
 FOLLOW_SECONDS = 0.25  # how often the store is asked whether its configuration changed
@@ -91,7 +91,7 @@ def emergency_of(settings: Settings) -> Emergency:
 class Following:
     """The configuration in force: implements charging.ports.Directory and follows the store."""
 
-    store: SqliteStore
+    store: LedgerStore
     emergency: Emergency
     configuration: Configuration = field(default_factory=lambda: Configuration(0))
     _catalog: Catalog | None = None
@@ -130,7 +130,7 @@ class Daemon:
     """The parts of one running daemon."""
 
     settings: Settings
-    store: SqliteStore
+    store: LedgerStore
     directory: Following
     ocf: OnlineCharging
     radius: RadiusServers
@@ -162,7 +162,7 @@ class Daemon:
         except OSError as error:
             hint = "is another daemon running? see the listen keys of [radius_auth], [radius_acct], [http]"
             raise OSError(f"cannot listen: {error}; {hint} in {self.settings.path or 'tollway.toml'}") from error
-        _log.info("serving", pid=os.getpid(), store=self.settings.store.url)
+        _log.info("serving", pid=os.getpid(), store=shown(self.settings.store.url))
 
     async def _expire(self) -> None:
         while True:

@@ -64,7 +64,7 @@ from daemon.rating.rate_table import Found
 from daemon.rating.rate_type import BARE
 from daemon.rating.tariff import Tariff
 from daemon.settings import Settings
-from daemon.store import SqliteStore, open_store
+from daemon.store import LedgerStore, backup, open_store, opening
 from daemon.store.administration import AccountView, Credited, Difference, Refused
 from daemon.store.check import Finding as StoreFinding
 from daemon.store.check import check_store
@@ -72,7 +72,6 @@ from daemon.store.deck_difference import KINDS
 from daemon.store.decks import DeckChange, DeckDifference
 from daemon.store.decks import Progress as DeckProgress
 from daemon.store.objects import note
-from daemon.store.sqlite import path_of
 
 T = TypeVar("T")
 
@@ -82,7 +81,7 @@ __all__ = [
     "ExportRefused", "ExportUnavailable", "Exported", "FileRefused", "Finding", "ListedBatch", "LocalPacketError",
     "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall", "Progress", "Question", "RadiusError",
     "Refused", "Reply", "Rule", "RunStopped", "Status", "StoreError", "StoreFinding", "StoreUnavailable", "Tariff",
-    "TokenSpec", "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "price_file",
+    "TokenSpec", "backed_up", "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "price_file",
     "radius_decode", "radius_send", "sequence_of", "store_exists", "upgraded", "who",
 ]  # fmt: skip
 
@@ -185,7 +184,7 @@ class Opened:
     """An open store and what commands do with it."""
 
     settings: Settings
-    store: SqliteStore
+    store: LedgerStore
 
     async def configuration(self) -> Configuration:
         """Return everything that is configured."""
@@ -469,18 +468,23 @@ def operate(settings: Settings, work: Callable[[Opened], Awaitable[T]], *, creat
 
 def store_exists(settings: Settings) -> bool:
     """Tell whether there is a store where the settings say."""
-    return path_of(settings.store.url).exists()
+    return opening.exists(settings.store.url)
 
 
-def upgraded(settings: Settings) -> Path:
-    """Bring the store to this release's schema, creating it where there is none, and return its file."""
+def upgraded(settings: Settings) -> str:
+    """Bring the store to this release's schema, creating it where there is none, and return its name."""
 
     async def run() -> None:
         async with opened(settings, create=True):
             pass
 
     asyncio.run(run())
-    return path_of(settings.store.url)
+    return opening.name_of(settings.store.url)
+
+
+def backed_up(settings: Settings, target: Path) -> None:
+    """Copy the store into a new file while daemons charge in it. Raises StoreError, StoreUnavailable."""
+    backup.back_up(settings.store.url, target)
 
 
 def checked(settings: Settings) -> list[StoreFinding]:

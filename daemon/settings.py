@@ -3,7 +3,23 @@
 The reader keeps positions and collects every error; an unknown or obsolete key is an error, never ignored.
 """
 
+import re
 from dataclasses import dataclass, field
+from typing import Final
+
+SERVER_SCHEME: Final = "postgresql://"
+
+
+def is_server(url: str) -> bool:
+    """Tell whether a store's URL names a server and not a file."""
+    return url.startswith(SERVER_SCHEME)
+
+
+def shown(url: str) -> str:
+    """Return a store's URL without its password, as logs and messages may say it."""
+    place = url.rpartition("@")[2]
+    user = re.match(r"(\w+://)([^:/@]*)", url)
+    return url if "@" not in url or user is None else f"{user[1]}{user[2]}@{place}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Every key is declared once, in SECTIONS, with its default from ``daemon.settings
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
 
 from daemon.config_files.kinds import (
     FAULT,
@@ -25,20 +26,56 @@ from daemon.config_files.kinds import (
     words,
 )
 from daemon.config_files.positions import Document, Problem, read_document
-from daemon.settings import ChargingSection, EmergencySection, ExportSection, Listener, Settings, StoreSettings
+from daemon.settings import (
+    ChargingSection,
+    EmergencySection,
+    ExportSection,
+    Listener,
+    Settings,
+    StoreSettings,
+    is_server,
+)
 
 _STORE_SCHEME: Final = "sqlite:///"
+_SERVER_HINT: Final = 'write "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"'
+_SERVER_QUERY: Final = frozenset(
+    {"host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "passfile", "target_session_attrs"}
+)
 _DEFAULT: Final = Settings()
 
 
 def _store_url(value: object) -> str:
-    if not isinstance(value, str) or not value.isprintable() or not value.startswith(_STORE_SCHEME):
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError('write a URL in quotes: "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"')
+    if is_server(value):
+        return _server_url(value)
+    if not value.startswith(_STORE_SCHEME):
         raise ValueError(
-            'this release keeps its store in SQLite; write "sqlite:///FILE", such as sqlite:///var/tollway.db'
+            'names neither engine; write "sqlite:///FILE", such as sqlite:///var/tollway.db, or'
+            ' "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"'
         )
     file = value.removeprefix(_STORE_SCHEME)
     if not file or file == ":memory:" or set("?#%") & set(file):
         raise ValueError('names no file; write "sqlite:///FILE" without ?, # and %')
+    return value
+
+
+def _server_url(value: str) -> str:
+    """Return the URL of a database. Raises ValueError, which never repeats it: it may hold a password."""
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+        query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError as error:
+        raise ValueError(f"{_SERVER_HINT}; quote / : @ % of a password as %2F %3A %40 %25") from error
+    named = dict(query)
+    if port == 0 or parts.fragment or not (parts.hostname or named.get("host")):
+        raise ValueError(f"{_SERVER_HINT}; a socket's folder is ?host=/run/postgresql")
+    if not parts.path.strip("/") or "/" in parts.path[1:]:
+        raise ValueError(f"names no database; {_SERVER_HINT}")
+    unknown = sorted(named.keys() - _SERVER_QUERY)
+    if unknown:
+        raise ValueError(f"{unknown[0]} cannot stand in the URL; only {', '.join(sorted(_SERVER_QUERY))} can")
     return value
 
 
@@ -62,8 +99,11 @@ def _seconds(least: int, most: int) -> Scalar:
 SECTIONS: Final[dict[str, Table]] = {
     "store": _section(
         _DEFAULT.store,
-        url=(Scalar("sqlite:///FILE", _store_url), "where the ledger is kept; relative to the working directory"),
-        batch_max=(whole(1, 4_096, "transactions"), "share one commit at most"),
+        url=(
+            Scalar("sqlite:///FILE or postgresql://…", _store_url),
+            "where the ledger is kept; a file counts from the working directory, a database may serve several daemons",
+        ),
+        batch_max=(whole(1, 4_096, "transactions"), "share one commit at most; on PostgreSQL never more than 256"),
         queue_max=(whole(64, 1_048_576, "transactions"), "wait for a commit at most; beyond, the store is overloaded"),
     ),
     "radius_auth": _listener(_DEFAULT.radius_auth, "RADIUS authentication, UDP"),

@@ -7,7 +7,6 @@ Applying the same scenario twice changes nothing; objects that a file does not n
 import asyncio
 import hashlib
 import secrets
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -35,6 +34,7 @@ from daemon.store.deck_import import DeckChange, DeckDifference, DeckPlan
 from daemon.store.deck_versions import prefix_count
 from daemon.store.decks import Decks, Progress, Staged, deck_digest
 from daemon.store.handoff import Handoff
+from daemon.store.link import Link
 from daemon.store.objects import KINDS, ObjectChange, Refused, Spec, kind_of, write_posting
 
 __all__ = [
@@ -156,7 +156,7 @@ class Administration(Decks, Handoff):
         told, staged = await self._stated_decks(decks, after, change, now, dry_run)
         await self._refuse_unpriced(before, after, {deck.table for deck in told if deck.is_change})
 
-        def work(connection: sqlite3.Connection) -> Difference:
+        def work(connection: Link) -> Difference:
             made = [objects.make_as_stated(connection, spec, who, reason, now) for spec in specs]
             difference = Difference(
                 tuple(change for change, _kept in made if change is not None), told,
@@ -257,7 +257,7 @@ class Administration(Decks, Handoff):
         """Write a plan, and bring it into force with a note of who made it, and why."""
         staged = await self.staged(table, digest, change, base, plan, now, progress)
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Link) -> None:
             staged.publish(connection)
             detail = f"version {staged.version}: {len(plan.fresh)} rows, {len(plan.endings)} ends"
             act, reason = ("rollback", change.reason) if change.mode == "rollback" else ("import", change.source)
@@ -284,7 +284,7 @@ class Administration(Decks, Handoff):
         """Configure one new object. Raises Refused where it exists, or names what does not."""
         now = self._now()
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Link) -> None:
             place = objects.place_of(spec)
             if objects.found(connection, place) is not None:
                 raise Refused(f"{kind_of(spec)} {objects.shown(place)} exists")
@@ -298,7 +298,7 @@ class Administration(Decks, Handoff):
         """Suspend, resume or close an account. Raises Refused."""
         now = self._now()
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Link) -> None:
             spec = objects.found(connection, ("account", *key))
             if not isinstance(spec, AccountSpec):
                 raise Refused(f"there is no account {key}")
@@ -316,7 +316,7 @@ class Administration(Decks, Handoff):
         if len(key) > KEY_LENGTH_MAX or amount == 0 or (kind is EntryKind.TOP_UP and amount < 0):
             raise Refused(f"a top-up is more than 0, an adjustment not 0, a key at most {KEY_LENGTH_MAX} characters")
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: Link) -> bool:
             standing = objects.standing_of(connection, *account)
             query = "SELECT kind, amount FROM entry WHERE account = ? AND key = ?"
             earlier = connection.execute(query, (standing.account, key or None)).fetchone()
@@ -367,7 +367,7 @@ class Administration(Decks, Handoff):
         spec = TokenSpec(name or "t" + secrets.token_hex(4), tenant, role, hashlib.sha256(text.encode()).hexdigest())
         now = self._now()
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Link) -> None:
             objects.make_so(connection, spec, who, reason or "token create", now)
             objects.refuse_dangling(connection)
             objects.bump(connection)
@@ -379,7 +379,7 @@ class Administration(Decks, Handoff):
         """Make a token worthless. Raises Refused where there is none."""
         now = self._now()
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Link) -> None:
             spec = objects.found(connection, ("token", tenant, name))
             if not isinstance(spec, TokenSpec):
                 raise Refused(f"there is no token {tenant}/{name}")

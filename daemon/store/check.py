@@ -4,7 +4,6 @@ Nothing here trusts what keeps the invariants elsewhere (constraints, the group 
 entries, opens call bodies, and looks for doubles even where an index should forbid them. It only reads.
 """
 
-import asyncio
 import contextlib
 import sqlite3
 from collections import Counter
@@ -20,14 +19,15 @@ from daemon.kernel.ids import Direction
 from daemon.kernel.money import format_nano
 from daemon.rating.bundle import Units
 from daemon.store import migrate
+from daemon.store.ledger_store import LedgerStore
+from daemon.store.link import POSTGRESQL, SQLITE, Link
 from daemon.store.schema import metadata
-from daemon.store.sqlite import SqliteStore, explained
+from daemon.store.sqlite import SqliteLink, explained
 
 FINDINGS_MAX = 1_000  # findings of one invariant that are named; a broken store breaks it for every row
 BUSY_SECONDS = 5.0  # seconds to wait for a process that recovers the log
 
 _call = msgspec.json.Decoder(Call)
-_metered = msgspec.json.Decoder(list[Units])
 _SUMS = ("balance", "reserved", "uncollected", "channels_in", "channels_out")
 _ADDED = ("amount", "pending", "uncollected", "channels_in", "channels_out")
 
@@ -44,12 +44,28 @@ class Finding(NamedTuple):
         return f"{self.invariant}: {self.subject}: {self.detail}"
 
 
-Look = Callable[[sqlite3.Connection], Iterator[Finding]]
+class _Metered(msgspec.Struct):
+    """Of a record, what it used of meters; nothing where an older release wrote it."""
+
+    metered: list[Units] = []
 
 
-async def check_store(store: SqliteStore) -> list[Finding]:
+_metered = msgspec.json.Decoder(_Metered)
+_INDEXES = {
+    SQLITE: "SELECT name FROM sqlite_master WHERE type = 'index'",
+    POSTGRESQL: "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()",
+}
+Look = Callable[[Link], Iterator[Finding]]
+
+
+async def check_store(store: LedgerStore) -> list[Finding]:
     """Return every invariant that does not hold, none where all is well. Raises StoreError where it cannot be read."""
-    return await asyncio.to_thread(check_file, store.path)
+    return await store.reading(findings)
+
+
+def findings(link: Link) -> list[Finding]:
+    """Return what does not hold in the snapshot that a connection sees."""
+    return [finding for look in _LOOKS for finding in _bounded(look(link))]
 
 
 def check_file(path: Path) -> list[Finding]:
@@ -60,7 +76,7 @@ def check_file(path: Path) -> list[Finding]:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("BEGIN")
-            return [finding for look in _LOOKS for finding in _bounded(look(connection))]
+            return findings(SqliteLink(connection))
     except sqlite3.Error as error:
         raise explained(error, path) from error
 
@@ -73,26 +89,36 @@ def _bounded(findings: Iterable[Finding]) -> Iterator[Finding]:
         yield finding
 
 
-def _file(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _file(connection: Link) -> Iterator[Finding]:
+    """A file is whole, and a server keeps what it says that it has committed."""
+    if connection.dialect == POSTGRESQL:
+        for name in ("fsync", "full_page_writes"):
+            said = connection.execute(f"SHOW {name}").fetchone()[0]
+            if said != "on":
+                yield Finding("server", name, f"is {said}: what was committed may be lost when the machine fails")
+        return
     for (said,) in connection.execute("PRAGMA quick_check"):
         if said != "ok":
             yield Finding("file", "database", str(said))
 
 
-def _schema(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _schema(connection: Link) -> Iterator[Finding]:
     """The schema is this release's: its revision, its tables, and its unique keys."""
     found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     if found is None or found[0] != migrate.HEAD:
         yield Finding("schema", "alembic_version", f"{found[0] if found else 'none'} is not {migrate.HEAD}")
+    query = _INDEXES[connection.dialect]
+    known = {name for (name,) in connection.execute(query)}
     for table in metadata.sorted_tables:
         for index in table.indexes:
-            query = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = ?"
-            if connection.execute(query, (index.name,)).fetchone() is None:
+            if index.name not in known:
                 yield Finding("schema", table.name, f"index {index.name} is missing")
 
 
-def _whole_numbers(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _whole_numbers(connection: Link) -> Iterator[Finding]:
     """No amount is anything but an integer: SQLite would keep a fraction where somebody wrote one by hand."""
+    if connection.dialect != SQLITE:
+        return  # a column of PostgreSQL's holds nothing else
     amounts = {
         "account": ("number", (*_SUMS, "day_spent")),
         "entry": ("number", (*_ADDED, "balance_after", "reserved_after")),
@@ -106,7 +132,7 @@ def _whole_numbers(connection: sqlite3.Connection) -> Iterator[Finding]:
                 yield Finding("whole numbers", f"{table} {row[0]}", f"{column} is {row[1]!r}")
 
 
-def _standings(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _standings(connection: Link) -> Iterator[Finding]:
     """A standing is the sum of its entries, field by field."""
     sums = ", ".join(f"coalesce(sum(entry.{name}), 0)" for name in _ADDED)
     fields = ", ".join(f"account.{name}" for name in _SUMS)
@@ -126,12 +152,12 @@ def _shown(field: str, value: object) -> str:
     return str(value) if field.startswith("channels") or not isinstance(value, int) else format_nano(value)
 
 
-def _running(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _running(connection: Link) -> Iterator[Finding]:
     """Every entry says what it left: the sum of all entries of its account up to it."""
     query = (
         "SELECT number, account, balance_after, balance, reserved_after, reserved FROM ("
         "SELECT number, account, balance_after, reserved_after, sum(amount) OVER line AS balance,"
-        " sum(pending) OVER line AS reserved FROM entry WINDOW line AS (PARTITION BY account ORDER BY number))"
+        " sum(pending) OVER line AS reserved FROM entry WINDOW line AS (PARTITION BY account ORDER BY number)) AS sums"
         " WHERE balance_after <> balance OR reserved_after <> reserved"
     )
     for number, account, said, balance, held, reserved in connection.execute(query):
@@ -141,7 +167,7 @@ def _running(connection: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding("running balances", f"entry {number}", detail)
 
 
-def _reservations(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _reservations(connection: Link) -> Iterator[Finding]:
     """What an account has reserved, and its channels in use, are those of its open calls."""
     reserved: Counter[int] = Counter()
     inbound: Counter[int] = Counter()
@@ -163,7 +189,7 @@ def _reservations(connection: sqlite3.Connection) -> Iterator[Finding]:
                 yield Finding("open calls", f"{tenant}/{name}", detail)
 
 
-def _meters(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _meters(connection: Link) -> Iterator[Finding]:
     """A meter holds what open calls hold of its period, and has used what the records of that period say."""
     held, used = _units_held(connection), _units_used(connection)
     reached: dict[tuple[int, str], int] = {}
@@ -180,7 +206,7 @@ def _meters(connection: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding("meters", f"account {account}, {name}", detail)
 
 
-def _units_held(connection: sqlite3.Connection) -> Counter[tuple[int, str, int]]:
+def _units_held(connection: Link) -> Counter[tuple[int, str, int]]:
     held: Counter[tuple[int, str, int]] = Counter()
     for (body,) in connection.execute("SELECT body FROM call WHERE is_open = 1"):
         for level in _call.decode(body).levels:
@@ -189,16 +215,17 @@ def _units_held(connection: sqlite3.Connection) -> Counter[tuple[int, str, int]]
     return held
 
 
-def _units_used(connection: sqlite3.Connection) -> Counter[tuple[int, str, int]]:
+def _units_used(connection: Link) -> Counter[tuple[int, str, int]]:
     used: Counter[tuple[int, str, int]] = Counter()
-    query = "SELECT account, json_extract(body, '$.metered') AS metered FROM record WHERE metered <> '[]'"
-    for account, metered in connection.execute(query):
-        for units in _metered.decode(metered):
+    # A quote within a text of JSON stands behind a backslash: so only the field itself reads like this.
+    query = "SELECT account, body FROM record WHERE body NOT LIKE '%\"metered\":[]%'"
+    for account, body in connection.execute(query):
+        for units in _metered.decode(body).metered:
             used[account, units.meter, units.period] += units.units
     return used
 
 
-def _calls(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _calls(connection: Link) -> Iterator[Finding]:
     """The columns by which a call is found say what its body says, and its accounts exist."""
     numbers = {row[0] for row in connection.execute("SELECT number FROM account")}
     query = (
@@ -217,13 +244,13 @@ def _calls(connection: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding("references", f"grant {grant_id}", f"there are no accounts {sorted(missing)}")
 
 
-def _records(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _records(connection: Link) -> Iterator[Finding]:
     """Every debit has its record and every refund its reversal, and for each call and account the sums are one."""
     query = (
         "SELECT grant_id, account, sum(charged), sum(recorded), sum(entries), sum(records) FROM ("
         " SELECT grant_id, account, uncollected - amount AS charged, 0 AS recorded, 1 AS entries, 0 AS records"
         " FROM entry WHERE kind IN ('debit', 'refund') UNION ALL"
-        " SELECT grant_id, account, 0, charge, 0, 1 FROM record) GROUP BY grant_id, account"
+        " SELECT grant_id, account, 0, charge, 0, 1 FROM record) AS lines GROUP BY grant_id, account"
         " HAVING sum(charged) <> sum(recorded) OR sum(entries) <> sum(records)"
     )
     for grant_id, account, charged, recorded, entries, records in connection.execute(query):
@@ -234,7 +261,7 @@ def _records(connection: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding("records", f"grant {grant_id}", detail)
 
 
-def _unique(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _unique(connection: Link) -> Iterator[Finding]:
     """What may be there once is there once."""
     keys = {
         "call": ("grant_id",), "call ": ("id_domain", "call_id", "direction", "attempt", "part", "payer"),
@@ -253,10 +280,11 @@ def _unique(connection: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding("unique keys", subject, f"there are {count} of it")
 
 
-def _references(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _references(connection: Link) -> Iterator[Finding]:
     """What names an account names one that exists, and each account and carrier that is configured has its number."""
-    for table, row, parent, _constraint in connection.execute("PRAGMA foreign_key_check"):
-        yield Finding("references", f"{table} row {row}", f"names no {parent}")
+    if connection.dialect == SQLITE:  # where a connection may leave foreign keys unchecked
+        for table, row, parent, _constraint in connection.execute("PRAGMA foreign_key_check"):
+            yield Finding("references", f"{table} row {row}", f"names no {parent}")
     query = (
         "SELECT kind, tenant, id FROM config_object WHERE kind IN ('account', 'carrier') AND NOT EXISTS ("
         " SELECT 1 FROM account WHERE account.tenant = config_object.tenant AND account.id = config_object.id"
@@ -266,7 +294,7 @@ def _references(connection: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding("references", f"{kind} {tenant}/{name}", "it has no number in the ledger")
 
 
-def _batches(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _batches(connection: Link) -> Iterator[Finding]:
     """A tenant's export batches are numbered without a gap, each begins where the one before ends."""
     query = (
         "SELECT tenant, sequence, after_seq, until_seq, manifest_sha256, previous_manifest_sha256"

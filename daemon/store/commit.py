@@ -3,7 +3,7 @@
 A batch is one transaction. It loads what its functions read, set-wise; runs each on an overlay of the batch's working
 copies; writes set-wise; commits; then answers all at once. A function that raises leaves nothing and fails alone.
 If the batch cannot be committed nobody is answered with a value: everybody gets the StoreError. A function may be run
-a second time, where a row of somebody else's was refused; so it must be pure.
+a second time, where a row of somebody else's was refused or another process came between; so it must be pure.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from daemon.charging.ports import Book, Reads, StoreConflict, StoreError, StoreU
 from daemon.store.book import Overlay, Working
 
 T = TypeVar("T")
-E = TypeVar("E", bound="Engine")
+RUNS_MAX = 4  # times that the same work is run where others are in the way each time
 ERRANDS_MAX = 256  # pieces of administrative work that wait; people and timers do not make more
 
 
@@ -49,6 +49,9 @@ class Engine(Protocol):
     def rollback(self) -> None:
         """Forget the transaction; never raises."""
 
+    def is_passing(self, error: Exception) -> bool:
+        """Tell whether others were in the way and nothing was committed: the same work may then run again."""
+
     def failure(self, error: Exception) -> StoreError | None:
         """Return the typed error of a database error and trust the connection no more; None for any other error."""
 
@@ -60,16 +63,16 @@ class IntegrityFault(Exception):
     """A constraint of the schema refused a row of the batch."""
 
 
-class Writer(Generic[E]):
+class Writer:
     """The one thread that writes. ``batch_max`` transactions share a commit, ``queue_max`` wait for one."""
 
-    def __init__(self, engine: E, batch_max: int, queue_max: int) -> None:
+    def __init__(self, engine: Engine, batch_max: int, queue_max: int) -> None:
         """Start the thread; the engine connects when it first begins."""
         self._engine = engine
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._queue: deque[Job[object]] = deque()
-        self._errands: deque[tuple[Callable[[E], object], asyncio.Future[object]]] = deque()
+        self._errands: deque[tuple[Callable[[], object], asyncio.Future[object]]] = deque()
         self._wake = threading.Condition()
         self._closing = False
         self.commits = 0  # transactions of the database that were committed
@@ -93,8 +96,11 @@ class Writer(Generic[E]):
             self._queue.append(job)  # type: ignore[arg-type]  # a job of any value is a job
             self._wake.notify()
 
-    def errand(self, work: Callable[[E], T]) -> "asyncio.Future[T]":
-        """Run administrative work in the writer's thread, in a transaction of its own. Raises StoreUnavailable."""
+    def errand(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """Run administrative work in the writer's thread, in a transaction of its own. Raises StoreUnavailable.
+
+        It may be run a second time, as a batch's functions may.
+        """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         with self._wake:
             if self._closing or len(self._errands) >= ERRANDS_MAX:
@@ -125,24 +131,33 @@ class Writer(Generic[E]):
                 self._run_batch(jobs)
         self._engine.close()
 
-    def _run_errand(self, work: Callable[[E], object], future: "asyncio.Future[object]") -> None:
+    def _run_errand(self, work: Callable[[], object], future: "asyncio.Future[object]", run: int = 1) -> None:
         value: object = None
         failed: Exception | None = None
         try:
             self._engine.begin()
-            value = work(self._engine)
+            value = work()
             self._engine.commit()
             self.commits += 1
         except Exception as error:  # whatever it was belongs to whoever waits for the errand
             self._engine.rollback()
+            if self._again(error, run):
+                self._run_errand(work, future, run + 1)
+                return
             failed = self._engine.failure(error) or error
         _answer([(future, value, failed)])
 
-    def _run_batch(self, jobs: list[Job[object]]) -> None:
+    def _again(self, error: Exception, run: int) -> bool:
+        return run < RUNS_MAX and self._engine.is_passing(error)
+
+    def _run_batch(self, jobs: list[Job[object]], run: int = 1) -> None:
         try:
             results = self._transaction(jobs)
         except IntegrityFault as error:
             self._engine.rollback()
+            if self._again(error, run):
+                self._run_batch(jobs, run + 1)
+                return
             if len(jobs) > 1:
                 # A row of one of them was refused: each gets its own transaction, so that only the culprit fails.
                 for job in jobs:
@@ -151,6 +166,9 @@ class Writer(Generic[E]):
             results = [(jobs[0].future, None, StoreConflict(f"the schema refused a row: {error}"))]
         except Exception as error:  # nothing was committed: nobody may be answered with a value
             self._engine.rollback()
+            if self._again(error, run):
+                self._run_batch(jobs, run + 1)
+                return
             failure = self._engine.failure(error)
             if failure is None and len(jobs) > 1:
                 # Not the database's fault but a value's of one of them (it does not fit a column): find the culprit.

@@ -4,23 +4,23 @@ A deck of a million rows has some dozens, so rows are short to write and to read
 them, since nothing bounds how many a strange deck has.
 """
 
-import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
 from daemon.kernel.instant import Instant
 from daemon.rating.deck import KNOWN_MAX, Terms
+from daemon.store.link import Link
 
 _NAMES: Final = ", ".join(Terms._fields)
 _READ = f"SELECT {_NAMES} FROM deck_terms WHERE number = ?"
-_WRITE = f"INSERT OR IGNORE INTO deck_terms ({_NAMES}) VALUES ({', '.join('?' * len(Terms._fields))})"
+_WRITE = f"INSERT INTO deck_terms ({_NAMES}) VALUES ({', '.join('?' * len(Terms._fields))}) ON CONFLICT DO NOTHING"
 _NUMBER = f"SELECT number FROM deck_terms WHERE {' AND '.join(f'{name} = ?' for name in Terms._fields)}"
 
 
 class StoredTerms:
     """Terms by number, with the end that counts; those with one number and one end are one object."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Link) -> None:
         """Take the connection that reads."""
         self._connection = connection
         self._known: dict[tuple[int, Instant | None], Terms] = {}
@@ -37,7 +37,7 @@ class StoredTerms:
         return found
 
 
-def numbered(terms: Iterable[Terms], connection: sqlite3.Connection) -> dict[Terms, int]:
+def numbered(terms: Iterable[Terms], connection: Link) -> dict[Terms, int]:
     """Return the number of each terms, within a transaction that writes those that have none yet."""
     wanted = list(terms)
     connection.executemany(_WRITE, wanted)

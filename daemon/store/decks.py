@@ -8,7 +8,6 @@ what a version says counts only once the version is there.
 
 import asyncio
 import hashlib
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from daemon.store.deck_import import DeckChange, DeckDifference, DeckPlan, DeckR
 from daemon.store.deck_rollback import DatedRow, rolled_back
 from daemon.store.deck_terms import StoredTerms, numbered
 from daemon.store.deck_versions import StoredRow
+from daemon.store.link import Link
 
 __all__ = ["DeckChange", "DeckDifference", "DeckRefused", "Decks", "Progress", "Staged"]
 
@@ -40,7 +40,7 @@ _FIRST_TERMS: Final = Terms._fields[:10]  # of a row in the first release: diges
 _WHERE = "WHERE tenant = ? AND rate_table = ?"
 _PUBLISHED = f"SELECT version FROM deck_version {_WHERE} AND is_published = 1"
 _ENDS = f"SELECT row, min(at) AS ended{{}} FROM deck_end {_WHERE} AND version IN ({_PUBLISHED}) GROUP BY row"
-_FROM = f"FROM deck_row LEFT JOIN ({_ENDS}) ON row = number {_WHERE} AND version IN ({_PUBLISHED})"
+_FROM = f"FROM deck_row LEFT JOIN ({_ENDS}) AS ends ON row = number {_WHERE} AND version IN ({_PUBLISHED})"
 _ROWS = f"SELECT number, prefix, destination, rate, terms, ended{{}} {_FROM} ORDER BY prefix, number"
 _ROWS_NOW = _ROWS.format("", "")
 _ROWS_THEN = _ROWS.format(
@@ -48,9 +48,8 @@ _ROWS_THEN = _ROWS.format(
     ", min(CASE WHEN version <= ? THEN at END) AS ended_then",
 )
 _NEWEST = f"SELECT coalesce(max(version), 0) FROM deck_version {_WHERE}"
-_INSERT = (
-    "INSERT INTO deck_row (tenant, rate_table, version, prefix, destination, rate, terms) VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
+_ROW = ("tenant", "rate_table", "version", "prefix", "destination", "rate", "terms")
+_END = ("tenant", "rate_table", "version", "row", "at")
 _CLAIMED = (
     "tenant", "rate_table", "version", "at", "mode", "who", "source", "digest", "is_published", "reason", "begins",
     *KINDS,
@@ -67,7 +66,7 @@ class Staged:
     base: int
     version: int
 
-    def publish(self, connection: sqlite3.Connection) -> None:
+    def publish(self, connection: Link) -> None:
         """Make the version count, within a transaction. Raises StoreUnavailable where another import came between."""
         newest = connection.execute(f"{_NEWEST} AND is_published = 1", self.key).fetchone()[0]
         where = f"{_WHERE} AND version = ?"
@@ -84,7 +83,7 @@ class Decks:
         self._now = now
         self._tables: dict[Key, RateTable] = {}
 
-    async def administer(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def administer(self, work: Callable[[Link], T]) -> T:
         """Run administrative work in a transaction; given by the engine."""
         raise StoreError("an engine gives this")
 
@@ -92,7 +91,7 @@ class Decks:
         """Return rows; given by the engine."""
         raise StoreError("an engine gives this")
 
-    async def reading(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def reading(self, work: Callable[[Link], T]) -> T:
         """Run work that reads much in a thread, on a connection that sees one snapshot; given by the engine."""
         raise StoreError("an engine gives this")
 
@@ -174,15 +173,14 @@ class Decks:
         return Staged(key, base, version)
 
 
-def _unhurried(connection: sqlite3.Connection, query: str, parameters: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+def _unhurried(connection: Link, query: str, parameters: Sequence[object]) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a query some at a time, and let the threads that charge calls run between."""
-    cursor = connection.execute(query, parameters)
-    while rows := cursor.fetchmany(READ_ROWS):
+    for rows in connection.pages(query, parameters, READ_ROWS):
         yield from rows
         time.sleep(READ_PAUSE)
 
 
-def _stored(connection: sqlite3.Connection, key: Key) -> Iterator[StoredRow]:
+def _stored(connection: Link, key: Key) -> Iterator[StoredRow]:
     """Yield a table's rows but the withdrawn, by prefix, with the ends that count."""
     terms_of = StoredTerms(connection).of
     for number, prefix, destination, rate, place, ended in _unhurried(connection, _ROWS_NOW, key * 4):
@@ -191,7 +189,7 @@ def _stored(connection: sqlite3.Connection, key: Key) -> Iterator[StoredRow]:
             yield StoredRow(number, RateRow(prefix, rate, destination, terms))
 
 
-def _stored_then(connection: sqlite3.Connection, key: Key, to: int) -> Iterator[DatedRow]:
+def _stored_then(connection: Link, key: Key, to: int) -> Iterator[DatedRow]:
     """Yield all rows by prefix, with the ends that count and those that counted when a version was the newest."""
     terms_of = StoredTerms(connection).of
     asked = (to, EFFECTIVE_FOREVER, to, *key * 4)
@@ -200,12 +198,12 @@ def _stored_then(connection: sqlite3.Connection, key: Key, to: int) -> Iterator[
         yield DatedRow(stored, None if then is None else terms_of(place, then).effective_to)
 
 
-def _version_of(connection: sqlite3.Connection, key: Key) -> int:
+def _version_of(connection: Link, key: Key) -> int:
     version: int = connection.execute(f"{_NEWEST} AND is_published = 1", key).fetchone()[0]
     return version
 
 
-def _built(spec: RateTableSpec, configuration: Configuration, connection: sqlite3.Connection) -> RateTable:
+def _built(spec: RateTableSpec, configuration: Configuration, connection: Link) -> RateTable:
     key = Key(spec.tenant, spec.id)
     policy = policy_of(spec, _version_of(connection, key), configuration)
     table, errors = RateTable.of_ordered(policy, (row for _, row in _stored(connection, key)))
@@ -216,7 +214,7 @@ def _built(spec: RateTableSpec, configuration: Configuration, connection: sqlite
 
 def _planned(
     spec: RateTableSpec, configuration: Configuration, rows: Sequence[RateRow], change: DeckChange, now: Instant,
-    connection: sqlite3.Connection,
+    connection: Link,
 ) -> tuple[int, DeckPlan]:  # fmt: skip
     key = Key(spec.tenant, spec.id)
     version = _version_of(connection, key)
@@ -225,7 +223,7 @@ def _planned(
 
 
 def _planned_rollback(
-    spec: RateTableSpec, configuration: Configuration, to: int, now: Instant, connection: sqlite3.Connection
+    spec: RateTableSpec, configuration: Configuration, to: int, now: Instant, connection: Link
 ) -> tuple[int, DeckPlan]:
     key = Key(spec.tenant, spec.id)
     version = _version_of(connection, key)
@@ -260,14 +258,14 @@ def values_of(row: RateRow) -> tuple[str, str, int]:
     return row.prefix, row.destination, row.rate
 
 
-def _clear(key: Key, before: Instant, connection: sqlite3.Connection) -> int:
+def _clear(key: Key, before: Instant, connection: Link) -> int:
     """Take out a part of what was left aside before an instant; return how many rows that were."""
     stale = f"SELECT version FROM deck_version {_WHERE} AND is_published = 0 AND at < ?"
     rows = 0
-    for table in ("deck_row", "deck_end"):
+    for table, names in (("deck_row", "number"), ("deck_end", "(tenant, rate_table, version, row)")):
         rows += connection.execute(
-            f"DELETE FROM {table} WHERE rowid IN"
-            f" (SELECT rowid FROM {table} {_WHERE} AND version IN ({stale}) LIMIT {STAGE_ROWS})",
+            f"DELETE FROM {table} WHERE {names} IN"
+            f" (SELECT {names.strip('()')} FROM {table} {_WHERE} AND version IN ({stale}) LIMIT {STAGE_ROWS})",
             (*key, *key, before),
         ).rowcount
     if rows == 0:
@@ -275,9 +273,7 @@ def _clear(key: Key, before: Instant, connection: sqlite3.Connection) -> int:
     return rows
 
 
-def _claim(
-    key: Key, change: DeckChange, digest: str, plan: DeckPlan, now: Instant, connection: sqlite3.Connection
-) -> int:
+def _claim(key: Key, change: DeckChange, digest: str, plan: DeckPlan, now: Instant, connection: Link) -> int:
     """Take the next version of a table for an import of its own."""
     version: int = connection.execute(_NEWEST, key).fetchone()[0] + 1
     counts = (len(getattr(plan.difference, kind)) for kind in KINDS)
@@ -286,8 +282,6 @@ def _claim(
     return version
 
 
-def _stage(
-    rows: Sequence[tuple[object, ...]], ends: Sequence[tuple[object, ...]], connection: sqlite3.Connection
-) -> None:
-    connection.executemany(_INSERT, rows)
-    connection.executemany("INSERT INTO deck_end (tenant, rate_table, version, row, at) VALUES (?, ?, ?, ?, ?)", ends)
+def _stage(rows: Sequence[tuple[object, ...]], ends: Sequence[tuple[object, ...]], connection: Link) -> None:
+    connection.insert("deck_row", _ROW, rows)
+    connection.insert("deck_end", _END, ends)

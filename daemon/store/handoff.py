@@ -1,11 +1,11 @@
 """Where batches for invoicing are cut and kept: their range and period are durable before a file is written."""
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from daemon.charging.ports import StoreError
 from daemon.kernel.instant import Instant
+from daemon.store.link import Link
 
 T = TypeVar("T")
 _COLUMNS = (
@@ -37,7 +37,7 @@ class Handoff:
         """Take the clock."""
         self._now = now
 
-    async def administer(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def administer(self, work: Callable[[Link], T]) -> T:
         """Run administrative work in a transaction; given by the engine."""
         raise StoreError("an engine gives this")
 
@@ -58,11 +58,12 @@ class Handoff:
     async def begin_stored_batch(self, tenant: str, now: Instant, zone: str) -> StoredBatch:
         """Return the tenant's unfinished batch, else cut the next one, durably."""
 
-        def work(connection: sqlite3.Connection) -> StoredBatch:
+        def work(connection: Link) -> StoredBatch:
             batches = [StoredBatch._make(row) for row in connection.execute(_SELECT, (tenant,))]
             last = batches[-1] if batches else None
             if last is not None and not last.manifest_sha256:
                 return last
+            connection.wait_for_writers("record")
             newest = connection.execute("SELECT coalesce(max(seq), 0) FROM record").fetchone()[0]
             begins = last.until if last is not None else 0
             batch = StoredBatch(
@@ -79,7 +80,7 @@ class Handoff:
     async def finish_batch(self, tenant: str, sequence: int, manifest_sha256: str) -> None:
         """Record that a batch's manifest was published; saying the same again changes nothing."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Link) -> None:
             connection.execute(
                 "UPDATE export_batch SET manifest_sha256 = ?"
                 " WHERE tenant = ? AND sequence = ? AND manifest_sha256 = ''",

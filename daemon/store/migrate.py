@@ -28,15 +28,18 @@ def current(path: Path) -> str:
 
 def check(path: Path, *, upgrade: bool) -> None:
     """Make sure that the schema is this release's. Raises StoreError where it is not and may not be upgraded."""
-    revision = current(path)
-    if revision == HEAD:
-        return
+    if is_needed(current(path), str(path), upgrade=upgrade):
+        # Imported when there is something to do: alembic takes longer to load than most commands take to run.
+        importlib.import_module("daemon.store.upgrade").upgrade(path)
+
+
+def is_needed(revision: str, name: str, *, upgrade: bool) -> bool:
+    """Tell whether a store of a revision has to be migrated. Raises StoreError where it may not be, or is newer."""
     if revision > HEAD:
         raise StoreError(
-            f"the store at {path} was written by a newer release (schema {revision}, this release knows {HEAD}):"
+            f"the store at {name} was written by a newer release (schema {revision}, this release knows {HEAD}):"
             " install that release, or restore the backup made before it"
         )
-    if not upgrade:
-        raise StoreError(f"the store at {path} has schema {revision or 'none'}: run 'tollway db upgrade' first")
-    # Imported when there is something to do: alembic takes longer to load than most commands take to run.
-    importlib.import_module("daemon.store.upgrade").upgrade(path)
+    if revision != HEAD and not upgrade:
+        raise StoreError(f"the store at {name} has schema {revision or 'none'}: run 'tollway db upgrade' first")
+    return revision != HEAD

@@ -5,7 +5,6 @@ one that the file states as it did before keeps what the person made of it. So a
 when the same file is applied at the next start.
 """
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
@@ -34,6 +33,7 @@ from daemon.charging.ports import StoreError
 from daemon.kernel.instant import Instant
 from daemon.ledger import posting
 from daemon.ledger.account import Entry, EntryKind, Standing
+from daemon.store.link import Link
 from daemon.store.rate_faults import plan_currencies, rate_faults
 
 Spec = (
@@ -105,7 +105,7 @@ def shown(place: Place) -> str:
     return f"{place[1]}/{place[2]}" if place[1] else place[2]
 
 
-def found(connection: sqlite3.Connection, place: Place) -> Spec | None:
+def found(connection: Link, place: Place) -> Spec | None:
     """Return an object as it is, None where there is none."""
     row = connection.execute(
         "SELECT body FROM config_object WHERE kind = ? AND tenant = ? AND id = ?", place
@@ -139,20 +139,20 @@ def with_specs(configuration: Configuration, specs: Iterable[Spec]) -> Configura
     return _grouped(configuration.revision, rows)
 
 
-def bump(connection: sqlite3.Connection) -> None:
+def bump(connection: Link) -> None:
     """Count a change of the configuration; running daemons follow."""
     connection.execute(
-        "INSERT INTO meta (name, value) VALUES ('revision', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
+        "INSERT INTO meta (name, value) VALUES ('revision', 1) ON CONFLICT (name) DO UPDATE SET value = meta.value + 1"
     )
 
 
-def make_so(connection: sqlite3.Connection, spec: Spec, who: str, reason: str, now: Instant) -> ObjectChange | None:
+def make_so(connection: Link, spec: Spec, who: str, reason: str, now: Instant) -> ObjectChange | None:
     """Create or change one object by a person's command; None where it is so already. Raises Refused."""
     return _written(connection, found(connection, place_of(spec)), spec, who, reason, now)
 
 
 def make_as_stated(
-    connection: sqlite3.Connection, spec: Spec, who: str, reason: str, now: Instant
+    connection: Link, spec: Spec, who: str, reason: str, now: Instant
 ) -> tuple[ObjectChange | None, str]:
     """Create or change one object as a file states it; return the change and what was kept of a person's. Refused."""
     place = place_of(spec)
@@ -191,7 +191,7 @@ def _met(earlier: Spec, stated: Spec | None, spec: S) -> tuple[S, str]:
 
 
 def _written(
-    connection: sqlite3.Connection, earlier: Spec | None, spec: Spec, who: str, reason: str, now: Instant
+    connection: Link, earlier: Spec | None, spec: Spec, who: str, reason: str, now: Instant
 ) -> ObjectChange | None:
     if earlier == spec:
         return None
@@ -209,9 +209,7 @@ def _written(
     return ObjectChange(act, place[0], shown(place), detail)
 
 
-def note(
-    connection: sqlite3.Connection, place: Place, act: str, detail: str, who: str, reason: str, now: Instant
-) -> None:
+def note(connection: Link, place: Place, act: str, detail: str, who: str, reason: str, now: Instant) -> None:
     """Put on record who did what to an object, when and why."""
     connection.execute(
         "INSERT INTO audit (at, kind, tenant, id, act, detail, who, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -238,7 +236,7 @@ def _text(value: object) -> str:
     return str(msgspec.to_builtins(value))
 
 
-def _open_account(connection: sqlite3.Connection, spec: Spec, who: str, now: Instant) -> None:
+def _open_account(connection: Link, spec: Spec, who: str, now: Instant) -> None:
     """Give an account or carrier its number, and an account the balance with which it begins, once."""
     if not isinstance(spec, AccountSpec | CarrierSpec):
         return
@@ -253,17 +251,19 @@ def _open_account(connection: sqlite3.Connection, spec: Spec, who: str, now: Ins
             write_posting(connection, after, entry)
 
 
-def standing_of(connection: sqlite3.Connection, tenant: str, name: str) -> Standing:
-    """Return the standing of a customer's account. Raises Refused where there is none."""
+def standing_of(connection: Link, tenant: str, name: str) -> Standing:
+    """Return the standing of a customer's account, which nobody else changes then. Raises Refused for none."""
     row = connection.execute(
-        f"SELECT {_STANDING_COLUMNS} FROM account WHERE role = 'customer' AND tenant = ? AND id = ?", (tenant, name)
+        f"SELECT {_STANDING_COLUMNS} FROM account WHERE role = 'customer' AND tenant = ? AND id = ?"
+        + connection.locking,
+        (tenant, name),
     ).fetchone()
     if row is None:
         raise Refused(f"there is no account {tenant}/{name}")
     return Standing._make(row)
 
 
-def write_posting(connection: sqlite3.Connection, standing: Standing, entry: Entry) -> None:
+def write_posting(connection: Link, standing: Standing, entry: Entry) -> None:
     """Write one entry and the standing after it, outside a batch."""
     connection.execute(
         "UPDATE account SET " + ", ".join(f"{name} = ?" for name in Standing._fields[1:]) + " WHERE number = ?",
@@ -275,7 +275,7 @@ def write_posting(connection: sqlite3.Connection, standing: Standing, entry: Ent
     )
 
 
-def refuse_dangling(connection: sqlite3.Connection) -> None:
+def refuse_dangling(connection: Link) -> None:
     """Refuse, within the transaction, what the daemon could not load. Raises Refused with all faults."""
     rows = connection.execute("SELECT kind, body FROM config_object ORDER BY kind, tenant, id")
     faults = list(_faults(configuration_of(0, rows)))

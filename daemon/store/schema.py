@@ -19,22 +19,26 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+# A number that the store counts itself: SQLite does so only for INTEGER, which has 64 bits there.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+# Words sort by their octets on both engines, whatever language a server's database was made for.
+Words = Text().with_variant(Text(collation="C"), "postgresql")
 metadata = MetaData()
 
 meta = Table(
     "meta",
     metadata,
-    Column("name", Text, primary_key=True),  # revision: of the configuration; ping: how often readiness wrote
+    Column("name", Words, primary_key=True),  # revision: of the configuration; ping: how often readiness wrote
     Column("value", BigInteger, nullable=False),
 )
 
 account = Table(
     "account",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("role", Text, nullable=False),
-    Column("tenant", Text, nullable=False),
-    Column("id", Text, nullable=False),
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("role", Words, nullable=False),
+    Column("tenant", Words, nullable=False),
+    Column("id", Words, nullable=False),
     Column("balance", BigInteger, nullable=False, server_default="0"),
     Column("reserved", BigInteger, nullable=False, server_default="0"),
     Column("uncollected", BigInteger, nullable=False, server_default="0"),
@@ -53,8 +57,8 @@ account = Table(
 meter = Table(  # units of bundles and volumes of tiers; held by open calls, used by records
     "meter",
     metadata,
-    Column("account", Integer, ForeignKey("account.number"), primary_key=True),
-    Column("name", Text, primary_key=True),
+    Column("account", Number, ForeignKey("account.number"), primary_key=True),
+    Column("name", Words, primary_key=True),
     Column("period", Integer, nullable=False),
     Column("used", BigInteger, nullable=False),
     Column("held", BigInteger, nullable=False),
@@ -65,11 +69,11 @@ meter = Table(  # units of bundles and volumes of tiers; held by open calls, use
 entry = Table(
     "entry",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("account", Integer, ForeignKey("account.number"), nullable=False),
-    Column("kind", Text, nullable=False),
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("account", Number, ForeignKey("account.number"), nullable=False),
+    Column("kind", Words, nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("grant_id", Text, nullable=False),
+    Column("grant_id", Words, nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("pending", BigInteger, nullable=False),
     Column("uncollected", BigInteger, nullable=False),
@@ -77,9 +81,9 @@ entry = Table(
     Column("channels_out", Integer, nullable=False),
     Column("balance_after", BigInteger, nullable=False),
     Column("reserved_after", BigInteger, nullable=False),
-    Column("key", Text),
-    Column("who", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("key", Words),
+    Column("who", Words, nullable=False),
+    Column("reason", Words, nullable=False),
     Index("entry_by_account", "account", "number"),
     sqlite_autoincrement=True,
 )
@@ -91,20 +95,20 @@ Index(
 call = Table(
     "call",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),  # the order of first saving
-    Column("grant_id", Text, nullable=False, unique=True),
-    Column("id_domain", Text, nullable=False),
-    Column("call_id", Text, nullable=False),
-    Column("direction", Text, nullable=False),
+    Column("number", Number, primary_key=True, autoincrement=True),  # the order of first saving
+    Column("grant_id", Words, nullable=False, unique=True),
+    Column("id_domain", Words, nullable=False),
+    Column("call_id", Words, nullable=False),
+    Column("direction", Words, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("part", Integer, nullable=False),
-    Column("payer", Integer, ForeignKey("account.number"), nullable=False),
-    Column("state", Text, nullable=False),
+    Column("payer", Number, ForeignKey("account.number"), nullable=False),
+    Column("state", Words, nullable=False),
     Column("is_open", Integer, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("requested_at", BigInteger, nullable=False),
-    Column("switch", Text, nullable=False),
-    Column("body", Text, nullable=False),
+    Column("switch", Words, nullable=False),
+    Column("body", Words, nullable=False),
     # The charge key. The direction stands before the attempt, so that the newest of each is found by the index alone.
     UniqueConstraint("id_domain", "call_id", "direction", "attempt", "part", "payer", name="charge_key"),
 )
@@ -113,39 +117,39 @@ Index("call_open", call.c.due_at, sqlite_where=call.c.is_open == 1, postgresql_w
 call_alias = Table(
     "call_alias",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),  # the order of saving
-    Column("id_domain", Text, nullable=False),
-    Column("alias", Text, nullable=False),
-    Column("grant_id", Text, nullable=False),
+    Column("number", Number, primary_key=True, autoincrement=True),  # the order of saving
+    Column("id_domain", Words, nullable=False),
+    Column("alias", Words, nullable=False),
+    Column("grant_id", Words, nullable=False),
     Index("call_by_alias", "id_domain", "alias", "number"),
 )
 
 message = Table(
     "message",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),  # the order of answering, by which they age
-    Column("key", Text, nullable=False, unique=True),
+    Column("number", Number, primary_key=True, autoincrement=True),  # the order of answering, by which they age
+    Column("key", Words, nullable=False, unique=True),
     Column("body", LargeBinary, nullable=False),
     Column("reply", LargeBinary, nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("grant_id", Text, nullable=False),
+    Column("grant_id", Words, nullable=False),
 )
 
 record = Table(
     "record",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True),  # the order of commits, by which they are exported
-    Column("record_id", Text, nullable=False, unique=True),
-    Column("grant_id", Text, nullable=False),
-    Column("tenant", Text, nullable=False),
-    Column("account", Integer, ForeignKey("account.number"), nullable=False),
-    Column("status", Text, nullable=False),
-    Column("currency", Text, nullable=False),
+    Column("seq", Number, primary_key=True, autoincrement=True),  # the order of commits, by which they are exported
+    Column("record_id", Words, nullable=False, unique=True),
+    Column("grant_id", Words, nullable=False),
+    Column("tenant", Words, nullable=False),
+    Column("account", Number, ForeignKey("account.number"), nullable=False),
+    Column("status", Words, nullable=False),
+    Column("currency", Words, nullable=False),
     Column("charge", BigInteger, nullable=False),
     Column("uncollected", BigInteger, nullable=False),
     Column("cost", BigInteger, nullable=False),
     Column("settled_at", BigInteger, nullable=False),
-    Column("body", Text, nullable=False),
+    Column("body", Words, nullable=False),
     Index("record_by_tenant", "tenant", "seq"),
     Index("record_by_grant", "grant_id"),
     sqlite_autoincrement=True,
@@ -154,14 +158,14 @@ record = Table(
 exceptional = Table(
     "exceptional",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("key", Text, unique=True),
-    Column("kind", Text, nullable=False),
-    Column("tenant", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("switch", Text, nullable=False),
-    Column("call_id", Text, nullable=False),
-    Column("detail", Text, nullable=False),
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("key", Words, unique=True),
+    Column("kind", Words, nullable=False),
+    Column("tenant", Words, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("switch", Words, nullable=False),
+    Column("call_id", Words, nullable=False),
+    Column("detail", Words, nullable=False),
     Column("at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -169,9 +173,9 @@ exceptional = Table(
 config_object = Table(
     "config_object",
     metadata,
-    Column("kind", Text, primary_key=True),
-    Column("tenant", Text, primary_key=True),
-    Column("id", Text, primary_key=True),
+    Column("kind", Words, primary_key=True),
+    Column("tenant", Words, primary_key=True),
+    Column("id", Words, primary_key=True),
     Column("body", LargeBinary, nullable=False),
     Column("stated", LargeBinary),  # as a scenario file last stated it; null where only commands made it
 )
@@ -179,15 +183,15 @@ config_object = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("number", Number, primary_key=True, autoincrement=True),
     Column("at", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("tenant", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("act", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("tenant", Words, nullable=False),
+    Column("id", Words, nullable=False),
+    Column("act", Words, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("who", Words, nullable=False),
+    Column("reason", Words, nullable=False),
     Index("audit_by_object", "kind", "tenant", "id"),
     sqlite_autoincrement=True,
 )
@@ -195,16 +199,16 @@ audit = Table(
 deck_version = Table(
     "deck_version",
     metadata,
-    Column("tenant", Text, primary_key=True),
-    Column("rate_table", Text, primary_key=True),
+    Column("tenant", Words, primary_key=True),
+    Column("rate_table", Words, primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("at", BigInteger, nullable=False),
-    Column("mode", Text, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("digest", Text, nullable=False),  # SHA-256 of the deck as it was stated
+    Column("mode", Words, nullable=False),
+    Column("who", Words, nullable=False),
+    Column("source", Words, nullable=False),
+    Column("digest", Words, nullable=False),  # SHA-256 of the deck as it was stated
     Column("is_published", Integer, nullable=False),  # 0 while its rows are written aside
-    Column("reason", Text, nullable=False, server_default=""),
+    Column("reason", Words, nullable=False, server_default=""),
     Column("begins", BigInteger, nullable=False, server_default="0"),  # from when it changes a price
     Column("new", Integer),  # how many prefixes of each kind it made; null where an older release made it
     Column("increased", Integer),
@@ -217,7 +221,7 @@ deck_version = Table(
 deck_terms = Table(  # all of a deck's row but prefix, destination and rate: few distinct ones serve a whole deck
     "deck_terms",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("number", Number, primary_key=True, autoincrement=True),
     Column("connect_fee", BigInteger, nullable=False),
     Column("first_seconds", BigInteger, nullable=False),
     Column("next_seconds", BigInteger, nullable=False),
@@ -226,14 +230,14 @@ deck_terms = Table(  # all of a deck's row but prefix, destination and rate: few
     Column("minimum_charge", BigInteger, nullable=False),
     Column("effective_from", BigInteger, nullable=False),
     Column("effective_to", BigInteger, nullable=False),
-    Column("rate_type", Text, nullable=False),
+    Column("rate_type", Words, nullable=False),
     Column("blocked", Integer, nullable=False),
-    Column("time_band", Text, nullable=False),
+    Column("time_band", Words, nullable=False),
     Column("step_from_second", BigInteger, nullable=False),
     Column("tier_from", BigInteger, nullable=False),
-    Column("tax_code", Text, nullable=False),
-    Column("ledger_code", Text, nullable=False),
-    Column("currency", Text, nullable=False),
+    Column("tax_code", Words, nullable=False),
+    Column("ledger_code", Words, nullable=False),
+    Column("currency", Words, nullable=False),
     UniqueConstraint(
         "effective_from", "effective_to", "rate_type", "time_band", "step_from_second", "tier_from", "connect_fee",
         "first_seconds", "next_seconds", "free_seconds", "included_seconds", "minimum_charge", "blocked", "tax_code",
@@ -244,24 +248,24 @@ deck_terms = Table(  # all of a deck's row but prefix, destination and rate: few
 deck_row = Table(
     "deck_row",
     metadata,
-    Column("number", Integer, primary_key=True, autoincrement=True),
-    Column("tenant", Text, nullable=False),
-    Column("rate_table", Text, nullable=False),
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("tenant", Words, nullable=False),
+    Column("rate_table", Words, nullable=False),
     Column("version", Integer, nullable=False),  # that added the row
-    Column("prefix", Text, nullable=False),
-    Column("destination", Text, nullable=False),
+    Column("prefix", Words, nullable=False),
+    Column("destination", Words, nullable=False),
     Column("rate", BigInteger, nullable=False),
-    Column("terms", Integer, ForeignKey("deck_terms.number"), nullable=False),
+    Column("terms", Number, ForeignKey("deck_terms.number"), nullable=False),
     Index("deck_row_by_table", "tenant", "rate_table", "version"),
 )
 
 deck_end = Table(  # the end that a later version sets to a row; the row itself is never altered
     "deck_end",
     metadata,
-    Column("tenant", Text, primary_key=True),
-    Column("rate_table", Text, primary_key=True),
+    Column("tenant", Words, primary_key=True),
+    Column("rate_table", Words, primary_key=True),
     Column("version", Integer, primary_key=True),
-    Column("row", Integer, primary_key=True),
+    Column("row", Number, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Index("deck_end_by_row", "tenant", "rate_table", "row"),
 )
@@ -269,15 +273,15 @@ deck_end = Table(  # the end that a later version sets to a row; the row itself 
 export_batch = Table(
     "export_batch",
     metadata,
-    Column("tenant", Text, primary_key=True),
+    Column("tenant", Words, primary_key=True),
     Column("sequence", Integer, primary_key=True),
     Column("after_seq", BigInteger, nullable=False),
     Column("until_seq", BigInteger, nullable=False),
     Column("begins", BigInteger, nullable=False),
     Column("until", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    Column("zone", Text, nullable=False),
-    Column("previous_manifest_sha256", Text, nullable=False),
-    Column("manifest_sha256", Text, nullable=False),
+    Column("zone", Words, nullable=False),
+    Column("previous_manifest_sha256", Words, nullable=False),
+    Column("manifest_sha256", Words, nullable=False),
     CheckConstraint("after_seq <= until_seq"),
 )

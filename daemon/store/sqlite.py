@@ -10,36 +10,33 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiosqlite
 import msgspec
 
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
-from daemon.charging.ports import Book, Exceptional, Message, Reads, StoreError, StoreUnavailable
+from daemon.charging.ports import Message, Reads, StoreError, StoreUnavailable
 from daemon.kernel.ids import Direction
-from daemon.kernel.instant import DAY, MINUTE, Instant
-from daemon.ledger.account import Entry, Standing
+from daemon.kernel.instant import Instant
+from daemon.ledger.account import Standing
 from daemon.rating.bundle import Meter
-from daemon.settings import StoreSettings
+from daemon.settings import StoreSettings, shown
 from daemon.store import migrate
 from daemon.store import statements as sql
-from daemon.store.administration import Administration
 from daemon.store.book import Working
-from daemon.store.commit import IntegrityFault, Job, Writer
+from daemon.store.commit import IntegrityFault, Writer
+from daemon.store.ledger_store import LedgerStore
+from daemon.store.link import Link
+from daemon.store.rows import MessageAge, written
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0  # seconds a writer waits for another process's transaction
-MESSAGE_KEPT = 2 * DAY  # microseconds; longer than any sender repeats
-PRUNE_FACTOR = 2  # old messages taken out for each that is added: the table shrinks faster than it grows
-PRUNE_PAUSE = MINUTE  # microseconds until old messages are looked for again where none was left
 STATEMENTS_CACHED = 256  # prepared statements: seven sizes of each write, and the queries
-PAGE_ROWS = 1_000  # records read at once for an export: it holds no snapshot that would keep the log from being reset
-CALLS_FOUND_MAX = 100  # calls that a search by a person returns
 CHECKPOINT_PAGES = 8_192  # pages of 4 KiB in the log before it is copied into the file; read through after a crash
 _PRAGMAS = (
     "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536",
@@ -47,16 +44,11 @@ _PRAGMAS = (
 )  # fmt: skip
 LOCK_POLL_SECONDS = 0.001  # between two tries for the write lock, which another process holds for milliseconds
 
-_call = msgspec.json.Decoder(Call)
-_record = msgspec.json.Decoder(RatedCdr)
 _calls = msgspec.json.Decoder(list[tuple[int, Call]])
 _records = msgspec.json.Decoder(list[tuple[int, RatedCdr]])
 _standings = msgspec.json.Decoder(list[Standing])
 _meters = msgspec.json.Decoder(list[Meter])
-_encode = msgspec.json.Encoder().encode
 _DIRECTIONS = tuple(direction.value for direction in Direction)
-_PING = "INSERT INTO meta (name, value) VALUES ('ping', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
-_PRUNE_MESSAGES = "DELETE FROM message WHERE number IN (SELECT number FROM message ORDER BY number LIMIT ?) AND at < ?"
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -85,7 +77,7 @@ class SqliteEngine:
         self._open = open_connection
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
-        self._prune_from: Instant = 0
+        self._age = MessageAge()
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -170,26 +162,17 @@ class SqliteEngine:
 
     def _write(self, working: Working) -> None:
         connection = self.connection
-        sql.WRITE_STANDINGS.write(connection, [working.standings[number] for number in sorted(working.touched)])
-        if working.counted:
-            sql.WRITE_METERS.write(connection, [working.meters[key] for key in sorted(working.counted)])
-        sql.WRITE_CALLS.write(connection, [_call_row(call) for call in working.saved.values()])
-        sql.WRITE_ALIASES.write(connection, working.new_aliases)
-        sql.WRITE_ENTRIES.write(connection, [_entry_row(entry) for entry in working.entries])
-        sql.WRITE_RECORDS.write(connection, [_record_row(record) for record in working.appended])
-        sql.WRITE_EXCEPTIONS.write(connection, [_exception_row(item) for item in working.exceptions])
-        messages = working.answered.values()
-        sql.WRITE_MESSAGES.write(connection, [(m.key, m.body, m.reply, m.at, m.grant_id) for m in messages])
-        if messages:
-            self._prune(max(message.at for message in messages) - MESSAGE_KEPT, PRUNE_FACTOR * len(messages))
+        for table, rows in written(working):
+            if rows:
+                sql.WRITES[table].write(connection, rows)
+        asked = self._age.due(working)
+        if asked is not None:
+            self._age.pruned(asked, connection.execute(sql.PRUNE_MESSAGES, asked).rowcount)
 
-    def _prune(self, before: Instant, rows: int) -> None:
-        """Take out old messages, more than were added and never many, so that no call waits for a clean-up."""
-        if before < self._prune_from:
-            return
-        pruned = self.connection.execute(_PRUNE_MESSAGES, (rows, before)).rowcount
-        if pruned < rows:
-            self._prune_from = before + PRUNE_PAUSE
+    def is_passing(self, error: Exception) -> bool:
+        """Nobody else writes while a batch does: what failed would fail again."""
+        del error
+        return False
 
     def commit(self) -> None:
         """Commit; with ``synchronous=FULL`` the log is synced before this returns. Raises sqlite3.Error."""
@@ -239,58 +222,58 @@ def explained(error: sqlite3.Error, path: Path) -> StoreError:
     return kind(f"the store at {path} cannot be used: {advice} ({name}: {error})")
 
 
-def _entry_row(entry: Entry) -> tuple[object, ...]:
-    return (
-        entry.account, entry.kind.value, entry.at, entry.grant_id, entry.amount, entry.pending, entry.uncollected,
-        entry.channels_in, entry.channels_out, entry.balance_after, entry.reserved_after, entry.key or None, entry.who,
-        entry.reason,
-    )  # fmt: skip
+class SqliteLink:
+    """Implements link.Link over a connection of the driver: SQL and values pass as they are."""
+
+    dialect: Final = "sqlite"
+    locking: Final = ""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take the connection; closing it stays with whoever opened it."""
+        self._connection = connection
+        self.execute = connection.execute
+
+    def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run one statement for each row of values."""
+        self._connection.executemany(query, rows)
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Insert rows; a prepared statement for each is as fast as the driver gets."""
+        values = ", ".join("?" * len(columns))
+        self._connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})", rows)
+
+    def pages(self, query: str, parameters: Sequence[object], rows: int) -> Iterator[list[Any]]:
+        """Yield the rows of a query some at a time."""
+        cursor = self._connection.execute(query, parameters)
+        while page := cursor.fetchmany(rows):
+            yield page
+
+    def wait_for_writers(self, _table: str) -> None:
+        """Do nothing: whoever may write is alone."""
 
 
-def _call_row(call: Call) -> tuple[object, ...]:
-    return (
-        call.grant_id, call.id_domain, call.call_id, call.direction.value, call.attempt, call.part,
-        call.levels[0].account, call.state.value, int(call.is_open), call.due_at, call.requested_at, call.switch,
-        _encode(call).decode(),
-    )  # fmt: skip
-
-
-def _record_row(record: RatedCdr) -> tuple[object, ...]:
-    return (
-        record.record_id, record.grant_id, record.tenant, record.account_number, record.status, record.currency,
-        record.charge, record.uncollected, record.cost, record.settled_at, _encode(record).decode(),
-    )  # fmt: skip
-
-
-def _exception_row(item: Exceptional) -> tuple[object, ...]:
-    return (
-        item.key or None, item.kind, item.tenant, item.source, item.switch, item.call_id, item.detail, item.at,
-    )  # fmt: skip
-
-
-class SqliteStore(Administration):
-    """Implements charging.ports.Store, and what commands, exports and the composition root need beside it."""
+class SqliteStore(LedgerStore):
+    """The store in one file; commands write to the same file beside the daemon."""
 
     def __init__(
         self, path: Path, settings: StoreSettings, now: Callable[[], Instant],
         connection: Callable[[Path], sqlite3.Connection] = connect,
     ) -> None:  # fmt: skip
         """Take an existing, migrated file; use ``open_store``."""
-        super().__init__(now)
+        self._engine = SqliteEngine(path, connection)
+        super().__init__(now, Writer(self._engine, settings.batch_max, settings.queue_max))
         self.path = path
-        self.writer = Writer(SqliteEngine(path, connection), settings.batch_max, settings.queue_max)
         self._reader: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
 
-    async def transact(self, reads: Reads, decide: Callable[[Book], T]) -> T:
-        """Run ``decide`` in the next batch and return its value after the commit. Raises StoreError."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.writer.submit(Job(reads, decide, future))
-        return await future
+    @property
+    def name(self) -> str:
+        """The absolute path of the file."""
+        return str(self.path)
 
-    async def administer(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def administer(self, work: Callable[[Link], T]) -> T:
         """Run administrative work on the writing connection, in a transaction of its own. Raises StoreError."""
-        return await self.writer.errand(lambda engine: work(engine.connection))
+        return await self.writer.errand(lambda: work(SqliteLink(self._engine.connection)))
 
     async def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query that only reads. Raises StoreError."""
@@ -300,16 +283,16 @@ class SqliteStore(Administration):
         except sqlite3.Error as error:
             raise explained(error, self.path) from error
 
-    async def reading(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def reading(self, work: Callable[[Link], T]) -> T:
         """Run work that reads much in a thread, on a connection of its own: it sees one snapshot. Raises StoreError."""
         return await asyncio.to_thread(self._read, work)
 
-    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _read(self, work: Callable[[Link], T]) -> T:
         try:
             with contextlib.closing(sqlite3.connect(self.path, BUSY_SECONDS, isolation_level=None)) as connection:
                 connection.execute("PRAGMA query_only = ON")
                 connection.execute("BEGIN")
-                return work(connection)
+                return work(SqliteLink(connection))
         except sqlite3.Error as error:
             raise explained(error, self.path) from error
 
@@ -319,39 +302,6 @@ class SqliteStore(Administration):
                 self._reader = await aiosqlite.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
                 await self._reader.execute("PRAGMA query_only = ON")
         return self._reader
-
-    async def due_calls(self, now: Instant, limit: int) -> Sequence[Call]:
-        """Return at most ``limit`` open calls whose ``due_at`` has come, earliest first."""
-        query = "SELECT body FROM call WHERE is_open = 1 AND due_at <= ? ORDER BY due_at LIMIT ?"
-        return [_call.decode(body) for (body,) in await self.rows(query, (now, limit))]
-
-    async def open_calls(self) -> Sequence[Call]:
-        """Return every open call, in the order of their questions."""
-        query = "SELECT body FROM call WHERE is_open = 1 ORDER BY number"
-        return [_call.decode(body) for (body,) in await self.rows(query)]
-
-    async def find_calls(self, call_id: str) -> Sequence[Call]:
-        """Return the newest calls of a call id or grant id, oldest first."""
-        query = "SELECT body FROM call WHERE call_id = ? OR grant_id = ? ORDER BY number DESC LIMIT ?"
-        found = await self.rows(query, (call_id, call_id, CALLS_FOUND_MAX))
-        return [_call.decode(body) for (body,) in reversed(found)]
-
-    async def recent_messages(self, limit: int) -> Sequence[Message]:
-        """Return the newest answered messages, oldest first."""
-        query = "SELECT key, body, reply, at, grant_id FROM message ORDER BY number DESC LIMIT ?"
-        return [Message(*row) for row in reversed(await self.rows(query, (limit,)))]
-
-    async def records(self, tenant: str, after_seq: int, until_seq: int) -> AsyncIterator[tuple[int, RatedCdr]]:
-        """Stream a tenant's records with their sequence, ``after_seq`` excluded."""
-        query = "SELECT seq, body FROM record WHERE tenant = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-        while page := await self.rows(query, (tenant, after_seq, until_seq, PAGE_ROWS)):
-            for seq, body in page:
-                yield seq, _record.decode(body)
-            after_seq = page[-1][0]
-
-    async def ping(self) -> None:
-        """Write something, durably. Raises StoreError where the store cannot commit."""
-        await self.administer(lambda connection: connection.execute(_PING) and None)
 
     async def close(self) -> None:
         """Finish what is queued, then close; nothing can be asked of the store afterwards."""
@@ -365,21 +315,16 @@ def path_of(url: str) -> Path:
     """Return the absolute file of a ``sqlite:///`` URL; relative ones count from the working directory."""
     name = url.removeprefix("sqlite:///")
     if name in (url, "") or name.startswith(":") or "?" in name:
-        shown = url.rpartition("@")[2]  # a URL of a server may carry a password
-        raise StoreError(f"{shown!r}: this release keeps its store in a file of SQLite: sqlite:///var/tollway.db")
+        raise StoreError(f"{shown(url)!r} names no file: write sqlite:///FILE, such as sqlite:///var/tollway.db")
     return Path(name).absolute()
 
 
-async def open_store(
-    settings: StoreSettings, now: Callable[[], Instant], *, create: bool = False,
+async def opened(
+    url: str, settings: StoreSettings, now: Callable[[], Instant], *, create: bool,
     connection: Callable[[Path], sqlite3.Connection] = connect,
 ) -> SqliteStore:  # fmt: skip
-    """Return the store of a URL, migrated where it may be created; ``connection`` opens the one that writes.
-
-    Raises StoreUnavailable where there is none (the absolute path is named) and StoreError where its schema is newer
-    than this release or older than a release that has to be upgraded first.
-    """
-    path = path_of(settings.url)
+    """Return the store of a file; see ``opening.open_store``."""
+    path = path_of(url)
     try:
         await asyncio.to_thread(_prepare, path, create)
     except sqlite3.Error as error:

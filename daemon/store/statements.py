@@ -8,7 +8,7 @@ their number.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import ColumnElement, Select, Table, bindparam, func, literal_column, select
@@ -150,13 +150,18 @@ def _standings_written() -> Rows:
     )
 
 
-WRITE_STANDINGS = _standings_written()
-WRITE_METERS = _inserting(meter, conflict=_turning)
-WRITE_ENTRIES = _inserting(entry)
-WRITE_CALLS = _inserting(call, conflict=_replacing)
-WRITE_ALIASES = _inserting(call_alias)
-WRITE_MESSAGES = _inserting(message, verb="INSERT OR REPLACE")
-WRITE_RECORDS = _inserting(record)
-WRITE_EXCEPTIONS = _inserting(
-    exceptional, conflict=lambda statement: statement.on_conflict_do_nothing(index_elements=["key"])
+WRITES: Final = {
+    "account": _standings_written(),
+    "meter": _inserting(meter, conflict=_turning),
+    "entry": _inserting(entry),
+    "call": _inserting(call, conflict=_replacing),
+    "call_alias": _inserting(call_alias),
+    "message": _inserting(message, verb="INSERT OR REPLACE"),
+    "record": _inserting(record),
+    "exceptional": _inserting(
+        exceptional, conflict=lambda statement: statement.on_conflict_do_nothing(index_elements=["key"])
+    ),
+}
+PRUNE_MESSAGES: Final = (
+    "DELETE FROM message WHERE number IN (SELECT number FROM message ORDER BY number LIMIT ?) AND at < ?"
 )

@@ -15,6 +15,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from daemon.settings import shown
 from tests.e2e.scenario import write_deck
 
 START_SECONDS_MAX = 30  # seconds a start may take on a busy machine
@@ -47,6 +48,7 @@ class DaemonProcess:
     wrapper: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
     await_ready: bool = True
+    url: str = ""  # of a database, where the store is not a file in the folder
 
     def __post_init__(self) -> None:
         self.auth_port = free_port(socket.SOCK_DGRAM)
@@ -59,13 +61,18 @@ class DaemonProcess:
 
     @property
     def store(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file, where there is no URL."""
         return self.folder / "tollway.db"
+
+    @property
+    def store_name(self) -> str:
+        """What messages call the store."""
+        return shown(self.url) if self.url else str(self.store)
 
     def configure(self, extra: str) -> None:
         """Write the settings file."""
         (self.folder / "tollway.toml").write_text(
-            f'[store]\nurl = "sqlite:///{self.store}"\n'
+            f'[store]\nurl = "{self.url or f"sqlite:///{self.store}"}"\n'
             f'[radius_auth]\nlisten = "127.0.0.1:{self.auth_port}"\n'
             f'[radius_acct]\nlisten = "127.0.0.1:{self.acct_port}"\n'
             f'[http]\nlisten = "127.0.0.1:{self.http_port}"\n{extra}\n'

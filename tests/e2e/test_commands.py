@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.commands_sample import sample_daemon
 from tests.e2e.daemon_process import DaemonProcess, tollway
+from tests.integration.postgres_cluster import Cluster, ran
 
 DONE, REFUSED, USAGE, UNAVAILABLE, BAD_CONFIGURATION = 0, 1, 2, 69, 78
 LONDON = "442071231234"
@@ -25,18 +26,45 @@ REQUEST = (
 )
 
 
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> DaemonProcess:
+ENGINES = ("sqlite", "postgresql")
+
+
+def database(request: pytest.FixtureRequest) -> str:
+    """Return the URL of an empty database where the engine is a server, else nothing: a file will do."""
+    if request.param == "sqlite":
+        return ""
+    cluster: Cluster = request.getfixturevalue("cluster")
+    return cluster.url(cluster.empty())
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> DaemonProcess:
     """The sample, applied once for all tests that only add to it."""
-    daemon = sample_daemon(tmp_path_factory.mktemp("sample"))
+    daemon = sample_daemon(tmp_path_factory.mktemp("sample"), database(request))
     daemon.apply()
     return daemon
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> DaemonProcess:
+@pytest.fixture(params=ENGINES)
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> DaemonProcess:
     """The sample's files without a store."""
-    return sample_daemon(tmp_path / "fresh")
+    return sample_daemon(tmp_path / "fresh", database(request))
+
+
+def copy_of(daemon: DaemonProcess) -> bytes:
+    """Return all that a store holds, as its own tool reads a backup of it."""
+    copy = daemon.folder / "copy"
+    copy.unlink(missing_ok=True)
+    works(daemon.command("db", "backup", copy.name))
+    if not daemon.url:
+        return copy.read_bytes()
+    return subprocess.run(["pg_restore", "--file=-", copy], check=True, capture_output=True).stdout
+
+
+def has_store(daemon: DaemonProcess) -> bool:
+    if not daemon.url:
+        return daemon.store.exists()
+    return bool(ran(daemon.url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")[0][0])
 
 
 def fails(done: subprocess.CompletedProcess[str], status: int, *reasons: str) -> None:
@@ -65,8 +93,8 @@ def works(done: subprocess.CompletedProcess[str]) -> str:
     ids=" ".join,
 )
 def test_without_a_store_the_status_is_69_and_the_path_is_named(fresh: DaemonProcess, words: tuple[str, ...]) -> None:
-    fails(fresh.command(*words), UNAVAILABLE, str(fresh.store))
-    assert not fresh.store.exists()
+    fails(fresh.command(*words), UNAVAILABLE, fresh.store_name, "tollway db upgrade")
+    assert not has_store(fresh)
 
 
 def test_a_relative_store_is_named_by_its_absolute_path(tmp_path: Path) -> None:
@@ -78,13 +106,13 @@ def test_a_dry_run_of_apply_makes_no_store(fresh: DaemonProcess) -> None:
     done = json.loads(works(fresh.command("apply", "scenario.toml", "--dry-run", "--json")))
     assert {"act": "create", "kind": "account", "id": "main/alice", "detail": ""} in done["objects"]
     assert done["dry_run"] is True
-    assert not fresh.store.exists()
+    assert not has_store(fresh)
 
 
 def test_db_upgrade_makes_a_store_that_holds(fresh: DaemonProcess) -> None:
     upgraded = fresh.json("db", "upgrade")
-    assert upgraded == {"store": str(fresh.store), "upgraded": True}
-    assert fresh.store.stat().st_mode & 0o777 == 0o600
+    assert upgraded == {"store": fresh.store_name, "upgraded": True}
+    assert fresh.url or fresh.store.stat().st_mode & 0o777 == 0o600
     assert fresh.json("db", "check") == {"holds": True, "findings": []}
     assert fresh.json("account", "list") == []
     fails(fresh.command("account", "show", "alice"), REFUSED, "no tenant yet")
@@ -131,7 +159,7 @@ def test_a_settings_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
 def test_a_faulty_scenario_changes_nothing(fresh: DaemonProcess) -> None:
     (fresh.folder / "scenario.toml").write_text('[[tenant]]\nid = "a b"\ncurrency = "USD"\n')
     fails(fresh.command("apply", "scenario.toml"), BAD_CONFIGURATION, "scenario.toml:2: ")
-    assert not fresh.store.exists()
+    assert not has_store(fresh)
 
 
 def test_usage_errors_have_status_2(sample: DaemonProcess) -> None:
@@ -227,7 +255,7 @@ def test_a_token_is_printed_once_and_no_secret_ever(sample: DaemonProcess) -> No
     fails(sample.command("token", "create", "nobody", "--role", "read"), REFUSED, "nobody")
     listed = sample.command("token", "list", "--json")
     assert made["token"] not in works(listed)
-    assert made["token"].encode() not in sample.store.read_bytes()
+    assert made["token"].encode() not in copy_of(sample)
     works(sample.command("token", "revoke", "main/books"))
     rows = {row["id"]: row for row in json.loads(works(sample.command("token", "list", "--json")))}
     assert rows["books"]["revoked"] is True
@@ -399,9 +427,38 @@ def test_exports_are_run_listed_and_verified(fresh: DaemonProcess) -> None:
 def test_a_ledger_that_does_not_add_up_is_found(fresh: DaemonProcess) -> None:
     fresh.apply()
     assert works(fresh.command("db", "check")) == "every invariant of the ledger holds\n"
-    with sqlite3.connect(fresh.store) as connection:
-        connection.execute("UPDATE account SET balance = balance + 1 WHERE id = 'alice'")
-    connection.close()
+    altered = "UPDATE account SET balance = balance + 1 WHERE id = 'alice'"
+    if fresh.url:
+        ran(fresh.url, altered)
+    else:
+        with sqlite3.connect(fresh.store) as connection:
+            connection.execute(altered)
+        connection.close()
     done = fresh.command("db", "check", "--json")
     fails(done, REFUSED, "alice")
     assert json.loads(done.stdout)["holds"] is False
+
+
+def test_a_backup_is_a_whole_store_of_its_own(fresh: DaemonProcess) -> None:
+    fails(fresh.command("db", "backup", "copy"), UNAVAILABLE)
+    assert not (fresh.folder / "copy").exists()
+    fresh.apply()
+    assert works(fresh.command("db", "backup", "copy")) == "copy is a copy of the store\n"
+    copy = fresh.folder / "copy"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert not list(fresh.folder.glob("copy.part*"))
+    fails(fresh.command("db", "backup", "copy"), REFUSED, "copy is there already")
+    fails(fresh.command("db", "backup", "no/where"), REFUSED, "no/where")
+    before = fresh.json("account", "list")
+    works(fresh.command("account", "topup", "alice", "5.00", "--key", "after"))
+    assert fresh.json("account", "list") != before
+    if fresh.url:
+        ran(fresh.url, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+        restored = ["pg_restore", "--no-owner", f"--dbname={fresh.url}", str(copy)]
+        subprocess.run(restored, check=True, capture_output=True)
+    else:
+        for part in fresh.folder.glob("tollway.db*"):
+            part.unlink()
+        copy.rename(fresh.store)
+    assert fresh.json("account", "list") == before
+    assert fresh.json("db", "check") == {"holds": True, "findings": []}

@@ -28,7 +28,7 @@ from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import parse_nano
 from daemon.settings import StoreSettings
-from daemon.store import SqliteStore, open_store
+from daemon.store import LedgerStore, open_store
 from tests.decks import read_deck
 
 DECK = """prefix,destination,rate,first_seconds,next_seconds
@@ -113,7 +113,7 @@ class World:
 
     async def _open(self) -> None:
         url = f"sqlite:///{self.folder / 'tollway.db'}"
-        self.store: SqliteStore = await open_store(StoreSettings(url), self.now, create=True)
+        self.store: LedgerStore = await open_store(StoreSettings(url), self.now, create=True)
         run = secrets.token_hex(10).upper()
         self.outside = Outside(now=self.now, new_id=lambda: f"{next(self._ids):06d}{run}")
         self.ocf = OnlineCharging(self.store, self, self.journal, self.outside, self.settings)

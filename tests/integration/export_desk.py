@@ -27,7 +27,7 @@ from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant, parse_rfc3339
 from daemon.kernel.money import NANO, parse_nano
 from daemon.settings import StoreSettings
-from daemon.store import SqliteStore, open_store
+from daemon.store import LedgerStore, open_store
 from tests.decks import read_deck
 
 NIGHT: Instant = parse_rfc3339("2026-11-24T04:10:00Z")
@@ -64,7 +64,7 @@ SCENARIO: tuple[TenantSpec | RateTableSpec | RatePlanSpec | CarrierSpec | Accoun
 
 
 @contextlib.asynccontextmanager
-async def opened_store(path: Path, *, create: bool = False) -> AsyncIterator[SqliteStore]:
+async def opened_store(path: Path, *, create: bool = False) -> AsyncIterator[LedgerStore]:
     """Open a store, and close it."""
     store = await open_store(StoreSettings(url=f"sqlite:///{path}"), lambda: NIGHT, create=create)
     try:
@@ -84,13 +84,13 @@ async def opened(path: Path) -> AsyncIterator[StoreSource]:
 class Office:
     """Charges calls through the real use cases over a real store; its clock is a test's."""
 
-    store: SqliteStore
+    store: LedgerStore
     catalog_value: Catalog
     now: Instant = EVENING
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @classmethod
-    async def open(cls, store: SqliteStore) -> "Office":
+    async def open(cls, store: LedgerStore) -> "Office":
         return cls(store, await store.load_catalog(Emergency()))
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ from daemon.radius.client import build
 from daemon.radius.packet import Packet, decode
 from daemon.radius.server import RadiusServers
 from daemon.settings import Listener, StoreSettings
-from daemon.store import SqliteStore, open_store
+from daemon.store import LedgerStore, open_store
 from tests.decks import read_deck
 
 START: Instant = 1_795_000_000 * SECOND  # 2026-11-18
@@ -98,7 +98,7 @@ class World:
     async def open(self, balance: int = 25) -> None:
         """Open the store, load the configuration, and listen."""
         url = f"sqlite:///{self.folder / 'tollway.db'}"
-        self.store: SqliteStore = await open_store(StoreSettings(url), lambda: self.now, create=True)
+        self.store: LedgerStore = await open_store(StoreSettings(url), lambda: self.now, create=True)
         await self._configure(balance)
         await self.reload()
         outside = Outside(now=lambda: self.now, new_id=self._grant_id)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+import asyncpg
+
 from daemon.authorize.attempt import CallAttempt, Identity
 from daemon.authorize.catalog import AccountKind, Catalog, Emergency
 from daemon.authorize.decision import Granted
@@ -28,8 +30,9 @@ from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant
 from daemon.kernel.money import NANO
 from daemon.rating.deck import RateRow
-from daemon.settings import StoreSettings
-from daemon.store import SqliteStore, open_store
+from daemon.settings import StoreSettings, is_server
+from daemon.store import LedgerStore, open_store
+from daemon.store.check import Finding, check_store
 from daemon.store.objects import Spec
 from daemon.store.sqlite import connect
 from tests.decks import read_deck
@@ -55,6 +58,7 @@ SCENARIO: tuple[Spec, ...] = (
     AccountSpec("ray", "rita", AccountKind.PREPAID, "USD", balance=OPENING, rate_plan=(PlanFrom("retail"),)),
     NasSpec("gw1", "main", "127.0.0.1", "loopback-secret"),
 )  # fmt: skip
+URL_FILE = "store.url"  # in a test's folder, where its store is no file in it
 Connect = Callable[[Path], sqlite3.Connection]
 
 
@@ -74,7 +78,7 @@ def decks() -> dict[Key, Sequence[RateRow]]:
 class World:
     """A store, and the charging function over it; the clock is a test's."""
 
-    store: SqliteStore
+    store: LedgerStore
     now: Instant = START
     ids: int = 0
     asked: int = 0
@@ -137,8 +141,45 @@ class World:
         return view.standing.balance
 
 
+def url_of(folder: Path) -> str:
+    """Return the URL of a folder's store: a file in it, unless a file says which database."""
+    said = folder / URL_FILE
+    return said.read_text() if said.exists() else f"sqlite:///{folder}/tollway.db"
+
+
 def settings(folder: Path, batch_max: int = 256, queue_max: int = 4096) -> StoreSettings:
-    return StoreSettings(f"sqlite:///{folder}/tollway.db", batch_max, queue_max)
+    return StoreSettings(url_of(folder), batch_max, queue_max)
+
+
+async def altered(folder: Path, *statements: str) -> None:
+    """Change a folder's store by hand, past its constraints; each statement has to touch something."""
+    url = url_of(folder)
+    if not is_server(url):
+        connection = connect(folder / "tollway.db")
+        for pragma in ("foreign_keys = OFF", "ignore_check_constraints = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        for statement in statements:
+            assert connection.execute(statement).rowcount != 0, statement
+        connection.close()
+        return
+    server = await asyncpg.connect(url)
+    for table, name in await server.fetch(
+        "SELECT conrelid::regclass::text, conname FROM pg_constraint"
+        " WHERE contype IN ('c', 'f') AND connamespace = current_schema()::regnamespace"
+    ):
+        await server.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+    for statement in statements:
+        assert not (await server.execute(statement)).endswith(" 0"), statement
+    await server.close()
+
+
+async def findings(folder: Path) -> list[Finding]:
+    """Return what does not hold of a folder's store."""
+    store = await open_store(settings(folder), lambda: START)
+    try:
+        return await check_store(store)
+    finally:
+        await store.close()
 
 
 @contextlib.asynccontextmanager

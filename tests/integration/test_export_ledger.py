@@ -17,7 +17,7 @@ from daemon.charging.event import CallReport
 from daemon.charging.ports import Book, Reads
 from daemon.kernel.instant import DAY, SECOND
 from daemon.kernel.money import format_nano
-from daemon.store import SqliteStore
+from daemon.store import LedgerStore
 from tests.integration.export_desk import ACME, NIGHT, RITA, TRUNK, Office, founded, opened_store
 from tests.unit.billing_export.ledger_of_records import record
 
@@ -32,7 +32,7 @@ _DEBITED = (
 class Night:
     """A charged store and the directory that it exports into."""
 
-    store: SqliteStore
+    store: LedgerStore
     office: Office
     exports: Path
 

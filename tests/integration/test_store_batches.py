@@ -15,9 +15,8 @@ from daemon.kernel.ids import Key
 from daemon.kernel.money import NANO
 from daemon.ledger import posting
 from daemon.ledger.account import EntryKind, Standing
-from daemon.store.check import check_file
 from daemon.store.sqlite import connect
-from tests.integration.store_world import ACME, OPENING, RITA, START, World, opened
+from tests.integration.store_world import ACME, OPENING, RITA, START, World, findings, opened
 
 CALLERS = 64
 
@@ -112,7 +111,7 @@ async def test_64_whole_calls_at_two_levels_share_their_commits(tmp_path: Path) 
         assert await world.balance(RITA) == OPENING - CALLERS * 600_000_000
         hot = [text for text in traced.statements if text.startswith("UPDATE account SET") and "VALUES" in text]
         assert len(hot) <= 3 * 8 * 2, "a hot account is written once a batch"
-    assert check_file(tmp_path / "tollway.db") == []
+    assert await findings(tmp_path) == []
 
 
 async def test_no_reply_precedes_its_commit(tmp_path: Path) -> None:
@@ -150,6 +149,7 @@ async def test_what_arrives_during_a_commit_forms_the_next_batch(tmp_path: Path)
         assert world.store.writer.commits - commits == 2
 
 
+@pytest.mark.usefixtures("engine")
 async def test_one_that_raises_is_left_out_alone(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         account = number(world, RITA)
@@ -174,6 +174,7 @@ async def test_one_that_raises_is_left_out_alone(tmp_path: Path) -> None:
         assert found is None
 
 
+@pytest.mark.usefixtures("engine")
 async def test_a_row_that_the_schema_refuses_fails_its_caller_alone(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await world.ask("c1")
@@ -194,7 +195,7 @@ async def test_a_row_that_the_schema_refuses_fails_its_caller_alone(tmp_path: Pa
         held = await world.store.account_view(RITA)
         assert held is not None
         assert held.standing.balance == OPENING - 15 * NANO
-    assert check_file(tmp_path / "tollway.db") == []
+    assert await findings(tmp_path) == []
 
 
 async def test_a_full_queue_refuses_and_later_works(tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ async def test_a_commit_that_fails_acknowledges_nobody_and_the_next_works(tmp_pa
         assert await world.balance(RITA) == OPENING
         await world.store.transact(Reads(accounts=(account,)), spend(account))
         assert await world.balance(RITA) == OPENING - NANO
-    assert check_file(tmp_path / "tollway.db") == []
+    assert await findings(tmp_path) == []
 
 
 async def _one_after_the_other(works: Iterable[Awaitable[object]]) -> None:
@@ -261,7 +262,7 @@ async def test_a_full_disk_acknowledges_nobody_and_room_heals_it(tmp_path: Path)
             lambda connection: connection.execute("PRAGMA max_page_count = 1000000").fetchone()
         )
         await world.whole("after", 60)
-    assert check_file(tmp_path / "tollway.db") == []
+    assert await findings(tmp_path) == []
 
 
 async def test_a_locked_store_is_waited_for_and_then_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,6 +291,7 @@ async def test_a_store_removed_or_replaced_under_the_daemon_is_never_written(tmp
             await world.store.ping()
 
 
+@pytest.mark.usefixtures("engine")
 async def test_a_function_reads_only_what_it_named(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         mine, other = number(world, RITA), number(world, ACME)
@@ -325,6 +327,7 @@ async def test_a_caller_that_gave_up_does_not_disturb_the_batch(tmp_path: Path) 
         assert await world.balance(RITA) == OPENING - 3 * NANO
 
 
+@pytest.mark.usefixtures("engine")
 async def test_closing_commits_what_is_queued_and_refuses_what_comes_after(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         account = number(world, RITA)
@@ -340,6 +343,7 @@ async def test_closing_commits_what_is_queued_and_refuses_what_comes_after(tmp_p
             await world.store.ping()
 
 
+@pytest.mark.usefixtures("engine")
 async def test_old_messages_go_in_small_steps(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         day = 86_400_000_000
@@ -372,6 +376,7 @@ async def test_old_messages_go_in_small_steps(tmp_path: Path) -> None:
         assert kept[0][0] == 120
 
 
+@pytest.mark.usefixtures("engine")
 async def test_a_message_kept_again_takes_the_place_of_the_earlier(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         for reply in (b"one", b"two"):
@@ -383,10 +388,11 @@ async def test_a_message_kept_again_takes_the_place_of_the_earlier(tmp_path: Pat
         assert found == Message("k", b"b", b"two", START, "g")
 
 
+@pytest.mark.usefixtures("engine")
 async def test_a_call_id_that_comes_again_for_ever_loads_only_its_newest(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         for _ in range(40):
             await world.whole("1", 1)
         found = await world.store.transact(Reads(calls=(("gw1", "1"),)), lambda book: list(book.calls("gw1", "1")))
         assert [call.attempt for call in found] == list(range(9, 41))
-    assert check_file(tmp_path / "tollway.db") == []
+    assert await findings(tmp_path) == []

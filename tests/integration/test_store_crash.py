@@ -8,13 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from daemon.charging.ports import Reads
 from daemon.kernel.money import NANO
 from daemon.ledger.account import EntryKind
-from daemon.store.check import check_file
-from tests.integration.store_world import OPENING, RITA, opened
+from tests.integration.store_world import OPENING, RITA, findings, opened
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 ROOT = Path(__file__).parents[2]
 # Plays calls, 32 at once, and prints the id of each that was settled and acknowledged.
@@ -78,10 +80,10 @@ async def test_what_a_killed_process_acknowledged_is_there_once(tmp_path: Path) 
     for life, seconds in enumerate((0.05, 0.31, 0.7)):
         process = started(LOAD, str(tmp_path), f"k{life}")
         said |= await asyncio.to_thread(acknowledged, process, tmp_path, seconds)
-    assert check_file(tmp_path / "tollway.db") == []
+    assert await findings(tmp_path) == []
     async with opened(tmp_path, prefix="z") as world:
-        rows = await world.store.rows("SELECT json_extract(body, '$.call_id'), charge FROM record WHERE tenant = 'ray'")
-        charged = [name for name, _charge in rows]
+        rows = await world.store.rows("SELECT body, charge FROM record WHERE tenant = 'ray'")
+        charged = [msgspec.json.decode(body)["call_id"] for body, _charge in rows]
         assert len(charged) == len(set(charged))
         assert said <= set(charged)
         assert len(said) > 100
@@ -93,7 +95,7 @@ async def test_what_a_killed_process_acknowledged_is_there_once(tmp_path: Path) 
         assert await world.store.open_calls() == []
         held = await world.store.rows("SELECT sum(reserved), sum(channels_in), sum(channels_out) FROM account")
         assert held == [(0, 0, 0)]
-    assert check_file(tmp_path / "tollway.db") == []
+    assert await findings(tmp_path) == []
 
 
 @pytest.mark.timeout(120)
@@ -117,7 +119,7 @@ async def test_two_processes_top_up_while_a_daemon_charges(tmp_path: Path) -> No
         number = world.catalog().accounts[RITA].number
         seen = await world.store.transact(Reads(accounts=(number,)), lambda book: book.standing(number))
         assert seen.balance == await world.balance(RITA)
-    assert check_file(tmp_path / "tollway.db") == []
+    assert await findings(tmp_path) == []
 
 
 async def test_a_change_by_another_store_is_followed_by_its_revision(tmp_path: Path) -> None:

@@ -7,15 +7,17 @@ import pytest
 
 from daemon.charging.configuration import NasSpec, TenantSpec, TokenSpec
 from daemon.charging.ports import Book, Message, Reads, StoreError
-from daemon.settings import StoreSettings
 from daemon.store import open_store
 from daemon.store.administration import Refused
+from tests.integration.store_world import settings
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 NOW = 1_790_000_000_000_000
 
 
 async def test_a_value_beyond_a_column_fails_alone(tmp_path: Path) -> None:
-    store = await open_store(StoreSettings(f"sqlite:///{tmp_path / 't.db'}"), lambda: NOW, create=True)
+    store = await open_store(settings(tmp_path), lambda: NOW, create=True)
 
     def kept(number: int, at: int) -> "asyncio.Future[int]":
         def decide(book: Book) -> int:
@@ -34,7 +36,7 @@ async def test_a_value_beyond_a_column_fails_alone(tmp_path: Path) -> None:
 
 
 async def test_one_id_of_a_peer_in_two_tenants_is_refused(tmp_path: Path) -> None:
-    store = await open_store(StoreSettings(f"sqlite:///{tmp_path / 't.db'}"), lambda: NOW, create=True)
+    store = await open_store(settings(tmp_path), lambda: NOW, create=True)
     mine, yours = NasSpec("gw1", "main", "127.0.0.1", "a"), TokenSpec("gw1", "other", "switch", "0" * 64)
     try:
         await store.apply([TenantSpec("main", "USD"), mine], {}, who="test")

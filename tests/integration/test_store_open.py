@@ -16,11 +16,10 @@ from sqlalchemy.pool import NullPool
 from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.settings import StoreSettings
 from daemon.store import migrate, open_store
-from daemon.store.check import check_file
 from daemon.store.schema import metadata
 from daemon.store.sqlite import path_of
 from daemon.store.upgrade import configuration, upgrade
-from tests.integration.store_world import START, opened, settings
+from tests.integration.store_world import START, altered, findings, opened, settings
 
 
 async def test_a_missing_store_is_named_and_not_made(tmp_path: Path) -> None:
@@ -42,7 +41,7 @@ async def test_a_new_store_is_for_its_owner_alone_and_sound(tmp_path: Path) -> N
             ]
         )
         assert pragmas == [2, 1]
-    assert check_file(folder / "tollway.db") == []
+    assert await findings(folder) == []
 
 
 def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
@@ -81,20 +80,20 @@ def test_a_wheel_holds_the_migrations() -> None:
         assert Path(spec.origin).name == "__init__.py"
 
 
+@pytest.mark.usefixtures("engine")
 async def test_two_that_make_the_same_store_at_once_make_one(tmp_path: Path) -> None:
     stores = await asyncio.gather(*(open_store(settings(tmp_path), lambda: START, create=True) for _ in range(4)))
     for store in stores:
         await store.ping()
         await store.close()
-    assert check_file(tmp_path / "tollway.db") == []
+    assert await findings(tmp_path) == []
 
 
+@pytest.mark.usefixtures("engine")
 async def test_a_store_of_a_newer_release_is_refused_and_left_alone(tmp_path: Path) -> None:
     async with opened(tmp_path):
         pass
-    with sqlite3.connect(tmp_path / "tollway.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0917'")
-    connection.close()
+    await altered(tmp_path, "UPDATE alembic_version SET version_num = '0917'")
     for create in (False, True):
         with pytest.raises(StoreError, match=r"newer release \(schema 0917, this release knows"):
             await open_store(settings(tmp_path), lambda: START, create=create)
@@ -151,6 +150,7 @@ async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         await open_store(StoreSettings(f"sqlite:///{tmp_path}/file/t.db"), lambda: START, create=True)
 
 
+@pytest.mark.usefixtures("engine")
 async def test_ping_really_writes(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         query = "SELECT value FROM meta WHERE name = 'ping'"

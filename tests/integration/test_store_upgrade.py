@@ -3,14 +3,17 @@
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from daemon.kernel.instant import DAY
 from daemon.rating.deck import EFFECTIVE_FOREVER
-from daemon.store import migrate
-from daemon.store.check import check_file
+from daemon.settings import is_server
+from daemon.store import migrate, postgres, postgres_upgrade
 from daemon.store.deck_import import DeckChange
 from daemon.store.decks import deck_digest
 from daemon.store.upgrade import upgrade
-from tests.integration.store_world import RETAIL, START, deck, opened
+from tests.integration.postgres_cluster import Cluster, in_a_thread, ran
+from tests.integration.store_world import RETAIL, START, URL_FILE, deck, findings, opened, url_of
 
 DIGEST = "fced7c54bb6068209a2357f07bd4edd0f17f79d36f7a9db48dcd5cf3ec4d49b3"
 # As the first release wrote them: number, version, prefix, destination, rate, connect_fee, first, next, free, included,
@@ -24,38 +27,61 @@ ROWS = (
 )
 
 
-def written_by_the_first_release(path: Path, digest: str) -> None:
+def written_by_the_first_release(folder: Path, digest: str) -> None:
     """Make a store by the first migration alone, and fill its decks as that release did."""
-    path.touch()
-    upgrade(path, "0001")
-    with sqlite3.connect(path) as connection:
-        key = (RETAIL.tenant, RETAIL.id)
-        connection.executemany(
-            "INSERT INTO deck_version (tenant, rate_table, version, at, mode, who, source, digest, is_published)"
-            f" VALUES ('{key[0]}', '{key[1]}', ?, ?, ?, 'clerk', ?, ?, ?)",
-            [
+    key = f"'{RETAIL.tenant}', '{RETAIL.id}'"
+    version = "INSERT INTO deck_version (tenant, rate_table, version, at, mode, who, source, digest, is_published)"
+    row = (
+        "INSERT INTO deck_row (tenant, rate_table, number, version, prefix, destination, rate, connect_fee,"
+        " first_seconds, next_seconds, free_seconds, included_seconds, minimum_charge, effective_from,"
+        " effective_to, rate_type, blocked)"
+    )
+    statements = [
+        *(
+            f"{version} VALUES ({key}, {number}, {at}, '{mode}', 'clerk', '{source}', '{stated}', {published})"
+            for number, at, mode, source, stated, published in (
                 (1, START - 9 * DAY, "replace", "scenario", digest, 1),
                 (2, START - 2 * DAY, "merge", "promotion.csv", "", 1),
                 (3, START - DAY, "merge", "dead.csv", "", 0),
-            ],
-        )
-        connection.executemany(
-            "INSERT INTO deck_row (tenant, rate_table, number, version, prefix, destination, rate, connect_fee,"
-            " first_seconds, next_seconds, free_seconds, included_seconds, minimum_charge, effective_from,"
-            f" effective_to, rate_type, blocked) VALUES ('{key[0]}', '{key[1]}', {', '.join('?' * 15)})",
-            ROWS,
-        )
-        connection.execute("INSERT INTO deck_end VALUES (?, ?, 2, 2, ?)", (*key, START - DAY))
+            )
+        ),
+        *(f"{row} VALUES ({key}, {', '.join(map(repr, values))})" for values in ROWS),
+        f"INSERT INTO deck_end VALUES ({key}, 2, 2, {START - DAY})",
+    ]
+    url = url_of(folder)
+    if is_server(url):
+        in_a_thread(lambda: postgres_upgrade.upgrade(url, "0001"))
+        ran(url, *statements)
+        return
+    path = folder / "tollway.db"
+    path.touch()
+    upgrade(path, "0001")
+    with sqlite3.connect(path) as connection:
+        for statement in statements:
+            connection.execute(statement)
     connection.close()
 
 
-async def test_decks_of_the_first_release_keep_their_meaning(tmp_path: Path) -> None:
+def revision(folder: Path) -> str:
+    url = url_of(folder)
+    return in_a_thread(lambda: postgres.revision(url)) if is_server(url) else migrate.current(folder / "tollway.db")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def emptied(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Return a folder whose store each engine is to keep, and has nothing of yet."""
+    if request.param == "postgresql":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        (tmp_path / URL_FILE).write_text(cluster.url(cluster.empty()))
+    return tmp_path
+
+
+async def test_decks_of_the_first_release_keep_their_meaning(emptied: Path) -> None:
     stated = deck("prefix,destination,rate,first_seconds,next_seconds,blocked\n44,UK,0.60,1,1,\n")
-    path = tmp_path / "tollway.db"
-    written_by_the_first_release(path, deck_digest(stated))
-    assert migrate.current(path) == "0001"
-    async with opened(tmp_path, stated={RETAIL: stated}) as world:
-        assert migrate.current(path) == migrate.HEAD
+    written_by_the_first_release(emptied, deck_digest(stated))
+    assert revision(emptied) == "0001"
+    async with opened(emptied, stated={RETAIL: stated}) as world:
+        assert revision(emptied) == migrate.HEAD
         table = world.catalog().tables[RETAIL]
         assert [(row["version"], row["mode"], row["source"], row["begins"], row["rows_added"], row["rows_ended"])
                 for row in await world.store.deck_versions(RETAIL)] == [
@@ -82,7 +108,7 @@ async def test_decks_of_the_first_release_keep_their_meaning(tmp_path: Path) -> 
         assert (merged.changed, merged.increased) == ((), ("44",))
         back = await world.store.rollback_deck(RETAIL, 1, who="clerk", reason="too dear")
         assert back.decreased == ("44",)
-    assert check_file(path) == []
+    assert await findings(emptied) == []
 
 
 def test_the_digest_of_a_deck_is_that_of_the_first_release() -> None:

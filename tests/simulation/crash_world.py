@@ -29,7 +29,7 @@ from daemon.journal import PostpaidJournal
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import DAY, SECOND, Instant, parse_rfc3339
 from daemon.settings import StoreSettings
-from daemon.store import SqliteStore, open_store
+from daemon.store import LedgerStore, open_store
 from tests.decks import read_deck
 from tests.simulation.crash_scenario import CHAINS, CORP, SCENARIO, decks
 from tests.simulation.crash_store import FAULTS, JOURNAL, OUTAGES, Disk
@@ -98,7 +98,7 @@ class CrashWorld:
 
     dice: random.Random
     disk: Disk
-    store: SqliteStore
+    store: LedgerStore
     configuration: Catalog
     grants_postpaid: bool = False
     lasting: int = 0
@@ -399,7 +399,7 @@ def keyed(report: CallReport, name: str) -> CallReport:
     return replace(report, message=MessageKey(name, b"body"))
 
 
-async def opened_store(disk: Disk, now: Callable[[], Instant]) -> SqliteStore:
+async def opened_store(disk: Disk, now: Callable[[], Instant]) -> LedgerStore:
     """Open the store of a disk."""
     return await open_store(StoreSettings(f"sqlite:///{disk.path}"), now, create=True, connection=disk.connect)
 

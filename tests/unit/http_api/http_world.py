@@ -34,7 +34,7 @@ from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.kernel.money import NANO, format_nano, parse_nano
 from daemon.ledger.account import Standing
 from daemon.settings import Listener, StoreSettings
-from daemon.store import SqliteStore, open_store
+from daemon.store import LedgerStore, open_store
 from daemon.store.administration import Spec
 from tests.decks import read_deck
 
@@ -141,7 +141,7 @@ class HttpWorld:
     """One server, one client, one store."""
 
     around: Surroundings
-    store: SqliteStore
+    store: LedgerStore
     ocf: OnlineCharging
     server: HttpServer
     client: httpx.AsyncClient
@@ -212,7 +212,7 @@ def refused(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.json()["error"]
 
 
-async def filled_store(path: Path, around: Surroundings, settings: StoreSettings) -> SqliteStore:
+async def filled_store(path: Path, around: Surroundings, settings: StoreSettings) -> LedgerStore:
     """Return a store in a new file that holds the world's tenants, accounts and decks."""
     store = await open_store(settings, lambda: around.now, create=True)
     decks = {}

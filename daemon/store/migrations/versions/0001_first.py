@@ -11,7 +11,9 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-TEXT, INT, BIG, BLOB = sa.Text(), sa.Integer(), sa.BigInteger(), sa.LargeBinary()
+INT, BIG, BLOB = sa.Integer(), sa.BigInteger(), sa.LargeBinary()
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
@@ -35,7 +37,7 @@ def upgrade() -> None:
 def _account() -> None:
     op.create_table(
         "account",
-        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
         sa.Column("role", TEXT, nullable=False),
         sa.Column("tenant", TEXT, nullable=False),
         sa.Column("id", TEXT, nullable=False),
@@ -58,7 +60,7 @@ def _account() -> None:
 def _audit() -> None:
     op.create_table(
         "audit",
-        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
         sa.Column("at", BIG, nullable=False),
         sa.Column("kind", TEXT, nullable=False),
         sa.Column("tenant", TEXT, nullable=False),
@@ -75,7 +77,7 @@ def _audit() -> None:
 def _call_alias() -> None:
     op.create_table(
         "call_alias",
-        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
         sa.Column("id_domain", TEXT, nullable=False),
         sa.Column("alias", TEXT, nullable=False),
         sa.Column("grant_id", TEXT, nullable=False),
@@ -100,7 +102,7 @@ def _deck_end() -> None:
         sa.Column("tenant", TEXT, primary_key=True),
         sa.Column("rate_table", TEXT, primary_key=True),
         sa.Column("version", INT, primary_key=True),
-        sa.Column("row", INT, primary_key=True),
+        sa.Column("row", NUMBER, primary_key=True),
         sa.Column("at", BIG, nullable=False),
     )
 
@@ -108,7 +110,7 @@ def _deck_end() -> None:
 def _deck_row() -> None:
     op.create_table(
         "deck_row",
-        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
         sa.Column("tenant", TEXT, nullable=False),
         sa.Column("rate_table", TEXT, nullable=False),
         sa.Column("version", INT, nullable=False),
@@ -148,7 +150,7 @@ def _deck_version() -> None:
 def _exceptional() -> None:
     op.create_table(
         "exceptional",
-        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
         sa.Column("key", TEXT, unique=True),
         sa.Column("kind", TEXT, nullable=False),
         sa.Column("tenant", TEXT, nullable=False),
@@ -181,7 +183,7 @@ def _export_batch() -> None:
 def _message() -> None:
     op.create_table(
         "message",
-        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
         sa.Column("key", TEXT, nullable=False, unique=True),
         sa.Column("body", BLOB, nullable=False),
         sa.Column("reply", BLOB, nullable=False),
@@ -201,14 +203,14 @@ def _meta() -> None:
 def _call() -> None:
     op.create_table(
         "call",
-        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
         sa.Column("grant_id", TEXT, nullable=False, unique=True),
         sa.Column("id_domain", TEXT, nullable=False),
         sa.Column("call_id", TEXT, nullable=False),
         sa.Column("direction", TEXT, nullable=False),
         sa.Column("attempt", INT, nullable=False),
         sa.Column("part", INT, nullable=False),
-        sa.Column("payer", INT, sa.ForeignKey("account.number"), nullable=False),
+        sa.Column("payer", NUMBER, sa.ForeignKey("account.number"), nullable=False),
         sa.Column("state", TEXT, nullable=False),
         sa.Column("is_open", INT, nullable=False),
         sa.Column("due_at", BIG, nullable=False),
@@ -225,8 +227,8 @@ def _call() -> None:
 def _entry() -> None:
     op.create_table(
         "entry",
-        sa.Column("number", INT, primary_key=True, autoincrement=True),
-        sa.Column("account", INT, sa.ForeignKey("account.number"), nullable=False),
+        sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
+        sa.Column("account", NUMBER, sa.ForeignKey("account.number"), nullable=False),
         sa.Column("kind", TEXT, nullable=False),
         sa.Column("at", BIG, nullable=False),
         sa.Column("grant_id", TEXT, nullable=False),
@@ -256,11 +258,11 @@ def _entry() -> None:
 def _record() -> None:
     op.create_table(
         "record",
-        sa.Column("seq", INT, primary_key=True, autoincrement=True),
+        sa.Column("seq", NUMBER, primary_key=True, autoincrement=True),
         sa.Column("record_id", TEXT, nullable=False, unique=True),
         sa.Column("grant_id", TEXT, nullable=False),
         sa.Column("tenant", TEXT, nullable=False),
-        sa.Column("account", INT, sa.ForeignKey("account.number"), nullable=False),
+        sa.Column("account", NUMBER, sa.ForeignKey("account.number"), nullable=False),
         sa.Column("status", TEXT, nullable=False),
         sa.Column("currency", TEXT, nullable=False),
         sa.Column("charge", BIG, nullable=False),

@@ -12,7 +12,9 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-TEXT, INT, BIG = sa.Text(), sa.Integer(), sa.BigInteger()
+INT, BIG = sa.Integer(), sa.BigInteger()
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 COUNTS = ("new", "increased", "decreased", "changed", "closed")
 FIRST_TERMS = (
     "connect_fee", "first_seconds", "next_seconds", "free_seconds", "included_seconds", "minimum_charge",
@@ -42,7 +44,7 @@ def upgrade() -> None:
 def _deck_terms() -> None:
     op.create_table(
         "deck_terms",
-        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
         *(sa.Column(name, BIG, nullable=False) for name in FIRST_TERMS[:8]),
         sa.Column("rate_type", TEXT, nullable=False),
         sa.Column("blocked", INT, nullable=False),
@@ -63,14 +65,14 @@ def _deck_terms() -> None:
 def _deck_row() -> None:
     op.create_table(
         "deck_row",
-        sa.Column("number", INT, primary_key=True, autoincrement=True),
+        sa.Column("number", NUMBER, primary_key=True, autoincrement=True),
         sa.Column("tenant", TEXT, nullable=False),
         sa.Column("rate_table", TEXT, nullable=False),
         sa.Column("version", INT, nullable=False),
         sa.Column("prefix", TEXT, nullable=False),
         sa.Column("destination", TEXT, nullable=False),
         sa.Column("rate", BIG, nullable=False),
-        sa.Column("terms", INT, sa.ForeignKey("deck_terms.number"), nullable=False),
+        sa.Column("terms", NUMBER, sa.ForeignKey("deck_terms.number"), nullable=False),
     )
     op.create_index("deck_row_by_table", "deck_row", ["tenant", "rate_table", "version"])
 
@@ -88,6 +90,11 @@ def _move_rows() -> None:
         " SELECT old.number, old.tenant, old.rate_table, old.version, old.prefix, old.destination, old.rate,"
         f" deck_terms.number FROM deck_row_0001 AS old JOIN deck_terms ON {same}"
     )
+    if op.get_bind().dialect.name == "postgresql":  # which counts on from what it gave, not from what is there
+        op.execute(
+            "SELECT setval(pg_get_serial_sequence('deck_row', 'number'), coalesce(max(number), 0) + 1, false)"
+            " FROM deck_row"
+        )
 
 
 def _deck_version() -> None:
@@ -114,7 +121,7 @@ def _date_versions() -> None:
         "UPDATE deck_version SET begins = found.begins FROM"
         " (SELECT tenant, rate_table, version, min(begins) AS begins FROM"
         " (SELECT tenant, rate_table, version, effective_from AS begins FROM deck_row"
-        " UNION ALL SELECT tenant, rate_table, version, at FROM deck_end)"
+        " UNION ALL SELECT tenant, rate_table, version, at FROM deck_end) AS changes"
         " GROUP BY tenant, rate_table, version) AS found"
         " WHERE deck_version.tenant = found.tenant AND deck_version.rate_table = found.rate_table"
         " AND deck_version.version = found.version"

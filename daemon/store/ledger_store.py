@@ -1,0 +1,84 @@
+"""The store as the rest of the daemon knows it, whichever engine keeps it: transactions, open calls, records, ping."""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from daemon.charging.call import Call
+from daemon.charging.cdr import RatedCdr
+from daemon.charging.ports import Book, Message, Reads
+from daemon.kernel.instant import Instant
+from daemon.store.administration import Administration
+from daemon.store.commit import Job, Writer
+from daemon.store.link import Link
+
+T = TypeVar("T")
+PAGE_ROWS = 1_000  # records read at once for an export: it holds no snapshot that would keep the log from being reset
+CALLS_FOUND_MAX = 100  # calls that a search by a person returns
+_PING = "INSERT INTO meta (name, value) VALUES ('ping', 1) ON CONFLICT (name) DO UPDATE SET value = meta.value + 1"
+_call = msgspec.json.Decoder(Call)
+_record = msgspec.json.Decoder(RatedCdr)
+
+
+class LedgerStore(Administration):
+    """Implements charging.ports.Store, and what commands, exports and the composition root need beside it."""
+
+    def __init__(self, now: Callable[[], Instant], writer: Writer) -> None:
+        """Take the clock, and the writer whose batches charge calls."""
+        super().__init__(now)
+        self.writer = writer
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What the store is called in messages: its file, or its URL without the password."""
+
+    async def transact(self, reads: Reads, decide: Callable[[Book], T]) -> T:
+        """Run ``decide`` in the next batch and return its value after the commit. Raises StoreError."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.writer.submit(Job(reads, decide, future))
+        return await future
+
+    async def due_calls(self, now: Instant, limit: int) -> Sequence[Call]:
+        """Return at most ``limit`` open calls whose ``due_at`` has come, earliest first."""
+        query = "SELECT body FROM call WHERE is_open = 1 AND due_at <= ? ORDER BY due_at LIMIT ?"
+        return [_call.decode(body) for (body,) in await self.rows(query, (now, limit))]
+
+    async def open_calls(self) -> Sequence[Call]:
+        """Return every open call, in the order of their questions."""
+        query = "SELECT body FROM call WHERE is_open = 1 ORDER BY number"
+        return [_call.decode(body) for (body,) in await self.rows(query)]
+
+    async def find_calls(self, call_id: str) -> Sequence[Call]:
+        """Return the newest calls of a call id or grant id, oldest first."""
+        query = "SELECT body FROM call WHERE call_id = ? OR grant_id = ? ORDER BY number DESC LIMIT ?"
+        found = await self.rows(query, (call_id, call_id, CALLS_FOUND_MAX))
+        return [_call.decode(body) for (body,) in reversed(found)]
+
+    async def recent_messages(self, limit: int) -> Sequence[Message]:
+        """Return the newest answered messages, oldest first."""
+        query = "SELECT key, body, reply, at, grant_id FROM message ORDER BY number DESC LIMIT ?"
+        return [Message(*row) for row in reversed(await self.rows(query, (limit,)))]
+
+    async def records(self, tenant: str, after_seq: int, until_seq: int) -> AsyncIterator[tuple[int, RatedCdr]]:
+        """Stream a tenant's records with their sequence, ``after_seq`` excluded."""
+        query = "SELECT seq, body FROM record WHERE tenant = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+        while page := await self.rows(query, (tenant, after_seq, until_seq, PAGE_ROWS)):
+            for seq, body in page:
+                yield seq, _record.decode(body)
+            after_seq = page[-1][0]
+
+    async def ping(self) -> None:
+        """Write something, durably. Raises StoreError where the store cannot commit."""
+        await self.administer(_ping)
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what is queued, then close; nothing can be asked of the store afterwards."""
+
+
+def _ping(link: Link) -> None:
+    link.execute(_PING)
