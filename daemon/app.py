@@ -165,12 +165,15 @@ class Daemon:
         _log.info("serving", pid=os.getpid(), store=shown(self.settings.store.url))
 
     async def _expire(self) -> None:
+        told: dict[str, str] = {}  # what an operator was told once need not fill the log
         while True:
             await asyncio.sleep(EXPIRE_SECONDS)
             try:
                 resolved = await self.ocf.expire_due()
-                for grant_id, reason in self.ocf.stuck.items():
+                failing = {**self.store.unreadable, **self.ocf.stuck}
+                for grant_id, reason in failing.items() - told.items():
                     _log.error("call cannot be resolved", grant_id=grant_id, error=reason)
+                told = failing
                 for call in resolved:
                     _log.info("call resolved", call_id=call.call_id, account=str(call.payer), state=call.state.value)
             except StoreError as error:

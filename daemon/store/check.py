@@ -167,13 +167,19 @@ def _running(connection: Link) -> Iterator[Finding]:
         yield Finding("running balances", f"entry {number}", detail)
 
 
+def _open_calls(connection: Link) -> Iterator[Call]:
+    """Yield every open call that can be read; of the others ``_calls`` tells."""
+    for (body,) in connection.execute("SELECT body FROM call WHERE is_open = 1"):
+        with contextlib.suppress(msgspec.DecodeError):
+            yield _call.decode(body)
+
+
 def _reservations(connection: Link) -> Iterator[Finding]:
     """What an account has reserved, and its channels in use, are those of its open calls."""
     reserved: Counter[int] = Counter()
     inbound: Counter[int] = Counter()
     outbound: Counter[int] = Counter()
-    for (body,) in connection.execute("SELECT body FROM call WHERE is_open = 1"):
-        call = _call.decode(body)
+    for call in _open_calls(connection):
         for level in call.levels:
             reserved[level.account] += level.reserved
             (inbound if call.direction is Direction.INBOUND else outbound)[level.account] += 1
@@ -208,8 +214,8 @@ def _meters(connection: Link) -> Iterator[Finding]:
 
 def _units_held(connection: Link) -> Counter[tuple[int, str, int]]:
     held: Counter[tuple[int, str, int]] = Counter()
-    for (body,) in connection.execute("SELECT body FROM call WHERE is_open = 1"):
-        for level in _call.decode(body).levels:
+    for call in _open_calls(connection):
+        for level in call.levels:
             for units in level.units:
                 held[level.account, units.meter, units.period] += units.units
     return held
@@ -232,7 +238,11 @@ def _calls(connection: Link) -> Iterator[Finding]:
         "SELECT grant_id, id_domain, call_id, direction, attempt, part, payer, state, is_open, due_at, body FROM call"
     )
     for grant_id, *columns, body in connection.execute(query):
-        call = _call.decode(body)
+        try:
+            call = _call.decode(body)
+        except msgspec.DecodeError as error:
+            yield Finding("calls", f"grant {grant_id}", f"its row cannot be read: {error}")
+            continue
         said = [
             call.id_domain, call.call_id, call.direction.value, call.attempt, call.part, call.levels[0].account,
             call.state.value, int(call.is_open), call.due_at,

@@ -2,8 +2,8 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -30,6 +30,7 @@ class LedgerStore(Administration):
         """Take the clock, and the writer whose batches charge calls."""
         super().__init__(now)
         self.writer = writer
+        self.unreadable: dict[str, str] = {}  # open calls whose row makes no sense, by grant id, and why
 
     @property
     @abstractmethod
@@ -44,19 +45,28 @@ class LedgerStore(Administration):
 
     async def due_calls(self, now: Instant, limit: int) -> Sequence[Call]:
         """Return at most ``limit`` open calls whose ``due_at`` has come, earliest first."""
-        query = "SELECT body FROM call WHERE is_open = 1 AND due_at <= ? ORDER BY due_at LIMIT ?"
-        return [_call.decode(body) for (body,) in await self.rows(query, (now, limit))]
+        query = "SELECT grant_id, body FROM call WHERE is_open = 1 AND due_at <= ? ORDER BY due_at LIMIT ?"
+        return self._readable(await self.rows(query, (now, limit)))
 
     async def open_calls(self) -> Sequence[Call]:
         """Return every open call, in the order of their questions."""
-        query = "SELECT body FROM call WHERE is_open = 1 ORDER BY number"
-        return [_call.decode(body) for (body,) in await self.rows(query)]
+        query = "SELECT grant_id, body FROM call WHERE is_open = 1 ORDER BY number"
+        return self._readable(await self.rows(query))
+
+    def _readable(self, rows: Iterable[Sequence[Any]]) -> list[Call]:
+        """Return the calls of rows; one that cannot be read never keeps the others from being served."""
+        found = []
+        for grant_id, body in rows:
+            try:
+                found.append(_call.decode(body))
+            except msgspec.DecodeError as error:
+                self.unreadable[grant_id] = str(error)
+        return found
 
     async def find_calls(self, call_id: str) -> Sequence[Call]:
         """Return the newest calls of a call id or grant id, oldest first."""
-        query = "SELECT body FROM call WHERE call_id = ? OR grant_id = ? ORDER BY number DESC LIMIT ?"
-        found = await self.rows(query, (call_id, call_id, CALLS_FOUND_MAX))
-        return [_call.decode(body) for (body,) in reversed(found)]
+        query = "SELECT grant_id, body FROM call WHERE call_id = ? OR grant_id = ? ORDER BY number DESC LIMIT ?"
+        return self._readable(reversed(await self.rows(query, (call_id, call_id, CALLS_FOUND_MAX))))
 
     async def recent_messages(self, limit: int) -> Sequence[Message]:
         """Return the newest answered messages, oldest first."""

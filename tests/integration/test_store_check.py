@@ -152,3 +152,15 @@ def test_a_file_that_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("a text " * 1000)
     with pytest.raises(StoreError, match="no SQLite file"):
         check_file(tmp_path / "text.db")
+
+
+async def test_a_call_whose_row_cannot_be_read_is_named_and_keeps_no_other_from_expiry(lived_in: Path) -> None:
+    await altered(lived_in, "UPDATE call SET body = '{}' WHERE call_id = 'c6'")
+    assert any("cannot be read" in finding.detail for finding in await findings(lived_in))
+    async with opened(lived_in) as world:
+        await world.ask("c7")
+        world.now += 4 * 86_400_000_000
+        resolved = await world.ocf.expire_due()
+        assert "c7" in {call.call_id for call in resolved}
+        assert len(world.store.unreadable) == 1
+        assert "c6" not in {call.call_id for call in await world.store.open_calls()}
