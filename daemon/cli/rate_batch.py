@@ -28,8 +28,8 @@ def batch(selected: Chosen, plan: str, restart: bool, source: Path, target: Path
     """Price the usage in IN, a row each, and write the same rows with their prices to OUT; .csv, .csv.gz or .parquet.
 
     A row that has no price says why in its place, and ends the command with status 1. A run that is interrupted or
-    terminated ends after the rows under way (65,536 at most), says from which row the same command goes on, and leaves
-    OUT as one that was not. A second interrupt ends it at once, and these rows are priced again.
+    terminated ends after the rows under way (65,536 at most), and says from which row the same command goes on, to the
+    same OUT as that of a run that was never interrupted. A second signal ends it at once; those rows are priced again.
     """
     for file, hint in ((source, "IN"), (target, "OUT")):
         if not file.name.endswith(BATCH_ENDINGS):
