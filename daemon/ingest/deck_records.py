@@ -222,6 +222,10 @@ def _body(deck: DeckSource, file: _File, source: str, progress: Callable[[int], 
         if row.line <= layout.line:
             continue
         rows += 1
+        if rows > RECORDS_MAX:  # bad rows cost time as well
+            reason = f"a deck has at most {RECORDS_MAX} rows; split it by prefix"
+            findings.add(DeckError(source, row.line, "", reason))
+            break
         if progress is not None and rows % PROGRESS_ROWS == 0:
             progress(rows)
         cells = row.cells

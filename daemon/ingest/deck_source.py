@@ -7,7 +7,6 @@ one that is no longer the same behind its last row is refused.
 
 import codecs
 import csv
-import gzip
 import io
 import os
 import stat
@@ -15,17 +14,21 @@ import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, Protocol
 
 from daemon.rating.deck import LINE_LENGTH_MAX, DeckError, Findings
 
 DECK_SIZE_MAX: Final = 256 << 20  # octets, packed and unpacked; two million rows of some hundred octets
 CHUNK_SIZE: Final = 1 << 18  # octets read at a time
+LINES_MAX: Final = 10_000_000  # lines, blank ones too; five for each row of the largest deck
+MEMBERS_MAX: Final = 10_000  # members of a gzip file; one in blocks of 64 KiB fills DECK_SIZE_MAX with 4,096
+PACKED_SIZE: Final = 1 << 16  # octets unpacked at a time; the rest of them is copied behind every member
 PREAMBLE_LINES_MAX: Final = 40  # lines in which a header is sought; carriers put their address above it
 
 ENCODINGS: Final = ("utf-8", "utf-16", "cp1252", "latin-1", "iso-8859-15", "cp1250", "cp1251")
 DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS  # zlib reads gzip's header and checks its sum and size
 _GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"
 _OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
@@ -161,16 +164,71 @@ def _version(status: os.stat_result) -> Version:
 def open_bounded(path: Path, packed: bool) -> io.BufferedReader:
     """Open a file for its octets, unpacked; reading more than DECK_SIZE_MAX of them raises UnreadableDeck."""
     try:
-        file: BinaryIO = gzip.GzipFile(path, "rb") if packed else path.open("rb")  # type: ignore[assignment]
+        file: BinaryIO = path.open("rb")
     except OSError as error:
         raise UnreadableDeck(f"{path} cannot be read: {error.strerror or error}; mend the path") from None
-    return io.BufferedReader(_Limited(file, path), CHUNK_SIZE)
+    return io.BufferedReader(_Limited(_Unpacked(file, path) if packed else file, path), CHUNK_SIZE)
+
+
+class _Octets(Protocol):
+    """What octets are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to so many octets, none only at the end."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+class _Unpacked:
+    """The members of a gzip file behind each other (RFC 1952 section 2.2), zeros between them passed over."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+        self._octets = b""
+        self._member = zlib.decompressobj(_GZIP_WINDOW)
+        self._members = 0
+
+    def read(self, size: int) -> bytes:
+        """Return up to so many octets. Raises EOFError, zlib.error, UnreadableDeck."""
+        unpacked = b""
+        while not unpacked:
+            is_between = self._members == 0 or self._member.eof
+            if is_between:
+                self._octets = self._octets.lstrip(b"\0")
+            if self._octets:
+                if is_between:
+                    self._begin()
+                unpacked = self._unpack(size)
+            elif not (octets := self._file.read(PACKED_SIZE)):
+                if is_between:
+                    return b""
+                raise EOFError("it ends within a member")
+            else:
+                self._octets = octets
+        return unpacked
+
+    def _unpack(self, size: int) -> bytes:
+        unpacked = self._member.decompress(self._octets, size)
+        self._octets = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+        return unpacked
+
+    def _begin(self) -> None:
+        self._members += 1
+        if self._members > MEMBERS_MAX:
+            raise UnreadableDeck(f"{self._path} has more than {MEMBERS_MAX} gzip members; pack it in one")
+        self._member = zlib.decompressobj(_GZIP_WINDOW)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 class _Limited(io.RawIOBase):
     """Octets of a file, unpacked, up to DECK_SIZE_MAX of them."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
+    def __init__(self, file: _Octets, path: Path) -> None:
         self._file = file
         self._path = path
         self._left = DECK_SIZE_MAX
@@ -182,7 +240,7 @@ class _Limited(io.RawIOBase):
         view = memoryview(buffer)  # type: ignore[arg-type]
         try:
             octets = self._file.read(min(len(view), CHUNK_SIZE))
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except (EOFError, zlib.error) as error:
             raise UnreadableDeck(f"{self._path} is no whole gzip file: {error}; fetch it again") from None
         self._left -= len(octets)
         if self._left < 0:
@@ -242,9 +300,9 @@ class _NotThisEncoding(BadOctets):
 
 
 def _check(path: Path, packed: bool, encoding: str) -> None:
-    """Decode the whole file. Raises BadOctets with the line of the first fault."""
+    """Decode the whole file. Raises BadOctets with the line of the first fault, UnreadableDeck for too many lines."""
     decoder = codecs.getincrementaldecoder(encoding)()
-    line, is_ascii = 1, True
+    line, returns, is_ascii = 1, 0, True
     with open_bounded(path, packed) as file:
         while True:
             chunk = file.read(CHUNK_SIZE)
@@ -258,6 +316,9 @@ def _check(path: Path, packed: bool, encoding: str) -> None:
             if "\0" in text:
                 raise BadOctets(line + text[: text.index("\0")].count("\n"), f"the line holds an octet 0; {_MEND}")
             line += text.count("\n")
+            returns += text.count("\r")  # which end lines too, alone
+            if max(line, returns) > LINES_MAX:
+                raise UnreadableDeck(f"{path} has more than {LINES_MAX} lines; split it by prefix")
             is_ascii = is_ascii and text.isascii()
             if not chunk:
                 return
