@@ -2,11 +2,12 @@
 
 A segment names the first offer of its prefix, and each offer the one to try after it: an earlier one of the same
 prefix, then the first of the next shorter prefix. So one index serves every instant, and a thousand dates cost nothing.
-The empty prefix holds every number. Numbers stand on the line of ``kernel.e164``.
+The empty prefix holds every number. Numbers stand on the line of ``kernel.e164``. A large deck's line is cut into
+shelves of four digits, so that a bisect meets some hundred segments and not a million.
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -14,13 +15,15 @@ from daemon.kernel.e164 import DIGITS_MAX, line_position
 
 NO_OFFER: Final = -1
 _LINE_END: Final = 11**DIGITS_MAX
+_SHELF: Final = 11 ** (DIGITS_MAX - 4)  # places that share their first four digits
+_SHELVED_MIN: Final = 4_096  # segments from which shelves are worth their 60 kB
 _SPANS: Final = tuple(11 ** (DIGITS_MAX - length) for length in range(DIGITS_MAX + 1))  # places that a prefix holds
 
 
 class PrefixIndex:
     """Built of the prefix of each offer: in the order of the number line, outer prefix first, equal ones together."""
 
-    __slots__ = ("_before", "_open", "next_offers", "segment_offers", "segment_starts")
+    __slots__ = ("_before", "_open", "_shelves", "next_offers", "segment_offers", "segment_starts")
 
     def __init__(self, prefixes: Iterable[str] = ()) -> None:
         """Sweep the line once over these prefixes; without them ``add`` each, then ``close``."""
@@ -29,6 +32,7 @@ class PrefixIndex:
         self.next_offers = array("i")
         self._open: list[tuple[int, int]] = []  # end and first offer of the prefixes around the sweep, outermost first
         self._before: str | None = None
+        self._shelves: array[int] | None = None
         for prefix in prefixes:
             self.add(prefix)
         self.close()
@@ -67,10 +71,17 @@ class PrefixIndex:
         if self._open:
             self._end_before(_LINE_END)
             self._before = None
+        if len(self.segment_starts) >= _SHELVED_MIN:
+            edges = range(0, _LINE_END + _SHELF, _SHELF)
+            self._shelves = array("i", (bisect_left(self.segment_starts, edge) for edge in edges))
 
     def best(self, number: str) -> int:
         """Return the first offer of the longest prefix that begins a number, NO_OFFER if there is none."""
-        return self.segment_offers[bisect_right(self.segment_starts, line_position(number)) - 1]
+        starts, position = self.segment_starts, line_position(number)
+        if self._shelves is None:
+            return self.segment_offers[bisect_right(starts, position) - 1]
+        shelf = position // _SHELF
+        return self.segment_offers[bisect_right(starts, position, self._shelves[shelf], self._shelves[shelf + 1]) - 1]
 
     def candidates(self, number: str) -> Iterator[int]:
         """Yield the offers whose prefix begins a number, in order of precedence."""
