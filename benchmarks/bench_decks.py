@@ -31,12 +31,15 @@ from daemon.rating.rate_table import RateTable
 from daemon.settings import StoreSettings
 from daemon.store import LedgerStore, open_store
 from daemon.store.deck_import import DeckChange
-from daemon.store.decks import _INSERT, STAGE_ROWS, values_of
+from daemon.store.decks import STAGE_ROWS, values_of
 
 T = TypeVar("T")
 ROWS = 1_000_000
 NAMES = 30_000  # destinations of the deck; the largest real one of PITFALLS has as many
 IMPORT_SECONDS, LOAD_SECONDS, WAIT_MS, MEMORY_MB = 20, 8, 50, 60  # the goals
+INSERT = (
+    "INSERT INTO deck_row (tenant, rate_table, version, prefix, destination, rate, terms) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 EVERY = 0.005  # seconds between two calls
 START: Instant = 1_790_000_000 * SECOND
 BIG, SMALL = RateTableSpec("main", "big", "USD"), RateTableSpec("main", "small", "USD")
@@ -180,7 +183,7 @@ def bare(folder: Path) -> None:
     for place in range(0, len(rows), STAGE_ROWS):
         connection.execute("BEGIN IMMEDIATE")
         values = (("main", "bare", 1, *values_of(row), 1) for row in rows[place : place + STAGE_ROWS])
-        connection.executemany(_INSERT, values)
+        connection.executemany(INSERT, values)
         connection.execute("COMMIT")
     print(f"the bare driver writes these rows in {time.perf_counter() - began:.1f} s")
     connection.close()
