@@ -396,7 +396,11 @@ def test_a_block_of_changing_rates_ends_where_the_next_begins(tariff: Tariff, se
 def test_a_bundle_and_blocks_share_a_call_out_without_a_rest(tariff: Tariff, seconds: int, units: int) -> None:
     used = bundle_units(tariff, seconds, units)
     assert 0 <= used <= units
-    if seconds > tariff.free_seconds:
-        given_away = min(tariff.included_seconds, seconds) + used
+    if seconds <= tariff.free_seconds:
+        assert used == 0
+    elif seconds <= tariff.included_seconds:
+        assert used == min(units, 1), "one unit stands for the fee and the minimum"
+    else:
+        given_away = tariff.included_seconds + used
         assert given_away == min(seconds, tariff.included_seconds + units)
         assert given_away + charge(tariff, seconds, units).billed_seconds >= seconds
