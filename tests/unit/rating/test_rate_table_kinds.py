@@ -212,8 +212,13 @@ def test_two_bands_that_overlap_while_both_are_valid_are_refused() -> None:
 
 
 def test_bands_that_overlap_one_after_the_other_are_no_contradiction() -> None:
-    table_of(row("44", 1, time_band="peak", effective_to=9), row("44", 2, time_band="noon", effective_from=9))
-    table_of(row("44", 1, time_band="peak"), row("45", 2, time_band="noon"))
+    noon = MONDAY + 12 * HOUR
+    table = table_of(
+        row("44", 1, time_band="peak", effective_to=noon), row("44", 2, time_band="noon", effective_from=noon)
+    )
+    assert [found(table, "44", at) for at in (noon - 1, noon)] == [1, 2]
+    apart = table_of(row("44", 1, time_band="peak"), row("45", 2, time_band="noon"))
+    assert [found(apart, number, noon) for number in ("44", "45")] == [1, 2]
 
 
 @pytest.mark.parametrize(
