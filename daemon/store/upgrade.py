@@ -1,6 +1,7 @@
 """Runs alembic's migrations on a SQLite file, in one transaction: a crash leaves the schema that was there."""
 
 import sqlite3
+import time
 from pathlib import Path
 
 from alembic import command
@@ -11,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 LOCK_SECONDS = 60.0  # seconds to wait for another process that upgrades the same file
+LOCK_POLL_SECONDS = 0.01  # between two tries to turn the log on, which another process may be doing too
 
 
 def configuration() -> Config:
@@ -39,9 +41,24 @@ def upgrade(path: Path, revision: str = "head") -> None:
 
 def _connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
+    _log_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")
     return connection
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on. SQLite does not wait here where two do so at once, whatever its timeout says."""
+    ends = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
+                connection.close()
+                raise
+            time.sleep(LOCK_POLL_SECONDS)
+        else:
+            return
 
 
 def _left_alone(connection: DBAPIConnection, _record: object) -> None:

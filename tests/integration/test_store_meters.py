@@ -40,6 +40,7 @@ from tests.integration.test_store_meters import HUGE, sold
 async def main(folder: Path, prefix: str) -> None:
     async with opened(folder, prefix=prefix) as world:
         sold(world, HUGE)
+        await world.ask(f"{prefix}-open")  # whenever it is killed, this call is open
         async def play(lane: int) -> None:
             for number in range(100_000):
                 await world.whole(f"{prefix}-{lane}-{number}", 10)
