@@ -54,9 +54,10 @@ def test_the_daemon_keeps_what_its_schema_promises(daemon: DaemonProcess, role: 
     assert isinstance(made, dict)
     _await_token(daemon, str(made["token"]))
     (tmp_path / "schemathesis.toml").write_text(KNOWN)
+    document = f"http://127.0.0.1:{daemon.http_port}/schema/openapi.json"
     command = [
         sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run",
-        f"http://127.0.0.1:{daemon.http_port}/schema/openapi.json", "--header", f"Authorization: Bearer {made['token']}",
+        document, "--header", f"Authorization: Bearer {made['token']}",
         "--checks", "all", "--exclude-checks", EXCLUDED, "--max-examples", str(EXAMPLES), "--seed", "1", "--no-color",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
