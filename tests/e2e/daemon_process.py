@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,16 +16,9 @@ from pathlib import Path
 
 from daemon.settings import shown
 from tests.e2e.scenario import write_deck
+from tests.ports import free_port
 
 START_SECONDS_MAX = 30  # seconds a start may take on a busy machine
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """Return a port of loopback that nobody listens on just now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def tollway(*words: str, folder: Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -51,9 +43,7 @@ class DaemonProcess:
     url: str = ""  # of a database, where the store is not a file in the folder
 
     def __post_init__(self) -> None:
-        self.auth_port = free_port(socket.SOCK_DGRAM)
-        self.acct_port = free_port(socket.SOCK_DGRAM)
-        self.http_port = free_port(socket.SOCK_STREAM)
+        self.auth_port, self.acct_port, self.http_port = free_port(), free_port(), free_port()
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "scenario.toml").write_text(self.scenario)
         write_deck(self.folder)

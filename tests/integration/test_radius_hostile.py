@@ -19,6 +19,8 @@ from daemon.settings import Listener
 from tests.integration.radius_world import ACME, SECRET, access, accounting, read, resigned, socket, world
 from tests.unit.radius.vectors import BY_ID, VECTORS
 
+pytestmark = pytest.mark.virtual_time
+
 GOOD = [("User-Name", "alice"), ("User-Password", "hello"), ("Called-Station-Id", "442079460000")]
 STOP = [("Acct-Status-Type", "Stop"), ("User-Name", "alice"), ("Called-Station-Id", "442079460000")]
 LISTENERS = {1: "auth", 4: "acct", 12: "auth"}
