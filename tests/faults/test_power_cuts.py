@@ -60,11 +60,10 @@ async def test_what_was_acknowledged_survives_a_power_cut(tmp_path: Path) -> Non
         assert not lost, (cut, lost)
     disk.detach()
     await asyncio.to_thread(daemon.start)
-    await asyncio.sleep(1)
+    await client.until_acknowledged(client.log.acknowledged + 100)
     client.stopping = True
     await asyncio.wait_for(running, 60)
-    await asyncio.sleep(6)  # grants whose question was answered to nobody lapse after ring_seconds
-    reconciled(daemon, client.log)
+    await asyncio.to_thread(reconciled, daemon, client.log)
     assert await asyncio.to_thread(daemon.stop) == 0
     print(f"{CUTS} cuts, {disk.unsynced} with unsynced writes; {len(client.log.stopped)} calls acknowledged")
     assert disk.unsynced * 3 >= CUTS, (disk.unsynced, CUTS)

@@ -176,7 +176,7 @@ class World:
             await asyncio.sleep(0.02)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait until a condition holds."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
