@@ -9,7 +9,6 @@ talks to another process needs the machine's clock.
 import asyncio
 import fcntl
 import selectors
-import socket
 import struct
 import termios
 import time
@@ -26,7 +25,7 @@ SETTLE_SECONDS = 0.0005  # of the machine, in which octets that were sent within
 T = TypeVar("T")
 
 
-class _Jumping(selectors.DefaultSelector):  # type: ignore[valid-type,misc]  # the best of the platform, by its name
+class _Jumping(selectors.DefaultSelector):
     """Waits for what happens; where nothing does, it moves the loop's clock instead."""
 
     loop: "VirtualLoop"

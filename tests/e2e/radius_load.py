@@ -58,7 +58,7 @@ class Client:
     dice: random.Random
     log: Log = field(default_factory=Log)
     stopping: bool = False
-    charged: asyncio.Event = field(default_factory=asyncio.Event)  # set at each Stop that is acknowledged
+    told: asyncio.Event = field(default_factory=asyncio.Event)  # set where the log has grown
     number: int = 0
 
     async def run(self) -> None:
@@ -68,14 +68,15 @@ class Client:
         """Wait until so many packets are acknowledged."""
         async with asyncio.timeout(60):
             while self.log.acknowledged < packets:
-                await asyncio.sleep(0.005)
+                self.told.clear()
+                await self.told.wait()
 
     async def until_stopped(self, calls: int) -> None:
         """Wait until so many calls are charged and acknowledged."""
         async with asyncio.timeout(60):
             while len(self.log.stopped) < calls:
-                self.charged.clear()
-                await self.charged.wait()
+                self.told.clear()
+                await self.told.wait()
 
     async def _caller(self, place: int) -> None:
         loop = asyncio.get_running_loop()
@@ -107,7 +108,7 @@ class Client:
         stop = peer.accounting_request(SECRET, identifier + 2, peer.STOP, session, "rich", "442071231234", seconds)
         await self._sent(acct, stop)
         self.log.stopped[session] = seconds
-        self.charged.set()
+        self.told.set()
 
     async def _sent(self, link: tuple[asyncio.DatagramTransport, Peer], packet: bytes) -> peer.Reply:
         """Send the same bytes until they are answered."""
@@ -120,12 +121,13 @@ class Client:
             with contextlib.suppress(TimeoutError):
                 answer = await asyncio.wait_for(asyncio.shield(future), REPEAT_SECONDS)
                 self.log.acknowledged += 1
+                self.told.set()
                 del protocol.waiting[packet[1]]
                 return answer
 
 
 def _let_go(daemon: DaemonProcess) -> dict[str, object]:
-    """Return the account once nothing is held: grants whose question was answered to nobody lapse after ring_seconds."""
+    """Return the account once nothing is held: what was granted to nobody lapses after ring_seconds."""
     deadline = time.monotonic() + LAPSE_SECONDS_MAX
     while True:
         account = daemon.json("account", "show", "rich")

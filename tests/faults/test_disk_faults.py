@@ -37,7 +37,7 @@ def _asked(daemon: DaemonProcess) -> int:
     """Return the code that answers a question."""
     packet = peer.access_request(SECRET, 1, "rich", "rich-password", "442071231234", f"asked-{time.monotonic_ns()}")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
-        link.settimeout(5)
+        link.settimeout(30)
         link.sendto(packet, ("127.0.0.1", daemon.auth_port))
         return peer.reply(SECRET, packet, link.recv(4096)).code
 

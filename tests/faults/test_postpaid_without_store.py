@@ -28,7 +28,7 @@ identities = [{ sip_user = "corp", password = "corp-password" }]
 START = peer.accounting_request(SECRET, 3, peer.START, "corp-1", "corp", "442071231234")
 
 
-def _sent(port: int, packet: bytes, seconds: float = 5) -> peer.Reply | None:
+def _sent(port: int, packet: bytes, seconds: float = 30) -> peer.Reply | None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
         link.settimeout(seconds)
         link.sendto(packet, ("127.0.0.1", port))

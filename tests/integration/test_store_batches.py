@@ -270,7 +270,7 @@ async def test_a_full_disk_acknowledges_nobody_and_room_heals_it(tmp_path: Path)
 
 
 async def test_a_locked_store_is_waited_for_and_then_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.store.sqlite.BUSY_SECONDS", 0.3)
+    monkeypatch.setattr("daemon.store.sqlite.BUSY_SECONDS", 2.0)
     async with opened(tmp_path) as world:
         account = number(world, RITA)
         other = sqlite3.connect(tmp_path / "tollway.db", isolation_level=None)

@@ -189,7 +189,7 @@ async def test_a_commit_whose_answer_is_lost_is_asked_about(
 async def test_what_another_holds_is_waited_for_and_then_refused(
     tmp_path: Path, on_postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(postgres_link.CHARGING, "lock_timeout", "400")
+    monkeypatch.setitem(postgres_link.CHARGING, "lock_timeout", "2000")
     async with opened(tmp_path) as world:
         account = number(world, RITA)
         other = await asyncpg.connect(on_postgres)
