@@ -8,6 +8,8 @@ import os
 import random
 import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +23,14 @@ def _folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"tollway-ports-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@contextmanager
+def turn(name: str) -> Iterator[None]:
+    """Let no other of these processes do the same meanwhile: for what listens on ports that are stated."""
+    with (_folder() / name).open("w") as claim:
+        fcntl.flock(claim, fcntl.LOCK_EX)
+        yield
 
 
 def free_port() -> int:
