@@ -20,7 +20,7 @@ CALLERS = 32  # calls in flight
 REPEAT_SECONDS = 0.2  # how soon the client sends the same bytes again
 OPENING = Decimal(1_000_000)
 MINUTE = Decimal("0.60")
-LAPSE_SECONDS_MAX = 60  # a grant lapses within seconds of ring_seconds; a busy machine may take its time
+WAIT_SECONDS_MAX = 120  # for anything that happens within seconds where the machine is not busy
 CHARGING = "[charging]\nring_seconds = 4\nmax_grant_seconds = 60\n"
 
 
@@ -66,14 +66,14 @@ class Client:
 
     async def until_acknowledged(self, packets: int) -> None:
         """Wait until so many packets are acknowledged."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             while self.log.acknowledged < packets:
                 self.told.clear()
                 await self.told.wait()
 
     async def until_stopped(self, calls: int) -> None:
         """Wait until so many calls are charged and acknowledged."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             while len(self.log.stopped) < calls:
                 self.told.clear()
                 await self.told.wait()
@@ -128,7 +128,7 @@ class Client:
 
 def _let_go(daemon: DaemonProcess) -> dict[str, object]:
     """Return the account once nothing is held: what was granted to nobody lapses after ring_seconds."""
-    deadline = time.monotonic() + LAPSE_SECONDS_MAX
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
     while True:
         account = daemon.json("account", "show", "rich")
         assert isinstance(account, dict)

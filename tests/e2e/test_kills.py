@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.daemon_process import DaemonProcess
-from tests.e2e.radius_load import CHARGING, Client, reconciled
+from tests.e2e.radius_load import CHARGING, WAIT_SECONDS_MAX, Client, reconciled
 from tests.e2e.scenario import SCENARIO
 
 KILLS = int(os.environ.get("TOLLWAY_KILLS", "20"))
-LIFE_SECONDS_MAX = 60  # in which a daemon under load has to come to that sync, however busy the machine
+LIFE_SECONDS_MAX = 120  # in which a daemon under load has to come to that sync, however busy the machine
 SEED = int(os.environ.get("TOLLWAY_SEED", str(random.SystemRandom().randrange(1 << 32))))
 PACKETS_MIN, PACKETS_MAX = 200, 800  # that a daemon acknowledges before it is killed at a random instant
 SYNCS_MIN, SYNCS_MAX = 3, 80  # the sync of the store on which the others die
@@ -46,7 +46,7 @@ async def _killed_outside(daemon: DaemonProcess, client: Client, dice: random.Ra
     daemon.kill()
 
 
-@pytest.mark.timeout(60 + 10 * KILLS)
+@pytest.mark.timeout(300 + 10 * KILLS)
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed (scripts/test-deps)")
 async def test_what_was_acknowledged_is_there_once(tmp_path: Path) -> None:
     print(f"\nTOLLWAY_SEED={SEED} TOLLWAY_KILLS={KILLS}")
@@ -64,7 +64,7 @@ async def test_what_was_acknowledged_is_there_once(tmp_path: Path) -> None:
     await asyncio.to_thread(daemon.start)
     await client.until_acknowledged(client.log.acknowledged + PACKETS_MIN)
     client.stopping = True
-    await asyncio.wait_for(running, 60)
+    await asyncio.wait_for(running, WAIT_SECONDS_MAX)
     await asyncio.to_thread(reconciled, daemon, client.log)
     assert await asyncio.to_thread(daemon.stop) == 0
     print(f"{KILLS} kills, every other inside an open batch; {client.log.acknowledged} acknowledged")

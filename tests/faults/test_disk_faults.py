@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e import radius_peer as peer
 from tests.e2e.daemon_process import DaemonProcess
-from tests.e2e.radius_load import CHARGING, Client, reconciled
+from tests.e2e.radius_load import CHARGING, WAIT_SECONDS_MAX, Client, reconciled
 from tests.e2e.scenario import SCENARIO, SECRET
 from tests.faults.power import Disk, built
 
@@ -60,11 +60,11 @@ async def _failing(disk: Disk, client: Client, word: str) -> None:
 
 async def _ended(client: Client, running: "asyncio.Task[None]") -> None:
     client.stopping = True
-    await asyncio.wait_for(running, 60)
+    await asyncio.wait_for(running, WAIT_SECONDS_MAX)
     await asyncio.to_thread(reconciled, client.daemon, client.log)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_a_failing_disk_acknowledges_nothing_and_loses_nothing(tmp_path: Path) -> None:
     daemon = DaemonProcess(tmp_path, SCENARIO, CHARGING)
     daemon.apply()
@@ -86,7 +86,7 @@ async def test_a_failing_disk_acknowledges_nothing_and_loses_nothing(tmp_path: P
     assert await asyncio.to_thread(daemon.stop) == 0
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("word", ["eio_sync", "full"])
 async def test_a_power_cut_while_the_disk_fails_loses_nothing(word: str, tmp_path: Path) -> None:
     daemon = DaemonProcess(tmp_path, SCENARIO, CHARGING)

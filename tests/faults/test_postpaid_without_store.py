@@ -78,7 +78,7 @@ def _charged_once(daemon: DaemonProcess, journal: Path) -> None:
     assert daemon.stop() == 0
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_postpaid_call_on_a_full_disk_is_charged_once(tmp_path: Path) -> None:
     journal = tmp_path / "elsewhere" / "postpaid.jsonl"
     daemon = _daemon(tmp_path, journal)
@@ -102,7 +102,7 @@ def test_a_postpaid_call_on_a_full_disk_is_charged_once(tmp_path: Path) -> None:
     _charged_once(daemon, journal)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_journalled_grant_survives_a_power_cut(tmp_path: Path) -> None:
     journal = tmp_path / "postpaid.jsonl"
     daemon = _daemon(tmp_path, journal)

@@ -72,7 +72,7 @@ def acknowledged(process: "subprocess.Popen[bytes]", folder: Path, after_seconds
     return set((first + rest).decode().splitlines())
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_what_a_killed_process_acknowledged_is_there_once(tmp_path: Path) -> None:
     async with opened(tmp_path):
         pass
@@ -98,7 +98,7 @@ async def test_what_a_killed_process_acknowledged_is_there_once(tmp_path: Path) 
     assert await findings(tmp_path) == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_two_processes_top_up_while_a_daemon_charges(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         revision = world.catalog().revision

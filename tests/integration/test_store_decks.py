@@ -119,7 +119,7 @@ async def test_of_two_imports_at_once_one_is_taken_whole(tmp_path: Path) -> None
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_calls_do_not_wait_for_a_large_deck(tmp_path: Path) -> None:
     rows = [RateRow(str(prefix), 100_000_000) for prefix in range(1_000_000, 1_000_000 + 12 * STAGE_ROWS)]
     async with opened(tmp_path) as world:

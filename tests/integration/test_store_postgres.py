@@ -25,7 +25,7 @@ from tests.integration.postgres_cluster import Cluster
 from tests.integration.store_world import OPENING, RITA, START, URL_FILE, World, findings, opened
 from tests.integration.test_store_batches import CALLERS, number, spend
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
