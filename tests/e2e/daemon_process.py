@@ -80,10 +80,14 @@ class DaemonProcess:
     def start(self) -> None:
         """Start it and wait until it is ready, or where ``await_ready`` is off, until it listens."""
         self.start_quietly()
-        if self.await_ready:
-            self._wait_ready()
-        else:
-            self._wait_listening()
+        try:
+            if self.await_ready:
+                self._wait_ready()
+            else:
+                self._wait_listening()
+        except BaseException:
+            self.kill()  # whoever waits for it in vain does not know that it runs
+            raise
 
     def start_quietly(self) -> None:
         """Start it and wait for nothing."""
