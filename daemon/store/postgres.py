@@ -93,24 +93,34 @@ class PostgresEngine:
 
     def load_named(self, reads: Sequence[Reads]) -> Named:
         """Lock and load all but accounts and meters, which other batches wait for most."""
-        self._session.simply(sql.begin_locking(reads))
         return self._session.run(self._named(reads))
 
     async def _named(self, reads: Sequence[Reads]) -> Named:
-        calls = await self._loaded_calls(reads)
-        named = Named(calls)
-        keys = sorted({key for read in reads for key in read.messages})
-        if keys:
-            named.messages = {row[0]: Message(*row) for row in await self._session.fetch(sql.MESSAGES, keys)}
-        charged = [call.grant_id for call in calls if call.revision]
+        await self._session.connection.execute(sql.begin_locking(reads))
+        named = await self._found(reads)
+        charged = [call.grant_id for call in named.calls if call.revision]
         if charged:
             named.records = _records.decode(_listed(await self._session.fetch(sql.RECORDS, charged)))
         named.meters.update(key for read in reads for key in read.meters)
-        named.meters.update(key for call in calls for key in call.meters)
+        named.meters.update(key for call in named.calls for key in call.meters)
         named.accounts.update(number for read in reads for number in read.accounts)
-        named.accounts.update(number for call in calls for number in call.accounts)
+        named.accounts.update(number for call in named.calls for number in call.accounts)
         named.accounts.update(number for number, _name in named.meters)  # one that is not there yet is locked by it
         return named
+
+    async def _found(self, reads: Sequence[Reads]) -> Named:
+        keys = {(*key, direction) for read in reads for key in read.calls for direction in _DIRECTIONS}
+        grants = {key for read in reads for key in read.grants}
+        aliases = {key for read in reads for key in read.aliases}
+        messages = {key for read in reads for key in read.messages}
+        if not (keys or grants or aliases or messages):
+            return Named([])
+        columns = (*_columns(keys, 3), sorted(grants), *_columns(aliases, 2), sorted(messages))
+        rows = await self._session.fetch(sql.NAMED, *columns)
+        calls = sorted((row[0], row[1]) for row in rows if row[0] is not None)  # oldest first
+        found = Named(_calls.decode(f"[{','.join(body for _number, body in calls)}]"))
+        found.messages = {row[2]: Message(*row[2:]) for row in rows if row[0] is None}
+        return found
 
     def load_held(self, named: Named) -> Held:
         """Lock and load the accounts and meters that a batch reads, each in the order of its number."""
@@ -125,15 +135,6 @@ class PostgresEngine:
             rows = await self._session.fetch(sql.METERS, *zip(*sorted(named.meters), strict=True))
             held.meters.update(((row[0], row[1]), Meter._make(row)) for row in rows)
         return held
-
-    async def _loaded_calls(self, reads: Sequence[Reads]) -> list[Call]:
-        keys = {(*key, direction) for read in reads for key in read.calls for direction in _DIRECTIONS}
-        grants = {key for read in reads for key in read.grants}
-        aliases = {key for read in reads for key in read.aliases}
-        if not (keys or grants or aliases):
-            return []
-        columns = (*_columns(keys, 3), sorted(grants), *_columns(aliases, 2))
-        return _calls.decode(_listed(await self._session.fetch(sql.CALLS, *columns)))
 
     def write(self, working: Working) -> None:
         """Write what a batch changed, in one statement, each account once."""

@@ -93,6 +93,11 @@ class Foresight:
             return None
         return Held(standings, {key: meter for key, meter in meters.items() if meter is not None})
 
+    def forget(self) -> None:
+        """Know nothing any more: what a batch was taken to leave behind was not committed."""
+        self._standings.clear()
+        self._meters.clear()
+
     def missed(self) -> None:
         """Take a guess for wrong."""
         self._pause = MISSED_PAUSE
@@ -177,6 +182,10 @@ class LanedWriter(Writer):
             self._is_sure.clear()
             made = self._confirmed(jobs, named, guess, made)
             self._committed(made, len(jobs))
+        except Exception:
+            self._foresight.forget()
+            raise
+        else:
             return made.results
         finally:
             if self._way.at_back:
