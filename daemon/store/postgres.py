@@ -9,7 +9,7 @@ import asyncio
 import importlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -30,6 +30,7 @@ from daemon.store.commit import IntegrityFault, Writer
 from daemon.store.ledger_store import LedgerStore
 from daemon.store.link import Link
 from daemon.store.postgres_batch import Held, Named, Packed, packed
+from daemon.store.postgres_claims import Claims
 from daemon.store.postgres_lanes import LanedWriter
 from daemon.store.postgres_link import (
     CHARGING,
@@ -243,6 +244,7 @@ class PostgresStore(LedgerStore):
         # What persons change has a thread and a connection of its own: no call waits for an import.
         self._desk = PostgresEngine(self._url, WRITING)
         self._clerk = Writer(self._desk, 1, 1)
+        self._claims = Claims(self._url)
         self._pool: Any = None
         self._opening = asyncio.Lock()
 
@@ -254,6 +256,10 @@ class PostgresStore(LedgerStore):
     async def administer(self, work: Callable[[Link], T]) -> T:
         """Run administrative work in a transaction of its own, after that of any other process. Raises StoreError."""
         return await self._clerk.errand(lambda: work(self._desk.link))
+
+    async def claimed(self, names: Collection[str]) -> Collection[str]:
+        """Return those of the names that this daemon holds, by locks of the server's. Raises StoreError."""
+        return await self._claims.hold(names)
 
     async def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query that only reads. Raises StoreError."""
@@ -280,6 +286,7 @@ class PostgresStore(LedgerStore):
         """Finish what is queued, then close; nothing can be asked of the store afterwards."""
         await asyncio.to_thread(self.writer.close)
         await asyncio.to_thread(self._clerk.close)
+        self._claims.close()
         pool, self._pool = self._pool, None
         if pool is not None:
             try:

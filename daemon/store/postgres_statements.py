@@ -76,6 +76,11 @@ def _names(reads: Sequence[Reads]) -> list[int]:
     return sorted(_name(key) for key in keys)
 
 
+def claim_of(name: str) -> int:
+    """Return the key of what one daemon does alone."""
+    return _name(f"s\0{name}")
+
+
 def _name(key: str) -> int:
     # Two keys of one name wait for each other without need; they are never taken for one another.
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
