@@ -5,10 +5,11 @@ which is a guess: it then locks and loads them, after that commit, and where the
 process came between, or the commit failed) it decides anew on what is there. Nobody is answered before his own commit.
 """
 
+import asyncio
 import threading
 import time
-from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from daemon.charging.ports import Reads
 from daemon.ledger.account import Standing
@@ -17,6 +18,7 @@ from daemon.store.book import MeterKey, Working
 from daemon.store.commit import Engine, Job, Result, Writer, decided
 from daemon.store.postgres_batch import Held, Named, Packed, packed
 
+T = TypeVar("T")
 GUESSES_MAX: Final = 20_000  # accounts, and meters, that are remembered for a guess: some ten megabytes
 MISSED_PAUSE: Final = 16  # batches after a wrong guess that make none: another process works on the same accounts
 
@@ -135,6 +137,10 @@ class LanedWriter(Writer):
         super().__init__(engine, batch_max, queue_max)
         self._second = threading.Thread(target=self._run, name="tollway-store-lane", daemon=True)
         self._second.start()
+
+    def errand(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """Take none: administrative work has a writer and a connection of its own here."""
+        raise AssertionError(f"{work} was given to the lanes of calls")
 
     def close(self) -> None:
         """Finish what is queued and end the threads; blocks until they have ended."""
