@@ -278,7 +278,7 @@ def _tell_meters(level: Level, has: Supply, notes: Trace) -> None:
 def _calls_per_second(terms: AccountTerms, standing: Standing, now: Instant, notes: Trace) -> Denied | None:
     if terms.calls_per_second is None:
         return None
-    calls = standing.second_calls if standing.second == now // SECOND else 0
+    calls = standing.calls_in(now // SECOND)
     detail = f"{calls} calls in this second, at most {terms.calls_per_second}"
     if calls >= terms.calls_per_second:
         return _refused(notes, "calls_per_second", Denied(Denial.CALLS_PER_SECOND, detail, terms.key))

@@ -4,7 +4,7 @@
 Work that arrives together shares a commit; a function that raises is left out alone, and its caller gets the exception.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -142,6 +142,16 @@ class Store(Protocol):
 
     async def open_calls(self) -> Sequence[Call]:
         """Return every open call, for recovery and for lists."""
+
+
+class SharedStore(Store, Protocol):
+    """A store that several daemons may share, and on which they agree who does what one does alone."""
+
+    async def claimed(self, names: Collection[str]) -> Collection[str]:
+        """Return those of the names that this daemon serves, and no other on the same store. Raises StoreError.
+
+        A name that is left out is given up; so are all when the daemon ends, however it does.
+        """
 
 
 class Directory(Protocol):

@@ -42,7 +42,7 @@ def hold(book: Book, call: Call, now: Instant, held: tuple[Level, ...] = ()) -> 
     """
     for place, level in enumerate(call.levels):
         metering.move_units(book, level, held[place].units if held else (), level.units)
-        standing = _counted(book.standing(level.account), now)
+        standing = book.standing(level.account).called(now // SECOND)
         book.post(posting.reserve(standing, call.grant_id, level.reserved, call.direction, now))
     hold_carrier(book, call, now)
 
@@ -59,12 +59,6 @@ def release_carrier(book: Book, call: Call, now: Instant) -> None:
     route = call.carrier
     if route is not None and route.account:
         book.post(posting.release(book.standing(route.account), call.grant_id, 0, Direction.OUTBOUND, now))
-
-
-def _counted(standing: Standing, now: Instant) -> Standing:
-    second = now // SECOND
-    calls = standing.second_calls + 1 if standing.second == second else 1
-    return standing._replace(second=second, second_calls=calls)
 
 
 def let_go(book: Book, call: Call, now: Instant, *, expired: bool = False) -> Call:

@@ -1,7 +1,8 @@
 """FreeSWITCH for the daemon: a link to every switch that is configured, as the configuration is now.
 
 A switch that is added is connected, one that is taken out is let go with its calls up, one that changes starts anew and
-takes its calls over from the store. Whether links are up is reported beside readiness, and is never part of it.
+takes its calls over from the store. Of several daemons on one store one has the link to a switch: two would renew each
+other's calls and cut them. Whether links are up is reported beside readiness, and is never part of it.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import structlog
 
 from daemon.charging.configuration import FreeswitchSpec
 from daemon.charging.ocf import OnlineCharging
-from daemon.charging.ports import Counters, Outside, Store
+from daemon.charging.ports import Counters, Outside, SharedStore, StoreError
 from daemon.esl.switch import Switch
 
 FOLLOW_SECONDS = 1.0  # how often the configuration is compared: what a command changes is followed within a second
@@ -23,8 +24,8 @@ class EslAdapter:
     """All switches. ``switches`` gives the configuration in force."""
 
     def __init__(
-        self, ocf: OnlineCharging, store: Store, switches: Callable[[], Sequence[FreeswitchSpec]], outside: Outside,
-        counters: Counters,
+        self, ocf: OnlineCharging, store: SharedStore, switches: Callable[[], Sequence[FreeswitchSpec]],
+        outside: Outside, counters: Counters,
     ) -> None:  # fmt: skip
         """Bind the ports; ``run`` connects."""
         self._ocf = ocf
@@ -35,17 +36,25 @@ class EslAdapter:
         self._running: dict[str, tuple[Switch, asyncio.Task[None]]] = {}
 
     def links_up(self) -> Mapping[str, bool]:
-        """Return for each configured switch whether its link is up."""
+        """Return for each switch that this daemon serves whether its link is up."""
         return {name: switch.is_up for name, (switch, _) in self._running.items()}
 
     async def run(self) -> None:
         """Follow the configuration for ever; when cancelled, finish what is being settled and let the calls run on."""
         try:
             while True:
-                await self._follow({spec.id: spec for spec in self._switches()})
+                await self._follow(await self._mine({spec.id: spec for spec in self._switches()}))
                 await asyncio.sleep(FOLLOW_SECONDS)
         finally:
             await asyncio.gather(*(self._drop(name) for name in list(self._running)))
+
+    async def _mine(self, wanted: Mapping[str, FreeswitchSpec]) -> Mapping[str, FreeswitchSpec]:
+        """Return the switches that this daemon serves. While the store cannot say, those that it has."""
+        try:
+            held = await self._store.claimed(wanted.keys())
+        except StoreError:
+            held = self._running.keys()
+        return {name: spec for name, spec in wanted.items() if name in held}
 
     async def _follow(self, wanted: Mapping[str, FreeswitchSpec]) -> None:
         changed = [name for name, (switch, _) in self._running.items() if wanted.get(name) != switch.spec]

@@ -28,6 +28,9 @@ class EntryKind(Enum):
     COLLECT = "collect"  # money that arrived pays an uncollected debt
 
 
+SKEW_SECONDS_MAX = 5  # seconds by which the clocks of daemons on one store may differ; more, and a clock was mended
+
+
 class Standing(NamedTuple):
     """One account as a transaction sees it. Money in nano-units of the account's currency, channels in calls."""
 
@@ -41,6 +44,15 @@ class Standing(NamedTuple):
     day_spent: int = 0  # debits posted on that day
     second: int = 0  # the Unix second that second_calls belongs to
     second_calls: int = 0  # calls granted in that second
+
+    def calls_in(self, second: int) -> int:
+        """Return the calls granted in a Unix second, or in the one counted now where another's clock is ahead."""
+        return self.second_calls if 0 <= self.second - second <= SKEW_SECONDS_MAX else 0
+
+    def called(self, second: int) -> "Standing":
+        """Return the standing with one call more; a clock that is behind does not begin an earlier second anew."""
+        calls = self.calls_in(second)
+        return self._replace(second=max(second, self.second) if calls else second, second_calls=calls + 1)
 
     @property
     def channels(self) -> int:

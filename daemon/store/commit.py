@@ -182,7 +182,7 @@ class Writer:
     def _transaction(self, jobs: list[Job[object]]) -> "list[Result]":
         self._engine.begin()
         working = self._engine.load([job.reads for job in jobs])
-        results = [_decided(working, job) for job in jobs]
+        results = [decided(working, job) for job in jobs]
         if working.is_changed:
             self._engine.write(working)
         began = time.perf_counter()
@@ -197,7 +197,8 @@ class Writer:
 Result = tuple["asyncio.Future[object]", object, Exception | None]
 
 
-def _decided(working: Working, job: Job[object]) -> Result:
+def decided(working: Working, job: Job[object]) -> Result:
+    """Run one function on the batch's working copies; what it did becomes part of the batch only if it returns."""
     book = Overlay(working, job.reads)
     try:
         value = job.decide(book)

@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -80,6 +80,10 @@ class LedgerStore(Administration):
             for seq, body in page:
                 yield seq, _record.decode(body)
             after_seq = page[-1][0]
+
+    async def claimed(self, names: Collection[str]) -> Collection[str]:
+        """Return those of the names that this daemon serves alone: all, where no other daemon shares the store."""
+        return names
 
     async def ping(self) -> None:
         """Write something, durably. Raises StoreError where the store cannot commit."""

@@ -7,8 +7,9 @@ A connection that breaks in the middle of a COMMIT leaves a question, which the 
 
 import asyncio
 import importlib
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -28,6 +29,9 @@ from daemon.store.book import Working
 from daemon.store.commit import IntegrityFault, Writer
 from daemon.store.ledger_store import LedgerStore
 from daemon.store.link import Link
+from daemon.store.postgres_batch import Held, Named, Packed, packed
+from daemon.store.postgres_claims import Claims
+from daemon.store.postgres_lanes import LanedWriter
 from daemon.store.postgres_link import (
     CHARGING,
     COMMAND_SECONDS,
@@ -42,7 +46,7 @@ from daemon.store.postgres_link import (
     state_of,
     whole_numbers,
 )
-from daemon.store.rows import MessageAge, written
+from daemon.store.rows import MessageAge
 
 T = TypeVar("T")
 BATCH_MAX: Final = 256  # transactions of one batch: each locks some names, and a server keeps a few thousand locks
@@ -85,60 +89,67 @@ class PostgresEngine:
 
     def load(self, reads: Sequence[Reads]) -> Working:
         """Lock and load the union of what a batch reads, one query a table."""
-        self._session.simply(sql.begin_locking(reads))
-        return self._session.run(self._load(reads))
+        named = self.load_named(reads)
+        return named.working(self.load_held(named))
 
-    async def _load(self, reads: Sequence[Reads]) -> Working:
-        fetch = self._session.fetch
-        working = Working()
-        working.add_loaded(await self._loaded_calls(reads))
-        keys = sorted({key for read in reads for key in read.messages})
-        if keys:
-            working.messages = {row[0]: Message(*row) for row in await fetch(sql.MESSAGES, keys)}
-        calls = working.calls.values()
-        names = {key for read in reads for key in read.meters}
-        names.update(key for call in calls for key in call.meters)
-        numbers = {number for read in reads for number in read.accounts}
-        numbers.update(number for call in calls for number in call.accounts)
-        numbers.update(number for number, _name in names)  # a meter that is not there yet is locked by its account
-        if numbers:
-            rows = await fetch(sql.STANDINGS, sorted(numbers))
-            working.standings = {row[0]: Standing._make(row) for row in rows}
-        if names:
-            rows = await fetch(sql.METERS, *zip(*sorted(names), strict=True))
-            working.meters = {(row[0], row[1]): Meter._make(row) for row in rows}
-        charged = [call.grant_id for call in calls if call.revision]
+    def load_named(self, reads: Sequence[Reads]) -> Named:
+        """Lock and load all but accounts and meters, which other batches wait for most."""
+        return self._session.run(self._named(reads))
+
+    async def _named(self, reads: Sequence[Reads]) -> Named:
+        await self._session.connection.execute(sql.begin_locking(reads))
+        named = await self._found(reads)
+        charged = [call.grant_id for call in named.calls if call.revision]
         if charged:
-            for record in _records.decode(_listed(await fetch(sql.RECORDS, charged))):
-                working.records.setdefault(record.grant_id, []).append(record)
-        return working
+            named.records = _records.decode(_listed(await self._session.fetch(sql.RECORDS, charged)))
+        named.meters.update(key for read in reads for key in read.meters)
+        named.meters.update(key for call in named.calls for key in call.meters)
+        named.accounts.update(number for read in reads for number in read.accounts)
+        named.accounts.update(number for call in named.calls for number in call.accounts)
+        named.accounts.update(number for number, _name in named.meters)  # one that is not there yet is locked by it
+        return named
 
-    async def _loaded_calls(self, reads: Sequence[Reads]) -> list[Call]:
+    async def _found(self, reads: Sequence[Reads]) -> Named:
         keys = {(*key, direction) for read in reads for key in read.calls for direction in _DIRECTIONS}
         grants = {key for read in reads for key in read.grants}
         aliases = {key for read in reads for key in read.aliases}
-        if not (keys or grants or aliases):
-            return []
-        columns = (*_columns(keys, 3), sorted(grants), *_columns(aliases, 2))
-        return _calls.decode(_listed(await self._session.fetch(sql.CALLS, *columns)))
+        messages = {key for read in reads for key in read.messages}
+        if not (keys or grants or aliases or messages):
+            return Named([])
+        columns = (*_columns(keys, 3), sorted(grants), *_columns(aliases, 2), sorted(messages))
+        rows = await self._session.fetch(sql.NAMED, *columns)
+        calls = sorted((row[0], row[1]) for row in rows if row[0] is not None)  # oldest first
+        found = Named(_calls.decode(f"[{','.join(body for _number, body in calls)}]"))
+        found.messages = {row[2]: Message(*row[2:]) for row in rows if row[0] is None}
+        return found
+
+    def load_held(self, named: Named) -> Held:
+        """Lock and load the accounts and meters that a batch reads, each in the order of its number."""
+        return self._session.run(self._held(named))
+
+    async def _held(self, named: Named) -> Held:
+        held = Held({}, {})
+        if named.accounts:
+            rows = await self._session.fetch(sql.STANDINGS, sorted(named.accounts))
+            held.standings.update((row[0], Standing._make(row)) for row in rows)
+        if named.meters:
+            rows = await self._session.fetch(sql.METERS, *zip(*sorted(named.meters), strict=True))
+            held.meters.update(((row[0], row[1]), Meter._make(row)) for row in rows)
+        return held
 
     def write(self, working: Working) -> None:
         """Write what a batch changed, in one statement, each account once."""
+        self.write_packed(working, packed(working))
+
+    def write_packed(self, working: Working, made: Packed) -> None:
+        """Write what was made ready before. Raises IntegrityFault."""
         try:
-            self._session.run(self._write(working))
+            self._session.run(self._write(working, made))
         except asyncpg.IntegrityConstraintViolationError as error:
             raise IntegrityFault(str(error)) from error
 
-    async def _write(self, working: Working) -> None:
-        tables: list[str] = []
-        columns: list[object] = []
-        for table, rows in written(working):
-            if rows:
-                order = sql.ORDERED.get(table)
-                tables.append(table)
-                ordered = rows if order is None else sorted(rows, key=order)
-                columns += sql.packed(table, sql.columns_of(table), ordered)
-        self._xact = (await self._session.fetch(sql.writing(tuple(tables)), *columns))[0][0]
+    async def _write(self, working: Working, made: Packed) -> None:
+        self._xact = (await self._session.fetch(sql.writing(made.tables), *made.columns))[0][0]
         asked = self._age.due(working)
         if asked is not None:
             self._age.pruned(asked, await self._session.touched(sql.PRUNE_MESSAGES, *asked))
@@ -210,6 +221,10 @@ class PostgresEngine:
         self._session.close()
 
 
+class LaneEngine(PostgresEngine, threading.local):
+    """One engine for the threads of all lanes: each has a session, and all that belongs to it, of its own."""
+
+
 def _listed(rows: Sequence[Any]) -> str:
     return f"[{','.join(row[0] for row in rows)}]"
 
@@ -224,11 +239,12 @@ class PostgresStore(LedgerStore):
     def __init__(self, settings: StoreSettings, now: Callable[[], Instant]) -> None:
         """Take a database that is migrated; use ``opened``."""
         self._url = settings.url
-        engine = PostgresEngine(self._url, CHARGING)
-        super().__init__(now, Writer(engine, min(settings.batch_max, BATCH_MAX), settings.queue_max))
+        engine = LaneEngine(self._url, CHARGING)
+        super().__init__(now, LanedWriter(engine, min(settings.batch_max, BATCH_MAX), settings.queue_max))
         # What persons change has a thread and a connection of its own: no call waits for an import.
         self._desk = PostgresEngine(self._url, WRITING)
         self._clerk = Writer(self._desk, 1, 1)
+        self._claims = Claims(self._url)
         self._pool: Any = None
         self._opening = asyncio.Lock()
 
@@ -240,6 +256,10 @@ class PostgresStore(LedgerStore):
     async def administer(self, work: Callable[[Link], T]) -> T:
         """Run administrative work in a transaction of its own, after that of any other process. Raises StoreError."""
         return await self._clerk.errand(lambda: work(self._desk.link))
+
+    async def claimed(self, names: Collection[str]) -> Collection[str]:
+        """Return those of the names that this daemon holds, by locks of the server's. Raises StoreError."""
+        return await self._claims.hold(names)
 
     async def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a query that only reads. Raises StoreError."""
@@ -266,6 +286,7 @@ class PostgresStore(LedgerStore):
         """Finish what is queued, then close; nothing can be asked of the store afterwards."""
         await asyncio.to_thread(self.writer.close)
         await asyncio.to_thread(self._clerk.close)
+        self._claims.close()
         pool, self._pool = self._pool, None
         if pool is not None:
             try:

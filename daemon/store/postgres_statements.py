@@ -24,7 +24,8 @@ _PLACE = re.compile(r"\$(\d+)")
 LOCK_ADMINISTRATION: Final = "SELECT pg_advisory_xact_lock(1953459308, 1)"
 OUTCOME: Final = "SELECT pg_xact_status($1::text::xid8)"
 
-CALLS: Final = f"""
+# Calls under a lock, in the order of their numbers, and the messages, which have no lock but their names'.
+NAMED: Final = f"""
 WITH wanted AS MATERIALIZED (
  SELECT newest.number FROM unnest($1::text[], $2::text[], $3::text[]) AS asked(id_domain, call_id, direction)
   CROSS JOIN LATERAL (SELECT number FROM call WHERE call.id_domain = asked.id_domain
@@ -34,8 +35,11 @@ WITH wanted AS MATERIALIZED (
  UNION SELECT call.number FROM unnest($5::text[], $6::text[]) AS asked(id_domain, alias)
   CROSS JOIN LATERAL (SELECT grant_id FROM call_alias WHERE call_alias.id_domain = asked.id_domain
    AND call_alias.alias = asked.alias ORDER BY number DESC LIMIT {CALLS_LOADED_MAX}) AS newest
-  JOIN call ON call.grant_id = newest.grant_id)
-SELECT body FROM call WHERE number IN (SELECT number FROM wanted) ORDER BY number FOR UPDATE
+  JOIN call ON call.grant_id = newest.grant_id),
+held AS MATERIALIZED (
+ SELECT number, body FROM call WHERE number IN (SELECT number FROM wanted) ORDER BY number FOR UPDATE)
+SELECT number, body, NULL::text, NULL::bytea, NULL::bytea, NULL::bigint, NULL::text FROM held
+UNION ALL SELECT NULL, NULL, key, body, reply, at, grant_id FROM message WHERE key = ANY($7::text[])
 """
 _standing_columns = ", ".join(("number", *Standing._fields[1:]))
 STANDINGS: Final = (
@@ -48,7 +52,6 @@ METERS: Final = (
     " ORDER BY meter.account, meter.name FOR UPDATE OF meter"
 )
 RECORDS: Final = "SELECT body FROM record WHERE grant_id = ANY($1::text[]) ORDER BY seq"
-MESSAGES: Final = "SELECT key, body, reply, at, grant_id FROM message WHERE key = ANY($1::text[])"
 PRUNE_MESSAGES: Final = (  # what another daemon takes out just now is left to it
     "DELETE FROM message WHERE number IN"
     " (SELECT number FROM message ORDER BY number LIMIT $1 FOR UPDATE SKIP LOCKED) AND at < $2"
@@ -73,11 +76,17 @@ def _names(reads: Sequence[Reads]) -> list[int]:
     return sorted(_name(key) for key in keys)
 
 
+def claim_of(name: str) -> int:
+    """Return the key of what one daemon does alone."""
+    return _name(f"s\0{name}")
+
+
 def _name(key: str) -> int:
     # Two keys of one name wait for each other without need; they are never taken for one another.
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
 
 
+@lru_cache(maxsize=64)
 def _columns(table: Table) -> tuple[str, ...]:
     return tuple(column.name for column in table.columns if column.name not in ("number", "seq"))
 

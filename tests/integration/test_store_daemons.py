@@ -16,9 +16,12 @@ import asyncpg
 import pytest
 
 from daemon.charging.call import CallState
+from daemon.charging.ports import Reads, StoreUnavailable
 from daemon.kernel.money import NANO
 from daemon.ledger.account import EntryKind
+from tests.integration.postgres_cluster import Cluster
 from tests.integration.store_world import ACME, OPENING, RITA, START, World, findings, opened
+from tests.integration.test_store_batches import spend
 
 pytestmark = [pytest.mark.usefixtures("on_postgres"), pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
@@ -32,6 +35,7 @@ from daemon.charging.event import Decided, MessageKey, Replay
 from daemon.charging.ports import Reads
 from daemon.kernel.money import NANO
 from daemon.ledger.account import EntryKind
+from tests.integration.postgres_cluster import Cluster
 from tests.integration.store_world import ACME, RITA, opened
 
 def short(world, key, seconds):
@@ -296,3 +300,34 @@ async def test_a_batch_for_invoicing_waits_for_records_that_have_a_lower_number(
         ids = await one.store.rows("SELECT record_id FROM record WHERE tenant = 'ray' ORDER BY seq")
         assert len(found) == 2
         assert ids[1] == ("late",)
+
+
+async def test_one_of_two_has_a_switch_and_the_other_gets_it_when_that_one_ends(
+    tmp_path: Path, cluster: Cluster, on_postgres: str
+) -> None:
+    async with opened(tmp_path, prefix="b") as two:
+        async with opened(tmp_path, prefix="a") as one:
+            assert set(await one.store.claimed(["fs1", "fs2"])) == {"fs1", "fs2"}
+            assert set(await one.store.claimed(["fs1"])) == {"fs1"}, "what is not named is given up"
+            assert set(await two.store.claimed(["fs1", "fs2"])) == {"fs2"}
+        assert set(await two.store.claimed(["fs1", "fs2"])) == {"fs1", "fs2"}
+        name = on_postgres.rpartition("/")[2]
+        cluster.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        with contextlib.suppress(StoreUnavailable):  # where the connection is found to be broken only now
+            await two.store.claimed(["fs1"])
+        assert set(await two.store.claimed(["fs1"])) == {"fs1"}
+
+
+async def test_a_guess_that_another_made_wrong_is_decided_again(tmp_path: Path) -> None:
+    async with opened(tmp_path, prefix="a") as one, opened(tmp_path, prefix="b") as two:
+        account = one.catalog().accounts[RITA].number
+        for _ in range(4):
+            for world in (one, two):  # each remembers the account as it left it, and the other has changed it since
+                await world.store.transact(Reads(accounts=(account,)), spend(account))
+        assert await one.balance(RITA) == OPENING - 8 * NANO
+        for world in (one, two):
+            await asyncio.gather(
+                *(world.store.transact(Reads(accounts=(account,)), spend(account)) for _ in range(100))
+            )
+        assert await two.balance(RITA) == OPENING - 208 * NANO
+    assert await findings(tmp_path) == []
