@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -102,7 +101,7 @@ def settle(call: Call, book: Book) -> str:
 def settled(call: Call) -> Call:
     """Return the call charged."""
     posted = (Posted(CHARGE, 0), Posted(CHARGE, 0))
-    return replace(call, state=CallState.SETTLED, settled_by=SettledBy.HANGUP, posted=posted, revision=1)
+    return call.changed(state=CallState.SETTLED, settled_by=SettledBy.HANGUP, posted=posted, revision=1)
 
 
 async def opened(folder: Path) -> LedgerStore:
