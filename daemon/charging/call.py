@@ -30,7 +30,7 @@ class CallState(Enum):
     EXPIRED = "expired"
 
 
-OPEN_STATES = frozenset({CallState.GRANTED, CallState.ANSWERED})
+OPEN_STATES = (CallState.GRANTED, CallState.ANSWERED)
 
 # What may follow what. A settled call is settled again only by reversal: an estimate gives way to a report.
 TRANSITIONS: dict[CallState, frozenset[CallState]] = {
@@ -128,7 +128,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     @property
     def accounts(self) -> tuple[int, ...]:
         """The numbers of the accounts and carriers that this call touches."""
-        return tuple(level.account for level in self.levels) + tuple(route.account for route in self.routes)
+        return tuple([level.account for level in self.levels] + [route.account for route in self.routes])
 
     @property
     def meters(self) -> tuple[tuple[int, str], ...]:
