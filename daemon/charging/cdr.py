@@ -16,7 +16,7 @@ from daemon.rating.charge import charge, duration_seconds
 from daemon.rating.tariff import SECONDS
 
 
-class RatedCdr(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class RatedCdr(msgspec.Struct, frozen=True, gc=False):
     """Money in nano-units; instants in microseconds; ``tenant`` is the seller, whose export holds the record.
 
     ``bundle`` names the bundles that paid ``bundle_units`` of it, in their order; ``metered`` is what it counts on

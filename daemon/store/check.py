@@ -223,9 +223,8 @@ def _units_held(connection: Link) -> Counter[tuple[int, str, int]]:
 
 def _units_used(connection: Link) -> Counter[tuple[int, str, int]]:
     used: Counter[tuple[int, str, int]] = Counter()
-    # A quote within a text of JSON stands behind a backslash: so only the field itself reads like this. Older releases
-    # wrote it empty where nothing was metered; now it is not there.
-    query = "SELECT account, body FROM record WHERE body LIKE '%\"metered\":[_%' AND body NOT LIKE '%\"metered\":[]%'"
+    # A quote within a text of JSON stands behind a backslash: so only the field itself reads like this.
+    query = "SELECT account, body FROM record WHERE body NOT LIKE '%\"metered\":[]%'"
     for account, body in connection.execute(query):
         for units in _metered.decode(body).metered:
             used[account, units.meter, units.period] += units.units
