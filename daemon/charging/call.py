@@ -3,8 +3,8 @@
 Its charge key (id domain, call id, attempt, part, payer, direction) makes it one charge, whoever reports it.
 The tariffs travel with it, so that it can be priced from itself alone. What it holds at each level is always
 ``charge`` of all the seconds granted so far, never a sum of slices rounded one by one.
-It is a Struct, as every value that a store keeps: made, changed and encoded in a fraction of a dataclass's time. A field
-with its default is not encoded; ``gc=False``, because frozen values hold nothing that leads back to them.
+It is a Struct, as every value that a store keeps: made, changed and encoded in a fraction of the time. A field that has
+its default is not encoded; ``gc=False``, because frozen values hold nothing that leads back to them.
 """
 
 from enum import Enum
