@@ -3,12 +3,13 @@
 Its charge key (id domain, call id, attempt, part, payer, direction) makes it one charge, whoever reports it.
 The tariffs travel with it, so that it can be priced from itself alone. What it holds at each level is always
 ``charge`` of all the seconds granted so far, never a sum of slices rounded one by one.
+It is a Struct, as every value that a store keeps: made, changed and encoded in a fraction of the time. A field that has
+its default is not encoded; ``gc=False``, because frozen values hold nothing that leads back to them.
 """
 
-from dataclasses import dataclass, fields
 from enum import Enum
-from operator import attrgetter
-from types import MemberDescriptorType
+
+import msgspec
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.decision import Granted, Level, Route
@@ -29,7 +30,7 @@ class CallState(Enum):
     EXPIRED = "expired"
 
 
-OPEN_STATES = frozenset({CallState.GRANTED, CallState.ANSWERED})
+OPEN_STATES = (CallState.GRANTED, CallState.ANSWERED)
 
 # What may follow what. A settled call is settled again only by reversal: an estimate gives way to a report.
 TRANSITIONS: dict[CallState, frozenset[CallState]] = {
@@ -57,8 +58,7 @@ class SettledBy(Enum):
 ESTIMATES = frozenset({SettledBy.RECOVERY, SettledBy.END_UNKNOWN, SettledBy.NAS_REBOOT, SettledBy.NEXT_PART})
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What one level's settlement posted, in nano-units; ``charge`` contains ``uncollected``.
 
     ``units`` were used of bundles; ``volume`` is what the call added to the meter of its table's tiers.
@@ -70,8 +70,7 @@ class Posted:
     volume: tuple[Units, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """``route`` is the number of the carrier's route whose channel the call holds, 0 for none."""
 
     grant_id: str
@@ -129,7 +128,7 @@ class Call:
     @property
     def accounts(self) -> tuple[int, ...]:
         """The numbers of the accounts and carriers that this call touches."""
-        return tuple(level.account for level in self.levels) + tuple(route.account for route in self.routes)
+        return tuple([level.account for level in self.levels] + [route.account for route in self.routes])
 
     @property
     def meters(self) -> tuple[tuple[int, str], ...]:
@@ -147,13 +146,8 @@ class Call:
         return self.changed(state=state, **changes)
 
     def changed(self, **changes: object) -> "Call":
-        """Return the call with other values: ``dataclasses.replace`` in a fifth of its time, for every transaction."""
-        made = object.__new__(Call)
-        for place, value in zip(_PLACES, _values(self), strict=True):
-            place.__set__(made, value)
-        for name, value in changes.items():
-            _PLACE_OF[name].__set__(made, value)
-        return made
+        """Return the call with other values."""
+        return msgspec.structs.replace(self, **changes)
 
     def as_granted(self) -> Granted:
         """Return the grant that this call holds, as a decision."""
@@ -162,12 +156,6 @@ class Call:
             currency=self.levels[0].currency, levels=self.levels, routes=self.routes, called=self.called,
             renewable=self.renewable, is_final=not self.renewable, valid_until=self.due_at, emergency=self.emergency,
         )  # fmt: skip
-
-
-_NAMES = tuple(field.name for field in fields(Call))
-_PLACE_OF: dict[str, MemberDescriptorType] = {name: Call.__dict__[name] for name in _NAMES}  # the slots
-_PLACES = tuple(_PLACE_OF.values())
-_values = attrgetter(*_NAMES)
 
 
 def new_call(attempt: CallAttempt, granted: Granted, number: int, part: int, now: Instant) -> Call:

@@ -4,7 +4,7 @@ A correction is a reversing record (the same figures, the sign turned, ``reverse
 Each level of a reseller chain has a record of its own, in the books of the tenant that sells at that level.
 """
 
-from dataclasses import dataclass, replace
+import msgspec
 
 from daemon.authorize.catalog import Catalog
 from daemon.authorize.decision import Level
@@ -16,8 +16,7 @@ from daemon.rating.charge import charge, duration_seconds
 from daemon.rating.tariff import SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class RatedCdr:
+class RatedCdr(msgspec.Struct, frozen=True, gc=False):
     """Money in nano-units; instants in microseconds; ``tenant`` is the seller, whose export holds the record.
 
     ``bundle`` names the bundles that paid ``bundle_units`` of it, in their order; ``metered`` is what it counts on
@@ -80,9 +79,12 @@ class RatedCdr:
         """What the seller keeps, in nano-units."""
         return self.charge - self.cost
 
+    def changed(self, **changes: object) -> "RatedCdr":
+        """Return the record with other values."""
+        return msgspec.structs.replace(self, **changes)
 
-@dataclass(frozen=True, slots=True)
-class EndReport:
+
+class EndReport(msgspec.Struct, frozen=True, gc=False):
     """How a call ended, as whoever reports it knows it. ``duration_us`` is measured from answer to release."""
 
     ended_at: Instant
@@ -95,8 +97,7 @@ class EndReport:
 def reversal(record: RatedCdr, revision: int, now: Instant) -> RatedCdr:
     """Return the record that takes another back."""
     level = record.record_id.split(".")[1]
-    return replace(
-        record,
+    return record.changed(
         record_id=_record_id(record.grant_id, level, revision),
         charge=-record.charge,
         uncollected=-record.uncollected,

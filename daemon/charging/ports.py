@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from daemon.authorize.catalog import Catalog
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
@@ -42,8 +44,7 @@ class StoreConflict(StoreError):
     """The schema refused a row: what must be unique is there already. Nothing of the work was committed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """An answered message: the digest of its body (16 octets) and the bytes that answered it.
 
     ``grant_id`` is the call that it was about, empty where there is none.
@@ -56,8 +57,7 @@ class Message:
     grant_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Exceptional:
+class Exceptional(msgspec.Struct, frozen=True, gc=False):
     """Something that a person should look at: never silently free, never silently dropped."""
 
     kind: str  # unauthorised, no_account, conflict, duplicate_differs, end_unknown, unrated, ...
@@ -70,8 +70,7 @@ class Exceptional:
     key: str = ""  # where given, a second one with the same key is not listed again
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(msgspec.Struct, frozen=True, gc=False):
     """What a transaction needs loaded: the union over a batch is one query for each table.
 
     Accounts and meters that a loaded call names are loaded with it.

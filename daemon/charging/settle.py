@@ -8,6 +8,8 @@ A charge is reversed whole before a better one is posted, so the sum of a call's
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog
 from daemon.authorize.decide import Limits, seconds_for, spendable
 from daemon.authorize.decision import Level
@@ -200,7 +202,7 @@ def settled(
         posted=tuple(posted), revision=call.revision + 1, last_seen_at=max(call.last_seen_at, report.ended_at),
         levels=tuple(replace(level, reserved=0, units=()) for level in call.levels),
     )  # fmt: skip
-    report = replace(report, overrun_us=max(0, overrun) if ours else 0)
+    report = msgspec.structs.replace(report, overrun_us=max(0, overrun) if ours else 0)
     cost = carrier_cost(call, report.duration_us)
     for record in rated(catalog, call, report, call.posted, tuple(billed), cost, call.revision, now):
         book.append_record(record)

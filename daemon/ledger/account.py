@@ -96,12 +96,14 @@ def entry_applied(standing: Standing, entry: Entry) -> tuple[Standing, Entry]:
     Raises Overflow where a sum would leave 64 bits. Reserved money, debts and channels are never negative.
     """
     assert standing.account == entry.account, (standing.account, entry.account)
-    after = standing._replace(
-        balance=standing.balance + entry.amount,
-        reserved=standing.reserved + entry.pending,
-        uncollected=standing.uncollected + entry.uncollected,
-        channels_in=standing.channels_in + entry.channels_in,
-        channels_out=standing.channels_out + entry.channels_out,
+    after = Standing(  # by place, in half the time of ``_replace``: every reservation and charge passes here
+        standing.account,
+        standing.balance + entry.amount,
+        standing.reserved + entry.pending,
+        standing.uncollected + entry.uncollected,
+        standing.channels_in + entry.channels_in,
+        standing.channels_out + entry.channels_out,
+        *standing[6:],
     )
     if abs(after.balance) > NANO_MAX or after.reserved > NANO_MAX or after.uncollected > NANO_MAX:
         raise Overflow(f"account {standing.account}: an amount beyond 64 bits of nano-units")
@@ -109,4 +111,4 @@ def entry_applied(standing: Standing, entry: Entry) -> tuple[Standing, Entry]:
     assert after.uncollected >= 0, (standing, entry)
     assert after.channels_in >= 0, (standing, entry)
     assert after.channels_out >= 0, (standing, entry)
-    return after, entry._replace(balance_after=after.balance, reserved_after=after.reserved)
+    return after, Entry(*entry[:9], after.balance, after.reserved, *entry[11:])

@@ -7,6 +7,7 @@ anything else is a KeyError, because whether it happened to be loaded would depe
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
@@ -18,6 +19,7 @@ KEY_LENGTH_MAX = 1_024  # characters of a message key; the longest that a road m
 REPLY_SIZE_MAX = 1 << 16  # octets of a kept reply; a UDP datagram holds no more
 CallKey = tuple[str, str]  # id domain and call id, or id domain and alias
 MeterKey = tuple[int, str]  # account and name
+_charged_as = attrgetter("id_domain", "call_id", "direction", "attempt", "part")  # the charge key, but its payer
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class Working:
     touched: set[int] = field(default_factory=set)
     counted: set[MeterKey] = field(default_factory=set)
     saved: dict[str, Call] = field(default_factory=dict)
+    placed: set[str] = field(default_factory=set)  # grant ids of saved calls that are new, or have another charge key
     new_aliases: list[tuple[str, str, str]] = field(default_factory=list)  # id domain, alias, grant id
     answered: dict[str, Message] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
@@ -51,11 +54,14 @@ class Working:
 
     def put(self, call: Call) -> None:
         """Take a saved call: new, changed, or under another call id than before."""
-        grant_id, key = call.grant_id, (call.id_domain, call.call_id)
+        grant_id = call.grant_id
         earlier = self.calls.get(grant_id)
         self.calls[grant_id] = self.saved[grant_id] = call
-        if earlier is None or (earlier.id_domain, earlier.call_id) != key:
-            self.by_call.setdefault(key, []).append(grant_id)
+        if earlier is None or _charged_as(earlier) != _charged_as(call) or _payer(earlier) != _payer(call):
+            self.placed.add(grant_id)
+            found = self.by_call.setdefault((call.id_domain, call.call_id), [])
+            if grant_id not in found:
+                found.append(grant_id)
         if not call.aliases:
             return
         known = earlier.aliases if earlier is not None and earlier.id_domain == call.id_domain else ()
@@ -69,6 +75,10 @@ class Working:
         """Tell whether anything has to be written."""
         written = (self.entries, self.saved, self.answered, self.appended, self.exceptions, self.touched, self.counted)
         return any(written)
+
+
+def _payer(call: Call) -> int:
+    return call.levels[0].account
 
 
 class Overlay:
@@ -204,12 +214,13 @@ class Overlay:
         under = self._under
         under.standings.update(self._standings)
         under.touched.update(self._standings)
-        under.meters.update(self._meters)
-        under.counted.update(self._meters)
         under.entries += self._entries
-        under.exceptions += self._exceptions
         under.messages.update(self._messages)
         under.answered.update(self._messages)
+        if self._meters:
+            under.meters.update(self._meters)
+            under.counted.update(self._meters)
+        under.exceptions += self._exceptions
         for call in self._calls.values():
             under.put(call)
         for record in self._records:

@@ -163,7 +163,9 @@ class SqliteEngine:
     def _write(self, working: Working) -> None:
         connection = self.connection
         for table, rows in written(working):
-            if rows:
+            if table == "call":
+                sql.write_calls(connection, rows, working.placed)
+            elif rows:
                 sql.WRITES[table].write(connection, rows)
         asked = self._age.due(working)
         if asked is not None:

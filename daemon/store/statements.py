@@ -7,7 +7,8 @@ their number.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -111,8 +112,7 @@ class Rows:
         begins = 0
         for size, text in self._texts.items():
             while len(rows) - begins >= size:
-                values = [value for row in rows[begins : begins + size] for value in row]
-                connection.execute(text, values)
+                connection.execute(text, list(chain.from_iterable(rows[begins : begins + size])))
                 begins += size
 
 
@@ -135,9 +135,14 @@ def _turning(statement: Any) -> Any:
     return statement.on_conflict_do_update(index_elements=["account", "name"], set_=kept)
 
 
-def _replacing(statement: Any) -> Any:
-    kept = {name: statement.excluded[name] for name in _columns(call) if name != "grant_id"}
-    return statement.on_conflict_do_update(index_elements=["grant_id"], set_=kept)
+def _replacing(*but: str) -> Callable[[Any], Any]:
+    """Return what makes an insert of calls replace those that are there, all but some columns."""
+
+    def conflict(statement: Any) -> Any:
+        kept = {name: statement.excluded[name] for name in _columns(call) if name not in ("grant_id", *but)}
+        return statement.on_conflict_do_update(index_elements=["grant_id"], set_=kept)
+
+    return conflict
 
 
 def _standings_written() -> Rows:
@@ -154,7 +159,7 @@ WRITES: Final = {
     "account": _standings_written(),
     "meter": _inserting(meter, conflict=_turning),
     "entry": _inserting(entry),
-    "call": _inserting(call, conflict=_replacing),
+    "call": _inserting(call, conflict=_replacing()),
     "call_alias": _inserting(call_alias),
     "message": _inserting(message, verb="INSERT OR REPLACE"),
     "record": _inserting(record),
@@ -162,6 +167,16 @@ WRITES: Final = {
         exceptional, conflict=lambda statement: statement.on_conflict_do_nothing(index_elements=["key"])
     ),
 }
+_CHARGE_KEY: Final = ("id_domain", "call_id", "direction", "attempt", "part", "payer")
+_CALLS_KEPT: Final = _inserting(call, conflict=_replacing(*_CHARGE_KEY))
+
+
+def write_calls(connection: sqlite3.Connection, rows: Sequence[Sequence[object]], placed: Container[object]) -> None:
+    """Write the rows of calls. One that keeps its place under the charge key leaves that index alone."""
+    WRITES[call.name].write(connection, [row for row in rows if row[0] in placed])
+    _CALLS_KEPT.write(connection, [row for row in rows if row[0] not in placed])
+
+
 PRUNE_MESSAGES: Final = (
     "DELETE FROM message WHERE number IN (SELECT number FROM message ORDER BY number LIMIT ?) AND at < ?"
 )

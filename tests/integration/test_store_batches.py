@@ -5,7 +5,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,7 +184,7 @@ async def test_a_row_that_the_schema_refuses_fails_its_caller_alone(tmp_path: Pa
         account = number(world, RITA)
 
         def doubles(book: Book) -> None:
-            book.save_call(replace(call, grant_id="another"))
+            book.save_call(call.changed(grant_id="another"))
 
         tasks = [
             world.store.transact(Reads(accounts=(account,)), doubles if n == 5 else spend(account)) for n in range(16)

@@ -144,7 +144,7 @@ def _of_one_call(plan: Plan, seen: Seen, call: dict[str, Any] | None, found: lis
 
 def _carrier(plan: Plan, call: dict[str, Any]) -> int:
     """Return what the carrier costs, by the duration as measured; an unauthorised call had none of ours."""
-    return price(CARRIER, plan.number, -(-call["duration_us"] // SECOND))[0] if call["authorised"] else 0
+    return price(CARRIER, plan.number, -(-call.get("duration_us", 0) // SECOND))[0] if call["authorised"] else 0
 
 
 def _expected(plan: Plan, call: dict[str, Any], billed: Billed) -> int:

@@ -25,8 +25,8 @@ RECORD = RatedCdr(
 
 def record(number: int, **changes: object) -> RatedCdr:
     """Return the n-th record: its ids are its own."""
-    made = replace(RECORD, record_id=f"g{number}.0.1", grant_id=f"g{number}", call_id=f"c-{number}@192.0.2.1")
-    return replace(made, **changes)  # type: ignore[arg-type]
+    made = RECORD.changed(record_id=f"g{number}.0.1", grant_id=f"g{number}", call_id=f"c-{number}@192.0.2.1")
+    return made.changed(**changes)
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,7 +121,7 @@ class TestANight:
         source = two_tenants()
         await run_exports(source, tmp_path, CUT)
         wrong = source.committed[0]
-        source.commit(reversal(wrong, 2, CUT), replace(wrong, record_id="g1.0.3", charge=9_000_000))
+        source.commit(reversal(wrong, 2, CUT), wrong.changed(record_id="g1.0.3", charge=9_000_000))
         (result, _ray) = await run_exports(source, tmp_path, CUT + DAY)
         assert isinstance(result, Exported)
         assert (result.records, result.totals[0].charge) == (2, "-0.0092")
@@ -248,7 +247,7 @@ class TestWhatWasPublished:
         source = two_tenants()
         await run_exports(source, tmp_path, CUT)
         before = tree(tmp_path)
-        source.committed[0] = replace(source.committed[0], charge=1)
+        source.committed[0] = source.committed[0].changed(charge=1)
         with pytest.raises(ExportConflict, match="no longer yields"):
             await export_again(source, tmp_path, "main", 1)
         assert tree(tmp_path) == before

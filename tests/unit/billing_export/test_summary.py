@@ -1,7 +1,5 @@
 """Summary lines: what is grouped by what, and sums that equal those of the lines, whatever their order."""
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,8 +9,8 @@ from tests.unit.billing_export.ledger_of_records import CUT, RECORD
 
 amounts = st.integers(0, 10**18)
 records = st.builds(
-    lambda account, destination, currency, charge, uncollected, cost, billed: replace(
-        RECORD, account=account, destination=destination, currency=currency, charge=charge,
+    lambda account, destination, currency, charge, uncollected, cost, billed: RECORD.changed(
+        account=account, destination=destination, currency=currency, charge=charge,
         uncollected=uncollected, cost=cost, billed_seconds=billed,
     ),
     st.sampled_from(["acme", "bolt"]), st.sampled_from(["UK", "France"]), st.sampled_from(["USD", "EUR"]),
@@ -48,7 +46,7 @@ def test_a_reversal_leaves_nothing_but_its_count(listed: list[RatedCdr]) -> None
 
 
 def test_lines_are_grouped_sorted_and_written_so() -> None:
-    other = replace(RECORD, account="=bolt", tax_code="T2", charge=1, uncollected=1, cost=0, billed_seconds=1)
+    other = RECORD.changed(account="=bolt", tax_code="T2", charge=1, uncollected=1, cost=0, billed_seconds=1)
     lines = list(summed([RECORD, other, RECORD]).csv_lines())
     assert CSV_HEADER == (
         b"account,destination,rate_type,tax_code,ledger_code,currency,records,seconds,charge,uncollected,cost\n"

@@ -1,8 +1,9 @@
 """The overlay of one function: what it sees, what becomes part of the batch, and what leaves no trace."""
 
-from dataclasses import replace
+import dataclasses
 
 import pytest
+from msgspec import structs
 
 from benchmarks.bench_store import call_of, record_of
 from daemon.charging.ports import Message, Reads
@@ -10,7 +11,7 @@ from daemon.ledger.account import Entry, EntryKind, Standing
 from daemon.rating.bundle import Bundle, Meter
 from daemon.store.book import KEY_LENGTH_MAX, REPLY_SIZE_MAX, Overlay, Working
 
-CALL = replace(call_of(1), aliases=("conf-1",))
+CALL = call_of(1).changed(aliases=("conf-1",))
 KEY = (CALL.id_domain, CALL.call_id)
 READS = Reads(accounts=(1, 2), calls=(KEY,), grants=(CALL.grant_id,), aliases=(("gw1", "conf-1"),), messages=("m",))
 
@@ -25,7 +26,7 @@ def test_nothing_is_part_of_the_batch_before_it_is_merged() -> None:
     working = loaded()
     book = Overlay(working, READS)
     book.post((Standing(1, 9), Entry(1, EntryKind.ADJUST, 0, amount=-1)))
-    book.save_call(replace(CALL, joined=True))
+    book.save_call(CALL.changed(joined=True))
     book.save_message(Message("m", b"b", b"r", 0))
     book.append_record(record_of(CALL, 0))
     assert (book.standing(1).balance, book.message("m")) == (9, Message("m", b"b", b"r", 0))
@@ -48,9 +49,9 @@ def test_nothing_is_part_of_the_batch_before_it_is_merged() -> None:
 
 def test_a_call_under_another_id_is_found_there_and_no_more_here() -> None:
     working = loaded()
-    reads = replace(READS, calls=(KEY, ("gw2", "new")))
+    reads = structs.replace(READS, calls=(KEY, ("gw2", "new")))
     book = Overlay(working, reads)
-    book.save_call(replace(CALL, id_domain="gw2", call_id="new"))
+    book.save_call(CALL.changed(id_domain="gw2", call_id="new"))
     for seen in (book, None):
         view = seen if seen is not None else Overlay(working, reads)
         assert view.calls(*KEY) == []
@@ -62,10 +63,10 @@ def test_a_call_under_another_id_is_found_there_and_no_more_here() -> None:
 
 def test_calls_come_oldest_first_whoever_saved_them() -> None:
     working = loaded()
-    later = replace(CALL, grant_id="later", part=2)
+    later = CALL.changed(grant_id="later", part=2)
     book = Overlay(working, READS)
     book.save_call(later)
-    book.save_call(replace(CALL, joined=True))
+    book.save_call(CALL.changed(joined=True))
     assert [call.grant_id for call in book.calls(*KEY)] == [CALL.grant_id, "later"]
     book.merge()
     assert [call.grant_id for call in Overlay(working, READS).calls(*KEY)] == [CALL.grant_id, "later"]
@@ -75,15 +76,15 @@ def test_calls_come_oldest_first_whoever_saved_them() -> None:
 def test_an_alias_means_the_newest_call_that_nothing_has_joined() -> None:
     working = loaded()
     book = Overlay(working, READS)
-    second, third = replace(CALL, grant_id="second"), replace(CALL, grant_id="third", joined=True)
+    second, third = CALL.changed(grant_id="second"), CALL.changed(grant_id="third", joined=True)
     for call in (second, third):
         book.save_call(call)
     assert book.aliased("gw1", "conf-1") == second
-    book.save_call(replace(second, joined=True))
+    book.save_call(second.changed(joined=True))
     assert book.aliased("gw1", "conf-1") == CALL
     book.merge()
     after = Overlay(working, READS)
-    after.save_call(replace(CALL, joined=True))
+    after.save_call(CALL.changed(joined=True))
     assert after.aliased("gw1", "conf-1") == third
     assert working.new_aliases == [("gw1", "conf-1", "second"), ("gw1", "conf-1", "third")]
 
@@ -121,7 +122,7 @@ def test_a_message_has_bounds() -> None:
 
 def test_a_meter_is_seen_where_it_was_named_and_becomes_part_of_the_batch_when_merged() -> None:
     working = loaded()
-    reads = replace(READS, meters=((1, "bundle:b:month"),))
+    reads = structs.replace(READS, meters=((1, "bundle:b:month"),))
     book = Overlay(working, reads)
     assert book.meter(1, "bundle:b:month") == Meter(1, "bundle:b:month")
     book.save_meter(Meter(1, "bundle:b:month", 7, 5))
@@ -134,7 +135,9 @@ def test_a_meter_is_seen_where_it_was_named_and_becomes_part_of_the_batch_when_m
         Overlay(working, READS).meter(1, "bundle:b:month")
     # A call that is seen brings the meters of its levels.
     bundle = Bundle("b", 60)
-    with_bundle = replace(CALL, levels=(replace(CALL.levels[0], account=1, bundles=(bundle,)), *CALL.levels[1:]))
+    with_bundle = CALL.changed(
+        levels=(dataclasses.replace(CALL.levels[0], account=1, bundles=(bundle,)), *CALL.levels[1:])
+    )
     saving = Overlay(working, READS)
     saving.save_call(with_bundle)
     assert saving.meter(1, "bundle:b:month").used == 5
