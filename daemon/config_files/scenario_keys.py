@@ -44,6 +44,7 @@ from daemon.config_files.rate_keys import (
     BUNDLE,
     CLASS_OF_SERVICE,
     CODE_LIST,
+    CONVERSION,
     DESTINATION_GROUP,
     ID,
     OVERRIDE_PRICE,
@@ -318,7 +319,7 @@ FREESWITCH: Final = Table(
 )
 
 OBJECTS: Final[dict[str, Table]] = {
-    "tenant": TENANT, "time_band": TIME_BAND, "rate_type": RATE_TYPE, "code_list": CODE_LIST,
+    "tenant": TENANT, "conversion": CONVERSION, "time_band": TIME_BAND, "rate_type": RATE_TYPE, "code_list": CODE_LIST,
     "destination_group": DESTINATION_GROUP, "rate_table": RATE_TABLE, "rate_plan": RATE_PLAN, "carrier": CARRIER,
     "class_of_service": CLASS_OF_SERVICE, "account": ACCOUNT, "bundle": BUNDLE, "nas": NAS, "freeswitch": FREESWITCH,
 }  # fmt: skip
