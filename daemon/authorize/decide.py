@@ -367,8 +367,16 @@ def _open_routes(quote: Quote, standings: Standings, notes: Trace) -> tuple[Rout
     if not paying:
         reason = f"no carrier leaves the margin that a level of the chain asks for{_unconverted(quote, notes)}"
         return _refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, payer))
-    notes.append(Rule("margin", True, f"{len(paying)} of {len(free)} carriers keep the floor", private=True))
+    detail = f"{len(paying)} of {len(free)} carriers keep the floor{_compared_at(quote, paying)}"
+    notes.append(Rule("margin", True, detail, private=True))
     return paying
+
+
+def _compared_at(quote: Quote, routes: tuple[Route, ...]) -> str:
+    """Say at which rates costs in other currencies were compared, nothing where none was."""
+    rates = [each for level in quote.levels for each in level.conversions]
+    rates += [each for route in routes for each in route.conversions]
+    return "".join(f"; {each}" for each in dict.fromkeys(rates))
 
 
 def _unconverted(quote: Quote, notes: Trace) -> str:

@@ -66,7 +66,10 @@ class RouteReply(msgspec.Struct, frozen=True):
 
 
 class SellReply(msgspec.Struct, frozen=True):
-    """What the payer is charged by: ``rate`` a minute, lengths in seconds."""
+    """What the payer is charged by: ``rate`` a minute in ``currency``, lengths in seconds.
+
+    ``conversion`` is the rate into the payer's currency, empty where it is that: ``EUR to USD at 1.085 of TIME``.
+    """
 
     prefix: str
     destination: str
@@ -75,6 +78,8 @@ class SellReply(msgspec.Struct, frozen=True):
     first_seconds: int
     next_seconds: int
     rate_table: str
+    currency: str
+    conversion: str = ""
 
 
 class RuleReply(msgspec.Struct, frozen=True):

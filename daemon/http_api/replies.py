@@ -66,7 +66,8 @@ def _sell(level: Level) -> SellReply:
     return SellReply(
         prefix=tariff.prefix, destination=tariff.destination, rate=format_nano(tariff.rate),
         connect_fee=format_nano(tariff.connect_fee), first_seconds=tariff.first_seconds,
-        next_seconds=tariff.next_seconds, rate_table=tariff.table,
+        next_seconds=tariff.next_seconds, rate_table=tariff.table, currency=tariff.currency,
+        conversion=str(tariff.conversion) if tariff.conversion is not None else "",
     )  # fmt: skip
 
 
