@@ -235,7 +235,7 @@ def _hindrance(found: PricedCall) -> str:
 def price_value(found: PricedCall) -> dict[str, Any]:
     """Return a price as ``rate price --json`` promises it."""
     priced = found.priced
-    return {
+    value = {
         "status": priced.status.value, "reason": priced.reason, "prefix": priced.prefix,
         "destination": priced.destination, "charge": format_nano(priced.charge), "currency": priced.currency,
         "billed_seconds": priced.billed_seconds, "connect_fee": format_nano(priced.connect_fee),
@@ -246,9 +246,9 @@ def price_value(found: PricedCall) -> dict[str, Any]:
             }
             for block in priced.blocks
         ],
-        "rounding": format_nano(priced.rounding), "rate_currency": priced.rate_currency,
-        "conversion": _conversion_value(priced.conversion) if priced.conversion is not None else None,
+        "rounding": format_nano(priced.rounding),
     }  # fmt: skip
+    return value if priced.conversion is None else {**value, "conversion": _conversion_value(priced.conversion)}
 
 
 def _conversion_value(conversion: Conversion) -> dict[str, str]:

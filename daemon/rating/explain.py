@@ -69,11 +69,6 @@ class Priced:
     bundle_units: int = 0
     conversion: Conversion | None = None
 
-    @property
-    def rate_currency(self) -> str:
-        """The currency of the blocks' rates."""
-        return self.currency if self.conversion is None else self.conversion.source
-
 
 def price(found: Found, number: str, seconds: int, units: int = 0, *, needs_number: bool = True) -> Priced:
     """Return the explained price of an answered call of ``seconds`` to a number; None is a number without a rate.
