@@ -153,7 +153,7 @@ CELLS_FROM_CAUSE_ON = b',hangup,rated,false,,"4 up, duration up",USD,,,0.0066,US
         (b"0.0182,", b"-.0182,", (Fault.UNREADABLE, "main/main-00000001/usage.csv")),
         (
             b',hangup,rated,false,,"4 up, duration up",USD,,,0.0066,USD,,\n',
-            b"\n" + b"," * 19 + b"\n",
+            b"\n" + b"," * (len(CELLS_FROM_CAUSE_ON) - 2) + b"\n",
             (Fault.UNREADABLE, "main/main-00000001/usage.csv"),
         ),
     ],
