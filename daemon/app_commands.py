@@ -63,7 +63,7 @@ from daemon.rating.plan_trace import Asked, asked
 from daemon.rating.rate_plan import MarkedTable
 from daemon.rating.rate_table import Found
 from daemon.rating.rate_type import BARE
-from daemon.rating.tariff import Tariff
+from daemon.rating.tariff import Gap, Tariff
 from daemon.settings import Settings
 from daemon.store import LedgerStore, backup, open_store, opening
 from daemon.store.administration import AccountView, Credited, Difference, Refused
@@ -164,14 +164,14 @@ def priced_call(catalog: Catalog, plan_key: Key, account: AccountTerms | None, q
 
 
 def _charged_to(catalog: Catalog, account: AccountTerms | None, found: Found, at: Instant) -> tuple[Found, str]:
-    """Return what is found as an account is charged for it; where no rate allows that, nothing, and why."""
+    """Return what is found as an account is charged for it; where no rate allows that, an unrated time, and why."""
     if account is None or not isinstance(found, Tariff):
         return found, ""
     exchange = exchange_of(catalog, account)
     sold = exchange.sold(found, at, at)
     if sold or found.blocked:
         return (*sold, found)[0], ""
-    return None, exchange.lacking(found.currency, at)
+    return Gap(found.table, found.prefix, found.destination), exchange.lacking(found.currency, at)
 
 
 @dataclass(frozen=True, slots=True)
