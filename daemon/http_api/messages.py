@@ -65,10 +65,11 @@ class RouteReply(msgspec.Struct, frozen=True):
     route: int
 
 
-class SellReply(msgspec.Struct, frozen=True):
-    """What the payer is charged by: ``rate`` a minute in ``currency``, lengths in seconds.
+class SellReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the payer is charged by: ``rate`` a minute, lengths in seconds.
 
-    ``conversion`` is the rate into the payer's currency, empty where it is that: ``EUR to USD at 1.085 of TIME``.
+    Where prices are in another currency than the payer's, ``currency`` names it, and ``conversion`` the rate between
+    both, such as ``EUR to USD at 1.085 of TIME``; else neither is told.
     """
 
     prefix: str
@@ -78,7 +79,7 @@ class SellReply(msgspec.Struct, frozen=True):
     first_seconds: int
     next_seconds: int
     rate_table: str
-    currency: str
+    currency: str = ""
     conversion: str = ""
 
 
