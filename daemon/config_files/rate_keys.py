@@ -175,7 +175,7 @@ RATE_PLAN: Final = Table(
 OVERRIDE_PRICE: Final = Table(
     (
         ConfigKey("prefix", PREFIX, REQUIRED, "it competes as a row of this length, and wins ties"),
-        ConfigKey("rate", MONEY_FROM_ZERO, REQUIRED, "in place of the rate of the row that it beats"),
+        ConfigKey("rate", MONEY_FROM_ZERO, REQUIRED, "in place of the rate of the row that it beats, in its currency"),
     ),
     type="table of prefix, rate",
 )

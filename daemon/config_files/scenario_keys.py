@@ -203,7 +203,12 @@ ACCOUNT: Final = Table(
         ID,
         TENANT_OF,
         ConfigKey("kind", choice(AccountKind), REQUIRED, "pays before or after"),
-        ConfigKey("currency", CURRENCY, REQUIRED, "of its balance, its limits and its plans"),
+        ConfigKey(
+            "currency",
+            CURRENCY,
+            REQUIRED,
+            "of its balance, its limits and its charges; prices in another need a [[conversion]]",
+        ),
         ConfigKey("balance", MONEY, 0, "opening balance, given once: a later apply never changes it"),
         ConfigKey(
             "credit_limit",
