@@ -21,3 +21,11 @@ def test_the_bench_of_decks_runs_to_its_end(capfd: pytest.CaptureFixture[str], m
     printed = capfd.readouterr().out
     for figure in (f"import of {ROWS} rows", "the same deck again", f"load of {ROWS} rows", "the bare driver"):
         assert figure in printed
+
+
+def test_the_bench_of_decisions_decides(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks.bench_decide", "--small"])
+    bench = importlib.import_module("benchmarks.bench_decide")
+    monkeypatch.setattr(bench, "DECISIONS", 50)
+    bench.main()
+    assert "goal: 60 us" in capfd.readouterr().out
