@@ -18,7 +18,7 @@ from typing import TypeVar
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Emergency, Status
 from daemon.authorize.decision import Decision, Rule
-from daemon.authorize.pricing import Service, usage_of
+from daemon.authorize.pricing import Service, exchange_of, usage_of
 from daemon.billing_export.batch import ExportError, ExportUnavailable, sequence_of
 from daemon.billing_export.export import Exported, Progress, export_again, run_exports
 from daemon.billing_export.export import Refused as ExportRefused
@@ -28,6 +28,7 @@ from daemon.charging.call import Call
 from daemon.charging.configuration import (
     AccountSpec,
     Configuration,
+    ConversionSpec,
     EndpointSpec,
     NasSpec,
     PlanFrom,
@@ -62,7 +63,7 @@ from daemon.rating.plan_trace import Asked, asked
 from daemon.rating.rate_plan import MarkedTable
 from daemon.rating.rate_table import Found
 from daemon.rating.rate_type import BARE
-from daemon.rating.tariff import Tariff
+from daemon.rating.tariff import Gap, Tariff
 from daemon.settings import Settings
 from daemon.store import LedgerStore, backup, open_store, opening
 from daemon.store.administration import AccountView, Credited, Difference, Refused
@@ -121,7 +122,8 @@ class PricedCall:
     """A price, what it was made of, and how it was found.
 
     ``tariff`` is None where there is none; ``sold`` is what the plan says before the account's own prices, ``asked``
-    every table of the plan in order. ``seconds`` are whole.
+    every table of the plan in order. ``seconds`` are whole; ``lacking`` says what rate into the account's currency is
+    not there.
     """
 
     priced: Priced
@@ -131,6 +133,7 @@ class PricedCall:
     asked: tuple[Asked, ...] = ()
     own: AccountRates | None = None
     on_net: bool = False
+    lacking: str = ""
 
 
 def _plans_asked(configuration: Configuration, plan: Key, account: Key | None) -> list[Key]:
@@ -149,13 +152,26 @@ def priced_call(catalog: Catalog, plan_key: Key, account: AccountTerms | None, q
     own = account.rates if account is not None else None
     is_asked = bool(called) or not question.number
     found = plan.find(called, question.at, usage, own) if is_asked else None
+    found, lacking = _charged_to(catalog, account, found, question.at)
     tariff = found if isinstance(found, Tariff) else None
     seconds = _whole_seconds(question.duration, tariff.duration_rounding if tariff is not None else Rounding.UP)
     return PricedCall(
         price(found, question.number, seconds, needs_number=question.rate_type in BARE), tariff, seconds,
         sold=plan.find(called, question.at, usage) if is_asked else None,
         asked=asked(plan, called, question.at, usage) if is_asked else (), own=own, on_net=usage.on_net,
+        lacking=lacking,
     )  # fmt: skip
+
+
+def _charged_to(catalog: Catalog, account: AccountTerms | None, found: Found, at: Instant) -> tuple[Found, str]:
+    """Return what is found as an account is charged for it; where no rate allows that, an unrated time, and why."""
+    if account is None or not isinstance(found, Tariff):
+        return found, ""
+    exchange = exchange_of(catalog, account)
+    sold = exchange.sold(found, at, at)
+    if sold or found.blocked:
+        return (*sold, found)[0], ""
+    return Gap(found.table, found.prefix, found.destination), exchange.lacking(found.currency, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +234,7 @@ class Opened:
         _refuse_unusable(new, tenant, configuration)
         identities = (EndpointSpec(sip_user=new.sip_user, password=new.password),) if new.sip_user else ()
         spec = AccountSpec(
-            key.tenant, key.id, new.kind, tenant.currency, new.balance, new.credit_limit,
+            key.tenant, key.id, new.kind, new.currency or tenant.currency, new.balance, new.credit_limit,
             rate_plan=(PlanFrom(new.rate_plan),) if new.rate_plan else (),
             inbound_rate_plan=(PlanFrom(new.inbound_rate_plan),) if new.inbound_rate_plan else (),
             timezone=tenant.timezone, channels_total=new.channels, identities=identities,
@@ -305,6 +321,12 @@ class Opened:
         plans = {Key(spec.tenant, dated.plan) for spec in priced_alone for dated in spec.rate_plan}
         catalog = await self.store.catalog_of(for_plans(configuration, [key, *sorted(plans)]), Emergency())
         return batch_rules_of(catalog, key)
+
+    async def conversions(self, tenant: str | None) -> list[ConversionSpec]:
+        """Return the rates between currencies, by tenant and pair, the earliest first; all, or those of one tenant."""
+        stated = (await self.configuration()).conversions
+        chosen = [spec for spec in stated if tenant in (None, spec.tenant)]
+        return sorted(chosen, key=lambda spec: (spec.tenant, spec.source, spec.target, spec.begins))
 
     async def explain(self, attempt: CallAttempt) -> tuple[Decision, list[Rule]]:
         """Decide about a call without effect."""
@@ -405,8 +427,6 @@ def _holds(network: str, address: str) -> bool:
 
 
 def _refuse_unusable(new: NewAccount, tenant: TenantSpec, configuration: Configuration) -> None:
-    if new.currency not in ("", tenant.currency):
-        raise Refused(f"tenant {tenant.id} is in {tenant.currency}; no conversion is known")
     plans = {(spec.tenant, spec.id) for spec in configuration.rate_plans}
     for plan in (new.rate_plan, new.inbound_rate_plan):
         if plan and (tenant.id, plan) not in plans:
@@ -420,7 +440,7 @@ def batch_rules_of(catalog: Catalog, plan: Key) -> BatchRules:
     """Return what a file is priced by: a plan of a catalog, its tenant's own numbers, and what accounts are asked."""
     accounts: dict[str, AccountRule] = {}
     for terms in catalog.accounts.values():
-        rule = AccountRule(terms.rates, terms.zone.key)
+        rule = AccountRule(terms.rates, terms.zone.key, exchange_of(catalog, terms))
         accounts[str(terms.key)] = rule
         if terms.key.tenant == plan.tenant:
             accounts[terms.key.id] = rule

@@ -13,6 +13,7 @@ from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import Instant
 from daemon.rating.account_rates import AccountRates
 from daemon.rating.bundle import Bundle
+from daemon.rating.conversion import NO_CONVERSIONS, Conversions
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import RateTable
 
@@ -157,6 +158,7 @@ class Catalog:
     carriers: Mapping[str, tuple[Carrier, ...]]  # by tenant
     endpoints: Endpoints = Endpoints()
     emergency: Emergency = Emergency()
+    conversions: Conversions = NO_CONVERSIONS
 
     def is_on_net(self, tenant: str, number: str) -> bool:
         """Tell whether the digits of a number are a DID of one of a tenant's own accounts."""

@@ -7,6 +7,7 @@ What it grants is what the caller reserves, whole, at every level; both explain 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise, product
 from types import MappingProxyType
 
 from daemon.authorize.attempt import CallAttempt
@@ -15,14 +16,15 @@ from daemon.authorize.decision import Decision, Denied, Granted, Level, Route, R
 from daemon.authorize.denial import Denial
 from daemon.authorize.identify import identify, tech_prefix
 from daemon.authorize.metering import Meters, metered, no_meter, supply_of, units_for, volumes_of
-from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
+from daemon.authorize.pricing import Service, cost_rates, exchange_of, tariffs_for, unrated_reason
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import DAY, SECOND, Instant, local_day
-from daemon.kernel.money import format_nano
+from daemon.kernel.money import NANO, format_nano
 from daemon.ledger.account import Standing, available
 from daemon.rating.bundle import Supply
 from daemon.rating.charge import block_end, charge, first_paid_second
+from daemon.rating.conversion import Conversion, at_one_instant
 from daemon.rating.margin import margin_holds
 from daemon.rating.quota import quota
 from daemon.rating.tariff import Tariff
@@ -157,15 +159,17 @@ def _rated(
         return _refused(notes, "rate", refusal)
     notes.append(Rule("rate", True, _priced_by(tariffs[0][0])))
     upstream = _upstream(chain, tariffs, called)
+    costs = (*(_cost_rates(catalog, *pair, now, until) for pair in pairwise(chain)), ())
     priced = (
-        (account, Level(account.number, account.key, account.currency, found))
-        for account, found in zip(chain, tariffs, strict=True)
+        (account, Level(account.number, account.key, account.currency, found, conversions=rates))
+        for account, found, rates in zip(chain, tariffs, costs, strict=True)
     )
     levels = tuple(metered(catalog, account, level, called, attempt.direction) for account, level in priced)
     routed = attempt.routed and attempt.direction is Direction.OUTBOUND
     carriers, routes = _candidates(catalog, chain, called, now, until) if routed else ((), ())
     if routed and not routes:
-        refusal = Denied(Denial.NO_CARRIER, f"no active carrier has a valid rate for {called}", terms.key)
+        reason = f"no active carrier has a valid rate for {called}{_unconverted_carriers(catalog, chain[-1], now)}"
+        refusal = Denied(Denial.NO_CARRIER, reason, terms.key)
         return _refused(notes, "carrier", refusal)
     if routed:
         notes.append(Rule("carrier", True, f"{len(routes)} carriers have a valid rate", private=True))
@@ -181,10 +185,16 @@ def _unpriced(tariffs: tuple[Tariff, ...], called: str, key: Key) -> Denied | No
     return None
 
 
+def refusal_of(quote: Quote | Denied) -> Denied | None:
+    """Return why a call cannot go ahead as far as the configuration tells: for its payer, or for a level above."""
+    return quote if isinstance(quote, Denied) else quote.upstream
+
+
 def _priced_by(tariff: Tariff) -> str:
     return (
         f"prefix {tariff.prefix} of {tariff.table} version {tariff.deck_version}: {format_nano(tariff.rate)} "
         f"{tariff.currency} a minute, {tariff.first_seconds}/{tariff.next_seconds}"
+        f"{f', {tariff.conversion}' if tariff.conversion is not None else ''}"
     )
 
 
@@ -200,19 +210,44 @@ def _candidates(
     catalog: Catalog, chain: tuple[AccountTerms, ...], called: str, now: Instant, until: Instant
 ) -> tuple[tuple[Carrier, ...], tuple[Route, ...]]:
     """Return the active carriers of the chain's uppermost tenant that have a valid rate, cheapest minute first."""
-    priced: list[tuple[Carrier, tuple[Tariff, ...]]] = []
-    for carrier in catalog.carriers.get(chain[-1].key.tenant, ()):
+    priced: list[tuple[Carrier, tuple[Tariff, ...], tuple[Conversion, ...]]] = []
+    top = chain[-1]
+    for carrier in catalog.carriers.get(top.key.tenant, ()):
         table = catalog.tables.get(carrier.table)
         tariffs = table.tariffs(called, now, until) if table is not None else ()
-        if carrier.status is Status.ACTIVE and tariffs and not tariffs[0].blocked:
-            priced.append((carrier, tariffs))
-    priced.sort(key=lambda pair: (max(charge(tariff, 60).amount for tariff in pair[1]), pair[0].key.id))
+        if carrier.status is not Status.ACTIVE or not tariffs or tariffs[0].blocked:
+            continue
+        rates = cost_rates(catalog, top.key.tenant, tariffs[0].currency, top.currency, now, until)
+        if rates or tariffs[0].currency == top.currency:
+            priced.append((carrier, tariffs, rates))
+    priced.sort(key=lambda each: (_minute_cost(each[1], each[2]), each[0].key.id))
     del priced[ROUTES_MAX:]
     routes = tuple(
-        Route(place, carrier.number, carrier.key, _dial(carrier, called, place), tariffs)
-        for place, (carrier, tariffs) in enumerate(priced, start=1)
+        Route(place, carrier.number, carrier.key, _dial(carrier, called, place), tariffs, rates)
+        for place, (carrier, tariffs, rates) in enumerate(priced, start=1)
     )
-    return tuple(carrier for carrier, _ in priced), routes
+    return tuple(carrier for carrier, _, _ in priced), routes
+
+
+def _minute_cost(tariffs: Iterable[Tariff], rates: tuple[Conversion, ...]) -> int:
+    """Return the dearest minute of a carrier, in the uppermost account's currency, exact to NANO-ths of a nano-unit."""
+    return max(charge(tariff, 60).amount for tariff in tariffs) * max((each.rate for each in rates), default=NANO)
+
+
+def _cost_rates(
+    catalog: Catalog, account: AccountTerms, above: AccountTerms, now: Instant, until: Instant
+) -> tuple[Conversion, ...]:
+    """Return the rates at which what the level above charges is a cost in an account's currency."""
+    return cost_rates(catalog, account.key.tenant, above.currency, account.currency, now, until)
+
+
+def _unconverted_carriers(catalog: Catalog, top: AccountTerms, now: Instant) -> str:
+    """Say which conversions are missing at an instant for carriers to take part, nothing where none is."""
+    exchange = exchange_of(catalog, top)
+    tables = (catalog.tables.get(carrier.table) for carrier in catalog.carriers.get(top.key.tenant, ()))
+    paid = sorted({table.policy.currency for table in tables if table is not None} - {top.currency})
+    missing = [exchange.lacking(currency, now) for currency in paid if not exchange.rates(currency, now, now)]
+    return "".join(f"; {each}" for each in missing)
 
 
 def _dial(carrier: Carrier, called: str, place: int) -> str:
@@ -330,25 +365,53 @@ def _open_routes(quote: Quote, standings: Standings, notes: Trace) -> tuple[Rout
     seconds = max(first_paid_second(tariff) for tariff in quote.levels[0].tariffs)
     paying = tuple(route for route in free if _earns(quote, route, seconds))
     if not paying:
-        reason = "no carrier leaves the margin that a level of the chain asks for"
+        reason = f"no carrier leaves the margin that a level of the chain asks for{_unconverted(quote, notes)}"
         return _refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, payer))
-    notes.append(Rule("margin", True, f"{len(paying)} of {len(free)} carriers keep the floor", private=True))
+    detail = f"{len(paying)} of {len(free)} carriers keep the floor{_compared_at(quote, paying)}"
+    notes.append(Rule("margin", True, detail, private=True))
     return paying
+
+
+def _compared_at(quote: Quote, routes: tuple[Route, ...]) -> str:
+    """Say at which rates costs in other currencies were compared, nothing where none was."""
+    rates = [each for level in quote.levels for each in level.conversions]
+    rates += [each for route in routes for each in route.conversions]
+    return "".join(f"; {each}" for each in dict.fromkeys(rates))
+
+
+def _unconverted(quote: Quote, notes: Trace) -> str:
+    """Note which levels cannot compare their margin at all for want of a conversion; say so of the payer's own."""
+    told = ""
+    for place, (level, above) in enumerate(pairwise(quote.levels)):
+        if level.currency != above.currency and not level.conversions:
+            pair = f"from {above.currency} to {level.currency}"
+            missing = f"no conversion {pair} is in force, so that its cost is unknown; add a [[conversion]]"
+            notes.append(Rule("conversion", False, f"{level.key}: {missing}", private=place > 0))
+            told = told if place else f": {missing}"
+    return told
 
 
 def _earns(quote: Quote, route: Route, seconds: int) -> bool:
     """Tell whether every level keeps its floor against what it buys from: the level above, or the carrier."""
-    buys = [level.tariffs for level in quote.levels[1:]] + [route.tariffs]
+    above = [(level.tariffs, level.currency) for level in quote.levels[1:]]
+    above.append((route.tariffs, route.tariffs[0].currency))
+    rates = [level.conversions for level in quote.levels[:-1]] + [route.conversions]
     return all(
-        _level_earns(account, level.tariffs, buy, seconds)
-        for account, level, buy in zip(quote.chain, quote.levels, buys, strict=True)
+        (bool(found) or account.currency == currency) and _level_earns(account, level.tariffs, buy, found, seconds)
+        for account, level, (buy, currency), found in zip(quote.chain, quote.levels, above, rates, strict=True)
     )
 
 
-def _level_earns(account: AccountTerms, sells: Iterable[Tariff], buys: Iterable[Tariff], seconds: int) -> bool:
+def _level_earns(
+    account: AccountTerms, sells: Iterable[Tariff], buys: Iterable[Tariff], rates: tuple[Conversion, ...], seconds: int
+) -> bool:
+    """Tell whether a level keeps its floor by every sell and buy price and every rate that meet at one instant."""
     percent, minute = account.margin_floor_percent, account.margin_floor_per_minute
-    buying = tuple(buys)
-    return all(margin_holds(sell, buy, seconds, percent, minute) for sell in sells for buy in buying)
+    return all(
+        margin_holds(sell, buy, seconds, percent, minute, rate)
+        for sell, buy, rate in product(sells, buys, rates or (None,))
+        if at_one_instant(sell.conversion, buy.conversion, rate)
+    )
 
 
 def spendable(terms: AccountTerms, standing: Standing, now: Instant) -> int | None:

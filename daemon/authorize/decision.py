@@ -6,6 +6,7 @@ from daemon.authorize.denial import Denial
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.rating.bundle import Bundle, Units, volume_meter
+from daemon.rating.conversion import Conversion
 from daemon.rating.tariff import Tariff
 
 
@@ -14,7 +15,8 @@ class Level:
     """One level of the chain: who pays, by which tariffs in force within the grant's validity, and what is held.
 
     ``bundles`` fit the call (their prefixes are taken off), in the order of use; ``units`` are held of them.
-    ``tiered`` names the tables whose tiers the account's volume chooses, and the period of each.
+    ``tiered`` names the tables whose tiers the account's volume chooses, and the period of each. ``conversions`` are
+    those in force at which the charge of the level above is a cost in this currency, none where it is in the same.
     """
 
     account: int
@@ -25,6 +27,7 @@ class Level:
     bundles: tuple[Bundle, ...] = ()
     units: tuple[Units, ...] = ()
     tiered: tuple[tuple[str, str], ...] = ()
+    conversions: tuple[Conversion, ...] = ()
 
     @property
     def meters(self) -> tuple[tuple[int, str], ...]:
@@ -37,13 +40,17 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A carrier that may take the call; ``number`` is its place in the list from 1."""
+    """A carrier that may take the call; ``number`` is its place in the list from 1.
+
+    Its tariffs are in its own currency; ``conversions`` make that of the uppermost level of it, none where it is that.
+    """
 
     number: int
     account: int
     carrier: Key
     dial: str
     tariffs: tuple[Tariff, ...]
+    conversions: tuple[Conversion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

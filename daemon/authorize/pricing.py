@@ -3,6 +3,7 @@
 Every question for a price of an account comes here, so that a grant, the answer and a forced charge cannot disagree.
 Overrides and classes of service are about the numbers that an account calls: an inbound call has neither.
 A plan that takes over does so at its instant: each plan is asked for its own part of a window.
+An account is charged in its own currency: a table in another has a price only where a rate between both is in force.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,8 @@ from daemon.authorize.catalog import AccountTerms, Catalog
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import Instant
 from daemon.rating.account_rates import AccountRates
+from daemon.rating.conversion import Conversion
+from daemon.rating.exchange import Exchange
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import Found, Usage
 from daemon.rating.tariff import Gap, Tariff
@@ -45,20 +48,42 @@ def own_rates(account: AccountTerms, direction: Direction) -> AccountRates | Non
 
 def tariffs_for(
     catalog: Catalog, account: AccountTerms, direction: Direction, called: str, start: Instant, end: Instant,
-    service: Service = A_CALL,
+    service: Service = A_CALL, *, lapsed: bool = False,
 ) -> tuple[Tariff, ...]:  # fmt: skip
     """Return the tariff in force at ``start`` for the digits of a number, then each other until ``end``, included.
 
-    Empty where none is in force at ``start``. One that is blocked is returned; it is the caller's to refuse.
+    Each is charged in the account's currency, by each rate in force meanwhile. Empty where none is in force at
+    ``start``, or no rate into that currency, unless ``lapsed``: then the last one goes on. One that is blocked is
+    returned; it is the caller's to refuse.
     """
     usage, own = usage_of(catalog, account.key.tenant, direction, called, service), own_rates(account, direction)
+    exchange = exchange_of(catalog, account)
     found: dict[Tariff, None] = {}
     for begins, ends, plan in _plans(catalog, account, direction, start, end):
         more = plan.tariffs(called, begins, ends, usage, own) if plan is not None else ()
-        if not more and begins == start:
-            return ()
-        found.update(dict.fromkeys(more))
+        sold = [exchange.sold(tariff, begins, ends, lapsed=lapsed) for tariff in more]
+        if begins == start and not (sold and sold[0]):
+            return more[:1] if more and more[0].blocked and not lapsed else ()
+        for each in sold:
+            found.update(dict.fromkeys(each))
     return tuple(found)
+
+
+def exchange_of(catalog: Catalog, account: AccountTerms) -> Exchange:
+    """Return the rates at which an account is charged for prices in other currencies: those of its tenant."""
+    return Exchange(account.key.tenant, account.currency, catalog.conversions)
+
+
+def cost_rates(
+    catalog: Catalog, tenant: str, source: str, target: str, start: Instant, end: Instant, *, lapsed: bool = False
+) -> tuple[Conversion, ...]:
+    """Return the rates at which a tenant's cost in one currency counts in another from ``start`` until ``end``.
+
+    Empty where both are the same, or none is in force at ``start`` and it is not asked for a ``lapsed`` one.
+    """
+    if source == target:
+        return ()
+    return Exchange(tenant, target, catalog.conversions).rates(source, start, end, lapsed=lapsed)
 
 
 def _plans(
@@ -90,4 +115,7 @@ def unrated_reason(
     found = found_for(catalog, account, direction, called, at, service)
     if isinstance(found, Gap):
         return f"prefix {found.prefix} of {found.table} is priced by time, and no band of it holds this time"
+    if isinstance(found, Tariff):
+        lacking = exchange_of(catalog, account).lacking(found.currency, at)
+        return f"prefix {found.prefix} of {found.table} is priced in {found.currency}: {lacking}"
     return f"no rate of the account's plan is valid for {called}"

@@ -2,7 +2,8 @@
 
 ``units`` is what the line adds to the quantity sold for money, and ``bundle_units`` to that which bundles paid: both
 are negative on a reversal, like the money. ``billed_seconds`` stays what the reversed record said. ``late`` is told by
-the batch, the rest by the record alone.
+the batch, the rest by the record alone. ``rate`` and ``connect_fee`` are in ``rate_currency``, ``supplier_cost`` is in
+``supplier_currency``; all other money of a line is in ``currency``.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from daemon.billing_export.lines import Value, csv_line, json_line, money, seconds
 from daemon.charging.cdr import RatedCdr
 from daemon.kernel.instant import format_rfc3339
+from daemon.rating.conversion import Conversion
 
 REVERSAL = "reversal"  # the status of a record that takes another back
 
@@ -25,6 +27,14 @@ class UsageLine(NamedTuple):
 def units(record: RatedCdr) -> int:
     """Return the billed seconds that a record adds to what was sold."""
     return -record.billed_seconds if record.status == REVERSAL else record.billed_seconds
+
+
+def _rate(conversion: Conversion | None) -> Value:
+    return money(conversion.rate) if conversion is not None else None
+
+
+def _date(conversion: Conversion | None) -> Value:
+    return format_rfc3339(conversion.begins) if conversion is not None else None
 
 
 COLUMNS: dict[str, Callable[[UsageLine], Value]] = {
@@ -69,6 +79,14 @@ COLUMNS: dict[str, Callable[[UsageLine], Value]] = {
     "status": lambda line: line.record.status,
     "late": lambda line: line.late,
     "reverses": lambda line: line.record.reverses,
+    "rounding": lambda line: line.record.rounding,
+    "rate_currency": lambda line: line.record.rate_currency,
+    "conversion_rate": lambda line: _rate(line.record.conversion),
+    "conversion_from": lambda line: _date(line.record.conversion),
+    "supplier_cost": lambda line: money(line.record.supplier_cost),
+    "supplier_currency": lambda line: line.record.supplier_currency,
+    "cost_conversion_rate": lambda line: _rate(line.record.cost_conversion),
+    "cost_conversion_from": lambda line: _date(line.record.cost_conversion),
 }
 CSV_HEADER = csv_line(COLUMNS)
 _NAMES, _CELLS = tuple(COLUMNS), tuple(COLUMNS.values())

@@ -4,23 +4,28 @@ A correction is a reversing record (the same figures, the sign turned, ``reverse
 Each level of a reseller chain has a record of its own, in the books of the tenant that sells at that level.
 """
 
+from typing import NamedTuple
+
 import msgspec
 
-from daemon.authorize.catalog import Catalog
 from daemon.authorize.decision import Level
 from daemon.charging.call import Call, Posted
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant
+from daemon.kernel.money import NANO, Rounding, divide
 from daemon.rating.bundle import Units
 from daemon.rating.charge import charge, duration_seconds
-from daemon.rating.tariff import SECONDS
+from daemon.rating.conversion import Conversion
+from daemon.rating.tariff import SECONDS, Tariff
 
 
 class RatedCdr(msgspec.Struct, frozen=True, gc=False):
     """Money in nano-units; instants in microseconds; ``tenant`` is the seller, whose export holds the record.
 
     ``bundle`` names the bundles that paid ``bundle_units`` of it, in their order; ``metered`` is what it counts on
-    meters. ``tier`` began at that unit of the period's volume, and ``volume`` was reached before the call.
+    meters. ``tier`` began at that unit of the period's volume, and ``volume`` was reached before the call. Rate and fee
+    are in ``rate_currency``, ``conversion`` made the charge of them. ``paid`` is what the supplier is owed in its own
+    currency where ``cost_conversion`` made ``cost`` of it, rounded up to a nano-unit.
     """
 
     record_id: str
@@ -73,6 +78,24 @@ class RatedCdr(msgspec.Struct, frozen=True, gc=False):
     tier: int = 0
     volume: int = 0
     metered: tuple[Units, ...] = ()
+    conversion: Conversion | None = None
+    paid: int = 0
+    cost_conversion: Conversion | None = None
+
+    @property
+    def rate_currency(self) -> str:
+        """The currency of the rate and the connect fee."""
+        return self.currency if self.conversion is None else self.conversion.source
+
+    @property
+    def supplier_currency(self) -> str:
+        """The currency of what the supplier charged."""
+        return self.currency if self.cost_conversion is None else self.cost_conversion.source
+
+    @property
+    def supplier_cost(self) -> int:
+        """What the supplier charged, in nano-units of its own currency."""
+        return self.cost if self.cost_conversion is None else self.paid
 
     @property
     def margin(self) -> int:
@@ -102,6 +125,7 @@ def reversal(record: RatedCdr, revision: int, now: Instant) -> RatedCdr:
         charge=-record.charge,
         uncollected=-record.uncollected,
         cost=-record.cost,
+        paid=-record.paid,
         bundle_units=-record.bundle_units,
         metered=tuple(each._replace(units=-each.units) for each in record.metered),
         status="reversal",
@@ -114,29 +138,48 @@ def _record_id(grant_id: str, level: str, revision: int) -> str:
     return f"{grant_id}.{level}.{revision}"
 
 
+class Supply(NamedTuple):
+    """What a level pays for a call: ``paid`` in the supplier's currency, ``cost`` in its own, in nano-units."""
+
+    paid: int
+    cost: int
+    conversion: Conversion | None = None
+
+
+def supplies(call: Call, duration_us: int) -> tuple[Supply, ...]:
+    """Return what each level of a settled call pays: the level above, the uppermost the carrier by its own clock."""
+    below = [
+        _supply(above.charge, level.conversions) for level, above in zip(call.levels[:-1], call.posted[1:], strict=True)
+    ]
+    route = call.carrier
+    rates = route.conversions if route is not None else ()
+    return (*below, _supply(carrier_cost(call, duration_us), rates))
+
+
+def _supply(paid: int, rates: tuple[Conversion, ...]) -> Supply:
+    if not rates:
+        return Supply(paid, paid)
+    # A figure of the books, not money that moves: never less than what is owed, at the precision of the ledger.
+    return Supply(paid, divide(paid * rates[0].rate, NANO, Rounding.UP), rates[0])
+
+
 def rated(
-    catalog: Catalog, call: Call, report: EndReport, posted: tuple[Posted, ...], billed: tuple[int, ...], cost: int,
-    revision: int, now: Instant,
-) -> tuple[RatedCdr, ...]:  # fmt: skip
-    """Return one record for each level. ``billed``: seconds after increments; ``cost``: the carrier's charge."""
-    costs = (*(entry.charge for entry in posted[1:]), cost)
+    call: Call, report: EndReport, billed: tuple[int, ...], bought: tuple[Supply, ...], now: Instant
+) -> tuple[RatedCdr, ...]:
+    """Return one record for each level of a settled call. ``billed``: seconds after increments."""
     return tuple(
-        _level_record(catalog, call, report, place, posted[place], billed[place], costs[place], revision, now)
-        for place in range(len(call.levels))
+        _level_record(call, report, place, billed[place], bought[place], now) for place in range(len(call.levels))
     )
 
 
-def _level_record(
-    catalog: Catalog, call: Call, report: EndReport, place: int, posted: Posted, billed: int, cost: int, revision: int,
-    now: Instant,
-) -> RatedCdr:  # fmt: skip
-    level, tariff = call.levels[place], call.levels[place].tariffs[0]
+def _level_record(call: Call, report: EndReport, place: int, billed: int, supply: Supply, now: Instant) -> RatedCdr:
+    level, tariff, posted = call.levels[place], call.levels[place].tariffs[0], call.posted[place]
     top = place == len(call.levels) - 1
     route = call.carrier if top else None
     supplier = call.levels[place + 1].key if not top else (route.carrier if route is not None else None)
     assert call.answered_at is not None, call
     return RatedCdr(
-        record_id=_record_id(call.grant_id, str(place), revision), tenant=level.key.tenant, grant_id=call.grant_id,
+        record_id=_record_id(call.grant_id, str(place), call.revision), tenant=level.key.tenant, grant_id=call.grant_id,
         id_domain=call.id_domain, call_id=call.call_id, attempt=call.attempt, part=call.part, leg=call.leg,
         account=level.key.id, account_number=level.account, direction=call.direction, calling=call.calling,
         called=call.called, prefix=tariff.prefix, destination=tariff.destination, rate_table=tariff.table,
@@ -145,13 +188,20 @@ def _level_record(
         duration_us=report.duration_us, switch_seconds=report.switch_seconds, billed_seconds=billed, rate=tariff.rate,
         connect_fee=tariff.connect_fee, charge=posted.charge, uncollected=posted.uncollected, currency=level.currency,
         tax_code=tariff.tax_code, ledger_code=tariff.ledger_code,
-        carrier=supplier.id if supplier is not None else "", cost=cost, source=call.source, switch=call.switch,
+        carrier=supplier.id if supplier is not None else "", cost=supply.cost, source=call.source, switch=call.switch,
         cause=report.cause, settled_by=call.settled_by.value, status="rated", authorised=call.authorised,
-        rounding=f"{tariff.decimals} {tariff.rounding.value}, duration {tariff.duration_rounding.value}",
+        rounding=rounding_text(tariff),
         overrun_us=report.overrun_us, settled_at=now, unit=tariff.unit, bundle=_bundle_ids(level, posted),
         bundle_units=sum(each.units for each in posted.units), tier=tariff.tier, volume=tariff.volume,
-        metered=posted.units + posted.volume,
+        metered=posted.units + posted.volume, conversion=tariff.conversion,
+        paid=supply.paid if supply.conversion is not None else 0, cost_conversion=supply.conversion,
     )  # fmt: skip
+
+
+def rounding_text(tariff: Tariff) -> str:
+    """Return how a price became a charge: the conversion, the rounding behind it, and that of the duration."""
+    by = f" after {tariff.conversion}" if tariff.conversion is not None else ""
+    return f"{tariff.decimals} {tariff.rounding.value}{by}, duration {tariff.duration_rounding.value}"
 
 
 def _bundle_ids(level: Level, posted: Posted) -> str:

@@ -26,11 +26,12 @@ from daemon.authorize.catalog import (
     Tenant,
 )
 from daemon.kernel.ids import Key
-from daemon.kernel.instant import zone
+from daemon.kernel.instant import NEVER, Instant, format_rfc3339, zone
 from daemon.kernel.money import Rounding
 from daemon.rating.account_rates import OVERRIDE, AccountRates, ClassOfService
 from daemon.rating.bundle import Bundle
 from daemon.rating.code_list import Code, CodeList
+from daemon.rating.conversion import Conversions, StatedRate
 from daemon.rating.markup import Markup
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import Policy, RateTable
@@ -51,6 +52,26 @@ class TenantSpec:
     timezone: str = "UTC"
     parent: str = ""
     account: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionSpec:
+    """``[[conversion]]``: ``rate`` nano-units of ``target`` for one unit of ``source``; ``ends`` may be None.
+
+    Its id is the pair and the instant from which it is in force: another rate of that instant would be an alteration.
+    """
+
+    tenant: str
+    source: str
+    target: str
+    rate: int
+    begins: Instant
+    ends: Instant | None = None
+
+    @property
+    def id(self) -> str:
+        """What a tenant has one of."""
+        return f"{self.source}-{self.target}-{format_rfc3339(self.begins)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +329,7 @@ class Configuration:
     destination_groups: tuple[DestinationGroupSpec, ...] = ()
     classes_of_service: tuple[ClassOfServiceSpec, ...] = ()
     bundles: tuple[BundleSpec, ...] = ()
+    conversions: tuple[ConversionSpec, ...] = ()
 
     @property
     def owner(self) -> str:
@@ -377,6 +399,18 @@ def for_plans(configuration: Configuration, plans: Iterable[Key]) -> Configurati
     )  # fmt: skip
 
 
+def stated_rate(spec: ConversionSpec) -> StatedRate:
+    """Return a rate between currencies as the rating core knows it."""
+    ends = NEVER if spec.ends is None else spec.ends
+    return StatedRate(spec.tenant, spec.source, spec.target, spec.rate, spec.begins, ends)
+
+
+def conversions_of(configuration: Configuration) -> Conversions:
+    """Return every rate between currencies, found from a tenant upwards."""
+    parents = {spec.id: spec.parent for spec in configuration.tenants if spec.parent}
+    return Conversions(map(stated_rate, configuration.conversions), parents)
+
+
 # -- the catalog
 
 
@@ -397,6 +431,7 @@ def build_catalog(
         carriers=_carriers(configuration.carriers, numbers),
         endpoints=_endpoints(configuration.accounts),
         emergency=emergency,
+        conversions=conversions_of(configuration),
     )
 
 

@@ -22,6 +22,7 @@ from daemon.authorize.decide import (
     emergency,
     is_emergency_number,
     prepare,
+    refusal_of,
 )
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Rule
 from daemon.authorize.metering import Meters, metered, no_meter
@@ -439,7 +440,7 @@ def _unauthorised(book: Book, report: CallReport, context: _Context, answered_at
     if call is None:
         return Outcome(None, False)
     call = call.changed(answered_at=answered_at)
-    if any(level.tiered for level in call.levels):
+    if any(level.tiered or level.currency != call.levels[0].currency for level in call.levels):
         call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
     if call.emergency:
         call = _never_cut(book, call, context)
@@ -459,19 +460,19 @@ def _never_cut(book: Book, call: Call, context: _Context) -> Call:
 
 
 def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | None:
-    quote, attempt = context.quote, report.attempt
-    if quote is None:
+    asked, attempt = context.quote, report.attempt
+    if asked is None:
         raise _PayerWanted
-    if not isinstance(quote, Quote):
-        quote = _forced_quote(context, report)
+    refusal = refusal_of(asked)
+    quote = asked if isinstance(asked, Quote) and refusal is None else _forced_quote(context, report, refusal)
     emergency_call = emergency(context.catalog, attempt, context.now) is not None
     if quote is None and emergency_call:
         return None  # granted from memory and journalled; nobody's plan prices it
     if quote is None:
-        reason = context.quote.reason if isinstance(context.quote, Denied) else "no payer"
-        kind = "unrated" if isinstance(context.quote, Denied) and context.quote.account is not None else "no_account"
+        assert refusal is not None, asked
+        kind = "unrated" if refusal.account is not None else "no_account"
         key = f"{kind}:{attempt.id_domain}:{attempt.call_id}"
-        book.append_exception(_exception(kind, attempt, reason, context.now, key=key))
+        book.append_exception(_exception(kind, attempt, refusal.reason, context.now, key=key))
         return None
     number, part = place_of_report(same_side(book, attempt), report)
     detail = f"nobody asked about this call; it is charged to {quote.chain[0].key}"
@@ -486,10 +487,9 @@ def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | N
     return call.changed(authorised=False, emergency=emergency_call, aliases=report.aliases)
 
 
-def _forced_quote(context: _Context, report: CallReport) -> Quote | None:
+def _forced_quote(context: _Context, report: CallReport, denied: Denied | None) -> Quote | None:
     """Price a call that would have been refused (suspended, no carrier): it happened, so it is charged."""
-    denied = context.quote
-    if not isinstance(denied, Denied) or denied.account is None or denied.account not in context.catalog.accounts:
+    if denied is None or denied.account is None or denied.account not in context.catalog.accounts:
         return None
     terms = context.catalog.accounts[denied.account]
     called = dialled(context.catalog, report.attempt)
@@ -500,7 +500,7 @@ def _forced_quote(context: _Context, report: CallReport) -> Quote | None:
     levels = []
     for account in chain:
         service = Service(report.attempt.override)
-        tariffs = tariffs_for(context.catalog, account, report.attempt.direction, called, at, at, service)
+        tariffs = tariffs_for(context.catalog, account, report.attempt.direction, called, at, at, service, lapsed=True)
         if not tariffs:
             return None
         level = Level(account.number, account.key, account.currency, tariffs)

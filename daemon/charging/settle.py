@@ -7,22 +7,24 @@ A charge is reversed whole before a better one is posted, so the sum of a call's
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import msgspec
 
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog
 from daemon.authorize.decide import Limits, seconds_for, spendable
-from daemon.authorize.decision import Level
-from daemon.authorize.pricing import Service, tariffs_for
+from daemon.authorize.decision import Level, Route
+from daemon.authorize.pricing import Service, cost_rates, tariffs_for
 from daemon.charging import metering
 from daemon.charging.call import OPEN_STATES, Call, CallState, Posted, SettledBy
-from daemon.charging.cdr import EndReport, carrier_cost, rated, reversal
-from daemon.charging.ports import Book
+from daemon.charging.cdr import EndReport, rated, reversal, supplies
+from daemon.charging.ports import Book, Exceptional
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant, local_day
 from daemon.kernel.money import NANO_MAX
 from daemon.ledger import posting
 from daemon.ledger.account import Standing
+from daemon.rating.conversion import Conversion
 from daemon.rating.tariff import Tariff
 
 UNKNOWN_END_SECONDS = 60  # seconds past its limit after which a call's end counts as unreported (SPEC section 4)
@@ -101,30 +103,47 @@ def moved_to_route(book: Book, call: Call, route: int, now: Instant) -> Call:
 def priced_at_answer(book: Book, catalog: Catalog, call: Call, answered_at: Instant, now: Instant) -> Call:
     """Return the call answered, with the tariffs in force then; where none is any more, those of the grant stay.
 
-    Tiers are those that the account's volume has reached in the period of the answer.
+    Tiers are those that the account's volume has reached in the period of the answer. Where no rate between two
+    currencies is in force any more, the last one is: the settlement lists that.
     """
     call = call.changed(answered_at=answered_at)
     levels = tuple(
         _level_at(catalog, call, level, answered_at, metering.volumes(book, catalog, call, level, now))
         for level in call.levels
     )
-    routes = tuple(
-        replace(route, tariffs=_carrier_tariffs(catalog, call, route.carrier, answered_at) or route.tariffs)
-        if route.account
-        else route
-        for route in call.routes
-    )
-    return call.changed(levels=levels, routes=routes)
+    routes = tuple(_route_at(catalog, call, route, answered_at) if route.account else route for route in call.routes)
+    return call.changed(levels=_with_cost_rates(catalog, levels, answered_at), routes=routes)
 
 
 def _level_at(catalog: Catalog, call: Call, level: Level, at: Instant, volumes: Mapping[str, int]) -> Level:
     account, service = catalog.by_number[level.account], Service(call.override, volumes=volumes)
-    tariffs = tariffs_for(catalog, account, call.direction, call.called, at, at, service)
+    tariffs = tariffs_for(catalog, account, call.direction, call.called, at, at, service, lapsed=True)
     return replace(level, tariffs=tariffs[:1]) if tariffs and not tariffs[0].blocked else _first_only(level)
 
 
 def _first_only(level: Level) -> Level:
     return replace(level, tariffs=level.tariffs[:1])
+
+
+def _with_cost_rates(catalog: Catalog, levels: tuple[Level, ...], at: Instant) -> tuple[Level, ...]:
+    """Return levels with the rate in force at an instant at which the charge of the level above is their cost."""
+    made = [
+        replace(level, conversions=_cost_rate(catalog, level, above.currency, at) or level.conversions[:1])
+        if level.currency != above.currency
+        else level
+        for level, above in pairwise(levels)
+    ]
+    return (*made, levels[-1])
+
+
+def _cost_rate(catalog: Catalog, level: Level, source: str, at: Instant) -> tuple[Conversion, ...]:
+    return cost_rates(catalog, level.key.tenant, source, level.currency, at, at, lapsed=True)
+
+
+def _route_at(catalog: Catalog, call: Call, route: Route, at: Instant) -> Route:
+    tariffs = _carrier_tariffs(catalog, call, route.carrier, at) or route.tariffs
+    rates = _cost_rate(catalog, call.levels[-1], tariffs[0].currency, at)
+    return replace(route, tariffs=tariffs, conversions=rates or route.conversions[:1])
 
 
 def _carrier_tariffs(catalog: Catalog, call: Call, carrier: object, at: Instant) -> tuple[Tariff, ...]:
@@ -203,10 +222,25 @@ def settled(
         levels=tuple(replace(level, reserved=0, units=()) for level in call.levels),
     )  # fmt: skip
     report = msgspec.structs.replace(report, overrun_us=max(0, overrun) if ours else 0)
-    cost = carrier_cost(call, report.duration_us)
-    for record in rated(catalog, call, report, call.posted, tuple(billed), cost, call.revision, now):
+    bought = supplies(call, report.duration_us)
+    for record in rated(call, report, tuple(billed), bought, now):
         book.append_record(record)
+    _list_lapsed(book, call, [supply.conversion for supply in bought], now)
     return call
+
+
+def _list_lapsed(book: Book, call: Call, bought: list[Conversion | None], now: Instant) -> None:
+    """List the rates between currencies that a call was charged by although none was in force at its answer."""
+    assert call.answered_at is not None, call
+    sold = [level.tariffs[0].conversion for level in call.levels]
+    for found in dict.fromkeys(each for each in (*sold, *bought) if each is not None):
+        if not found.holds(call.answered_at):
+            when = "is not yet" if found.begins > call.answered_at else "was no longer"
+            detail = f"charged by {found}, which {when} in force at the answer; state a [[conversion]] from then on"
+            key = f"conversion_lapsed:{call.grant_id}:{found.source}:{found.target}"
+            book.append_exception(
+                Exceptional("conversion_lapsed", call.tenant, call.source, call.switch, call.call_id, detail, now, key)
+            )
 
 
 def _answered(call: Call, report: EndReport) -> Call:

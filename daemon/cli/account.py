@@ -89,7 +89,7 @@ def show(selected: Chosen, account_id: str, as_json: bool) -> None:
 @account.command()
 @click.argument("account_id", metavar="ID", type=KEY)
 @click.option("--kind", type=click.Choice([kind.value for kind in AccountKind]), required=True, help="Pays when.")
-@click.option("--currency", default="", help="ISO 4217; must be the tenant's, which is the default.")
+@click.option("--currency", default="", help="ISO 4217; default: the tenant's. Another needs rates between both.")
 @click.option("--balance", type=MONEY, default="0", help="Opening balance; negative where it begins with a debt.")
 @click.option(
     "--credit-limit", type=CREDIT, help="Below zero, at most; 'unlimited' only for postpaid, which states it."

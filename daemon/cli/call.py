@@ -89,7 +89,9 @@ def show(selected: Chosen, call_id: str, as_json: bool) -> None:
         levels, changes = value.pop("levels"), value.pop("changes")
         print_pairs((name, _blank(part)) for name, part in value.items())
         for level in levels:
-            click.echo(f"  paid by {level['tenant']}/{level['account']}: {level['charged']}, held {level['reserved']}")
+            by = f", {level['conversion']}" if level["conversion"] else ""
+            paid = f"{level['charged']} {level['currency']}, held {level['reserved']}{by}"
+            click.echo(f"  paid by {level['tenant']}/{level['account']}: {paid}")
         for change in changes:
             click.echo(f"  {change['at']} {change['act']} by {change['who']}: {printable(change['reason'])}")
 
@@ -109,7 +111,14 @@ def _level(found: Call, place: int) -> dict[str, str]:
     return {
         "tenant": level.key.tenant, "account": level.key.id, "currency": level.currency,
         "prefix": _prefix(found, place), "reserved": format_nano(level.reserved), "charged": format_nano(charged),
+        "conversion": _conversion(found, place),
     }  # fmt: skip
+
+
+def _conversion(found: Call, place: int) -> str:
+    """Return the rate at which a level is charged for prices in another currency, empty where they are in its own."""
+    tariffs = found.levels[place].tariffs
+    return str(tariffs[0].conversion) if tariffs and tariffs[0].conversion is not None else ""
 
 
 def _prefix(found: Call, place: int) -> str:

@@ -10,6 +10,7 @@ from daemon.app_commands import Asked, Priced, PricedCall, Question, Tariff
 from daemon.kernel.instant import DAY, MINUTE, Instant, format_rfc3339, wall_clock
 from daemon.kernel.money import format_nano
 from daemon.rating.account_rates import CLASS, OVERRIDE, AccountRates
+from daemon.rating.explain import cut
 from daemon.rating.markup import Markup
 from daemon.rating.rate_table import Found, Policy
 from daemon.rating.tariff import SECONDS, Gap, Step, Tier
@@ -35,6 +36,8 @@ def price_lines(found: PricedCall, question: Question) -> Iterator[Line]:
         yield from _row_lines(winner, question.at, found.seconds)
     if found.own is not None:
         yield from _own_lines(found, found.own)
+    if found.lacking:
+        yield "conversion", found.lacking
     if found.tariff is not None and not found.priced.reason:
         yield from _charge_lines(found, found.tariff, question)
 
@@ -152,7 +155,7 @@ def _marked_amounts(sold: Tariff) -> str:
 def _own_lines(found: PricedCall, own: AccountRates) -> Iterator[Line]:
     """Yield what the account's own prices and its class of service made of the plan's row."""
     tariff = found.tariff
-    if tariff is None or tariff == found.sold:
+    if tariff is None or tariff.changed(conversion=None) == found.sold:
         return
     if tariff.blocked and own.service is not None:
         yield "class", f"{own.service.id} blocks {tariff.prefix or 'every number'}"
@@ -176,10 +179,16 @@ def _charge_lines(found: PricedCall, tariff: Tariff, question: Question) -> Iter
     rounded = f"{question.duration} {unit}, rounded {tariff.duration_rounding.value} = {found.seconds} {unit}"
     yield "duration" if unit == "s" else "quantity", rounded
     yield "billed", billed_words(tariff, found.seconds, priced.billed_seconds)
-    yield "connect fee", format_nano(priced.connect_fee)
+    times = ""
+    if tariff.conversion is not None:
+        times = f" * {format_nano(tariff.conversion.rate)}"
+        yield "conversion", f"{tariff.conversion}, stated by {tariff.conversion.tenant}; rounded only after it"
+    fee = f"{format_nano(tariff.connect_fee)}{times} = " if times and priced.connect_fee else ""
+    yield "connect fee", f"{fee}{format_nano(priced.connect_fee)}"
     for block in priced.blocks:
         band = f" ({block.band})" if block.band else ""
-        sum_ = f"{block.seconds} {unit} * {format_nano(block.rate)} / {tariff.per} = {format_nano(block.amount)}{band}"
+        factors = f"{block.seconds} {unit} * {format_nano(block.rate)} / {tariff.per}{times}"
+        sum_ = f"{factors} = {format_nano(block.amount)}{band}"
         yield f"from second {block.from_second}" if unit == "s" else f"from unit {block.from_second}", sum_
     yield "rounding", rounding_words(tariff, priced)
     yield "charge", f"{format_nano(priced.charge)} {priced.currency}"
@@ -206,7 +215,8 @@ def billed_words(tariff: Tariff, seconds: int, billed: int) -> str:
 
 def rounding_words(tariff: Tariff, priced: Priced) -> str:
     """Say what rounding and the minimum charge added."""
-    lifted = priced.charge - priced.rounding < tariff.minimum_charge <= priced.charge
-    minimum = f", lifted to the minimum charge {format_nano(tariff.minimum_charge)}" if lifted else ""
+    least = cut(tariff, tariff.minimum_charge)
+    lifted = priced.charge - priced.rounding < least <= priced.charge
+    minimum = f", lifted to the minimum charge {format_nano(least)}" if lifted else ""
     rule = f"{tariff.rounding.value} at {tariff.decimals} places"
     return f"{format_nano(priced.rounding)} ({rule}{minimum})"

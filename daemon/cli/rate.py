@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,18 @@ from typing import Any
 import click
 
 from daemon.app_commands import KINDS, DeckDifference, PricedCall, Question, clock
+from daemon.charging.configuration import ConversionSpec, stated_rate
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.difference import deck_value, print_deck
 from daemon.cli.failure import Refused
 from daemon.cli.output import dated, print_json, print_notes, print_pairs, print_table, printable, working
-from daemon.cli.parameters import KEY, TIME
+from daemon.cli.parameters import ID, KEY, TIME
 from daemon.cli.price_steps import price_lines
 from daemon.cli.rate_batch import batch
 from daemon.config_files.deck_files import DeckFile, Stated, Unreadable, find_template, read_deck_file
 from daemon.kernel.instant import Instant, format_rfc3339
 from daemon.kernel.money import format_nano
+from daemon.rating.conversion import Conversion, Conversions
 from daemon.rating.deck import UNITS_IN_ROW_MAX
 
 DURATION_SECONDS_MAX = 1_000_000  # seconds; eleven days, above every limit of a call
@@ -223,6 +225,8 @@ def price(
 
 def _hindrance(found: PricedCall) -> str:
     """Say what stands in the way of a price."""
+    if found.lacking:
+        return f": {found.lacking}"
     if found.tariff is not None:
         return f": {f'prefix {found.priced.prefix}' if found.priced.prefix else 'every number'} is blocked"
     return f": no band of prefix {found.priced.prefix} holds this time" if found.priced.prefix else ""
@@ -231,7 +235,7 @@ def _hindrance(found: PricedCall) -> str:
 def price_value(found: PricedCall) -> dict[str, Any]:
     """Return a price as ``rate price --json`` promises it."""
     priced = found.priced
-    return {
+    value = {
         "status": priced.status.value, "reason": priced.reason, "prefix": priced.prefix,
         "destination": priced.destination, "charge": format_nano(priced.charge), "currency": priced.currency,
         "billed_seconds": priced.billed_seconds, "connect_fee": format_nano(priced.connect_fee),
@@ -244,6 +248,55 @@ def price_value(found: PricedCall) -> dict[str, Any]:
         ],
         "rounding": format_nano(priced.rounding),
     }  # fmt: skip
+    return value if priced.conversion is None else {**value, "conversion": _conversion_value(priced.conversion)}
+
+
+def _conversion_value(conversion: Conversion) -> dict[str, str]:
+    return {
+        "tenant": conversion.tenant, "from": conversion.source, "to": conversion.target,
+        "rate": format_nano(conversion.rate), "effective_from": format_rfc3339(conversion.begins),
+    }  # fmt: skip
+
+
+@rate.command()
+@click.option("--tenant", type=ID, help="Only those that this tenant states. Default: all.")
+@click.option("--at", type=TIME, help="Which are in force at this time, RFC 3339. Default: now.")
+@as_json
+@chosen
+def conversions(selected: Chosen, tenant: str | None, at: Instant | None, as_json: bool) -> None:
+    """Show the dated rates between currencies, the earliest of each pair first, and which are in force.
+
+    They are stated in a scenario file and come with apply. A tenant that states no rate of a pair has those of the
+    nearest tenant above it that does.
+    """
+    stated = selected.perform(lambda store: store.conversions(tenant))
+    values = conversion_values(stated, clock() if at is None else at)
+    if as_json:
+        print_json(values)
+        return
+    columns = ("tenant", "from", "to", "rate", "effective_from", "effective_to")
+    rows = [[*(_blank(value[name]) for name in columns), "yes" if value["in_force"] else ""] for value in values]
+    print_table((*columns, "in force"), rows, numbers=("rate",))
+
+
+def _blank(value: object) -> object:
+    return "" if value is None else value
+
+
+def conversion_values(stated: Sequence[ConversionSpec], at: Instant) -> list[dict[str, Any]]:
+    """Return rates between currencies as ``rate conversions --json`` promises them."""
+    own = Conversions(map(stated_rate, stated))  # without tenants above: each pair by itself
+    values = []
+    for spec in stated:
+        timeline = own.timeline(spec.tenant, spec.source, spec.target)
+        found = timeline.at(at) if timeline is not None else None
+        values.append({
+            "tenant": spec.tenant, "from": spec.source, "to": spec.target, "rate": format_nano(spec.rate),
+            "effective_from": format_rfc3339(spec.begins),
+            "effective_to": format_rfc3339(spec.ends) if spec.ends is not None else None,
+            "in_force": found is not None and found.begins == spec.begins,
+        })  # fmt: skip
+    return values
 
 
 rate.add_command(batch)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from daemon.app_commands import Difference, StoreError, operate, store_exists
+from daemon.app_commands import Difference, StoreError, clock, operate, store_exists
 from daemon.cli.command import Chosen, as_json, chosen, perform
 from daemon.cli.difference import difference_value, print_difference
 from daemon.cli.failure import bad_configuration
@@ -36,7 +36,7 @@ def check(selected: Chosen, scenarios: tuple[Path, ...], as_json: bool) -> None:
     problems: list[Problem] = list(found)
     tokens = _token_ids(settings) if settings is not None else ()
     for path in scenarios:
-        problems += read_scenario(path, token_ids=tokens)[1]
+        problems += read_scenario(path, token_ids=tokens, now=clock())[1]
     if as_json:
         faults = [{"file": p.file, "line": p.line, "key": p.key, "message": p.message} for p in problems]
         print_json({"files": [str(selected.config), *map(str, scenarios)], "problems": faults})
@@ -60,7 +60,7 @@ def apply(selected: Chosen, scenario_file: Path, dry_run: bool, as_json: bool) -
     """
     settings = selected.settings()
     with working(f"reading {scenario_file}"):
-        scenario, problems = read_scenario(scenario_file, token_ids=_token_ids(settings))
+        scenario, problems = read_scenario(scenario_file, token_ids=_token_ids(settings), now=clock())
     if scenario is None:
         raise bad_configuration(problems)
     with working("comparing with the store"):

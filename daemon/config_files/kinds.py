@@ -358,6 +358,17 @@ CREDIT: Final = Scalar(
 )
 
 
+def _above_zero(value: object) -> int:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise Unfit(f'{_is(value)}; write a decimal as a text, such as "1.0853"')
+    if (amount := _amount(value)) <= 0:
+        raise Unfit("is not above 0; write how many units of the one currency a unit of the other is")
+    return amount
+
+
+RATIO: Final = Scalar("decimal as a text, above 0", _above_zero)
+
+
 def percentage(least: int, most: int) -> Scalar:
     """Return the kind of decimals within bounds, in percent; a value is nano-percent."""
 

@@ -70,7 +70,7 @@ class Objects:
         self._entries = entries
         self._parents = {entry.id: entry.get("parent") for entry in entries["tenant"] if entry.id}
         self.owner = self._owner()
-        for kind in ("nas", "freeswitch"):
+        for kind in ("nas", "freeswitch", "conversion"):
             for entry in entries[kind]:
                 if entry.values.get("tenant") is UNSTATED:
                     entry.values["tenant"] = self.owner
@@ -152,12 +152,6 @@ class Objects:
                 break
             line.append(found)
         return line
-
-    def currency_of_plan(self, plan: Entry) -> str | None:
-        """Return the currency of the first table that states one, of a plan or of those that it inherits."""
-        names = [name for each in self.inherited(plan) for name in named(each, "tables")]
-        tables = (self.find("rate_table", Key(plan.tenant, name)) for name in names)
-        return next((table.get("currency") for table in tables if table is not None and table.get("currency")), None)
 
     def _tenant_of_account(self, account: str) -> str:
         """Return the tenant of the only account of an id, the owner's before others; the owner where none can be."""

@@ -14,7 +14,6 @@ from daemon.rating.rate_plan import DEPTH_MAX
 from daemon.rating.rate_type import BUILT_IN
 from daemon.rating.tariff import SECONDS
 
-NO_CONVERSION: Final = "this release has no conversion rates; use one currency"
 _MARKUPS: Final = ("markup_percent", "markup_per_minute", "markup_minimum")
 
 
@@ -88,15 +87,13 @@ def _check_plan(objects: Objects, plan: Entry) -> None:
                 (plan.site / name).report("is added to inherited prices, and the plan inherits none; take it out")
     if not plan.tenant:
         return
-    currency = _check_tables(objects, plan, "tables", None)
-    currency = _check_tables(objects, plan, "on_net", currency)
+    _check_tables(objects, plan, "tables")
+    _check_tables(objects, plan, "on_net")
     if plan.get("inherits"):
-        _check_inherited(objects, plan, currency)
+        _check_inherited(objects, plan)
 
 
-def _check_tables(
-    objects: Objects, plan: Entry, key: str, currency: tuple[str, Entry] | None
-) -> tuple[str, Entry] | None:
+def _check_tables(objects: Objects, plan: Entry, key: str) -> None:
     taking: dict[str, list[Entry]] = {}
     for place, table_id in enumerate(named(plan, key)):
         site = plan.site / key / place
@@ -106,8 +103,6 @@ def _check_tables(
         earlier = taking.setdefault(table.get("name") or table.id, [])
         _check_is_asked(site, table, earlier)
         earlier.append(table)
-        currency = _check_one_currency(site, table, currency)
-    return currency
 
 
 def _check_is_asked(site: Site, table: Entry, earlier: Iterable[Entry]) -> None:
@@ -124,21 +119,11 @@ def _check_is_asked(site: Site, table: Entry, earlier: Iterable[Entry]) -> None:
             return
 
 
-def _check_one_currency(site: Site, table: Entry, first: tuple[str, Entry] | None) -> tuple[str, Entry] | None:
-    stated = table.get("currency")
-    if first is not None and stated and stated != first[0]:
-        site.report(f"is priced in {stated}, and {first[1].id} of the same plan in {first[0]}; {NO_CONVERSION}")
-    return first or ((stated, table) if stated else None)
-
-
-def _check_inherited(objects: Objects, plan: Entry, currency: tuple[str, Entry] | None) -> None:
+def _check_inherited(objects: Objects, plan: Entry) -> None:
     site = plan.site / "inherits"
     inherited = objects.refer(site, "rate_plan", plan.tenant, plan.values["inherits"])
     if inherited is None:
         return
-    theirs = objects.currency_of_plan(inherited)
-    if currency is not None and theirs is not None and theirs != currency[0]:
-        site.report(f"is priced in {theirs}, and {currency[1].id} of this plan in {currency[0]}; {NO_CONVERSION}")
     if len(objects.inherited(plan)) > DEPTH_MAX:
         site.report(f"goes through more than {DEPTH_MAX} plans; inherit a nearer one")
 

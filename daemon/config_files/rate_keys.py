@@ -10,9 +10,11 @@ from daemon.config_files.kinds import (
     CURRENCY,
     FLAG,
     IDENTIFIER,
+    INSTANT,
     MONEY_FROM_ZERO,
     NON_EMPTY,
     OPTIONAL_IDENTIFIER,
+    RATIO,
     REQUIRED,
     TEXT,
     UNSTATED,
@@ -39,6 +41,25 @@ MARKUP_PERCENT_MAX: Final = 1_000  # percent; who sells at more than eleven time
 
 ID: Final = ConfigKey("id", IDENTIFIER, REQUIRED, "unique within its tenant")
 TENANT_OF: Final = ConfigKey("tenant", IDENTIFIER, REQUIRED, "the tenant it belongs to")
+
+CONVERSION: Final = Table(
+    (
+        ConfigKey(
+            "tenant",
+            IDENTIFIER,
+            UNSTATED,
+            "whose it is; a tenant below that states no rate of the pair has it",
+            "the owner",
+        ),
+        ConfigKey("from", CURRENCY, REQUIRED, "of the prices, or of what a supplier is paid"),
+        ConfigKey("to", CURRENCY, REQUIRED, "of the account that is charged; the other direction is another pair"),
+        ConfigKey("rate", RATIO, REQUIRED, "how many units of `to` one unit of `from` is, exactly"),
+        ConfigKey("effective_from", INSTANT, REQUIRED, "since when; a later one of the pair takes over by itself"),
+        ConfigKey(
+            "effective_to", INSTANT, None, "until before when; an earlier one without an end applies again", "none"
+        ),
+    )
+)
 
 TIME_BAND: Final = Table(
     (
@@ -154,7 +175,7 @@ RATE_PLAN: Final = Table(
 OVERRIDE_PRICE: Final = Table(
     (
         ConfigKey("prefix", PREFIX, REQUIRED, "it competes as a row of this length, and wins ties"),
-        ConfigKey("rate", MONEY_FROM_ZERO, REQUIRED, "in place of the rate of the row that it beats"),
+        ConfigKey("rate", MONEY_FROM_ZERO, REQUIRED, "in place of the rate of the row that it beats, in its currency"),
     ),
     type="table of prefix, rate",
 )

@@ -8,25 +8,31 @@ from ipaddress import ip_network
 from typing import Any, Final
 
 from daemon.authorize.catalog import AccountKind
+from daemon.config_files.currency_checks import check_currencies
 from daemon.config_files.kinds import UNSTATED, Site, is_loopback
 from daemon.config_files.objects import TENANT_DEPTH_MAX, Entry, Objects
-from daemon.config_files.rate_checks import NO_CONVERSION, check_prices
+from daemon.config_files.rate_checks import check_prices
 from daemon.config_files.scenario_keys import IDENTITY_KINDS
-from daemon.kernel.ids import Key, is_id
+from daemon.kernel.ids import is_id
+from daemon.kernel.instant import Instant
 
 # Printed in manuals, and tried first by every scanner.
 WELL_KNOWN_SECRETS: Final = frozenset(("testing123", "cluecon", "secret", "cisco", "radius"))
 BEARER_MARK: Final = "token:"  # leads a via that names a token, which the store holds and no file can prove
 
 
-def check(objects: Objects, document_site: Site, token_ids: Collection[str]) -> None:
-    """Report every fault between the objects of a file. ``token_ids``: the tokens that exist, for ``via``."""
+def check(objects: Objects, document_site: Site, token_ids: Collection[str], now: Instant | None = None) -> None:
+    """Report every fault between the objects of a file. ``token_ids``: the tokens that exist, for ``via``.
+
+    Rates between currencies have to be in force at ``now``, or for None only to be stated.
+    """
     _check_ids(objects)
     _check_owner(objects, document_site)
     for tenant in objects.of("tenant"):
         _check_tenant(objects, tenant)
     _check_cycles(objects)
     check_prices(objects)
+    check_currencies(objects, now)
     for carrier in objects.of("carrier"):
         _check_carrier(objects, carrier)
     for account in objects.of("account"):
@@ -78,10 +84,6 @@ def _check_trunk(objects: Objects, tenant: Entry, parent: str, account: str) -> 
     sharing = objects.trunk_of(parent, account)
     if sharing is not None and sharing is not tenant:
         (tenant.site / "account").report(f"is the account of tenant {sharing.id} too; each tenant has its own")
-    mine, theirs = tenant.get("currency"), trunk.get("currency")
-    if mine and theirs and mine != theirs:
-        message = f"is {mine}, and the account with {parent} in line {trunk.line} is {theirs}; {NO_CONVERSION}"
-        (tenant.site / "currency").report(message)
 
 
 def _check_cycles(objects: Objects) -> None:
@@ -124,12 +126,7 @@ def _check_carrier(objects: Objects, carrier: Entry) -> None:
     name = carrier.get("rate_table")
     if not (carrier.tenant and name):
         return
-    table = objects.refer(carrier.site / "rate_table", "rate_table", carrier.tenant, name)
-    tenant = objects.tenant(carrier.tenant)
-    paid, kept = (entry.get("currency") if entry is not None else None for entry in (table, tenant))
-    if paid and kept and paid != kept:
-        message = f"is priced in {paid}, and tenant {carrier.tenant} keeps {kept}; {NO_CONVERSION}"
-        (carrier.site / "rate_table").report(message)
+    objects.refer(carrier.site / "rate_table", "rate_table", carrier.tenant, name)
 
 
 # -- accounts
@@ -137,7 +134,6 @@ def _check_carrier(objects: Objects, carrier: Entry) -> None:
 
 def _check_account(objects: Objects, account: Entry) -> None:
     _check_credit(account)
-    _check_currency(objects, account)
     for name in ("rate_plan", "inbound_rate_plan"):
         _check_plans(objects, account, account.site / name, account.get(name))
 
@@ -149,23 +145,6 @@ def _check_credit(account: Entry) -> None:
         (account.site / "credit_limit").report(message)
     if kind is AccountKind.PREPAID and limit is None:
         (account.site / "credit_limit").report('cannot be "unlimited" for a prepaid account; state an amount')
-
-
-def _check_currency(objects: Objects, account: Entry) -> None:
-    """Report an account whose chain meets another currency: its tenant's trunk, or the owner's carriers."""
-    tenant, stated = objects.tenant(account.tenant), account.get("currency")
-    kept = tenant.get("currency") if tenant is not None else None
-    if tenant is None or not stated or not kept or stated == kept:
-        return
-    if tenant.get("parent"):
-        trunk = objects.find("account", Key(tenant.get("parent"), tenant.get("account") or ""))
-        # Where the tenant itself disagrees with its trunk, that is what was reported.
-        if trunk is None or trunk.get("currency") != stated:
-            message = f"is {stated}, and tenant {tenant.id} is charged in {kept}; {NO_CONVERSION}"
-            (account.site / "currency").report(message)
-    elif objects.of("carrier") and objects.trunk_of(account.tenant, account.id) is None:
-        message = f"is {stated}, and the owner's carriers are paid in {kept}; {NO_CONVERSION}"
-        (account.site / "currency").report(message)
 
 
 def _check_plans(objects: Objects, account: Entry, site: Site, stated: Any) -> None:
@@ -184,10 +163,7 @@ def _check_plans(objects: Objects, account: Entry, site: Site, stated: Any) -> N
 
 
 def _check_plan_of(objects: Objects, account: Entry, site: Site, name: str) -> None:
-    plan = objects.refer(site, "rate_plan", account.tenant, name)
-    currency = objects.currency_of_plan(plan) if plan is not None else None
-    if currency and account.get("currency") and currency != account.get("currency"):
-        site.report(f"is priced in {currency}, and the account is kept in {account.get('currency')}; {NO_CONVERSION}")
+    objects.refer(site, "rate_plan", account.tenant, name)
 
 
 # -- who pays

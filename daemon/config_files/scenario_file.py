@@ -16,6 +16,7 @@ from daemon.charging.configuration import (
     CarrierSpec,
     ClassOfServiceSpec,
     CodeListSpec,
+    ConversionSpec,
     DestinationGroupSpec,
     EndpointSpec,
     FreeswitchSpec,
@@ -42,10 +43,12 @@ from daemon.config_files.scenario_decks import (
 )
 from daemon.config_files.scenario_keys import OBJECTS, REFUSED_OBJECTS
 from daemon.kernel.ids import Key
+from daemon.kernel.instant import Instant
 from daemon.rating.deck import RateRow
 
 Spec = (
     TenantSpec
+    | ConversionSpec
     | TimeBandSpec
     | RateTypeSpec
     | CodeListSpec
@@ -67,6 +70,7 @@ class Scenario:
     """What a scenario file states. A rate table whose deck is not stated has no entry in ``decks``."""
 
     tenants: tuple[TenantSpec, ...]
+    conversions: tuple[ConversionSpec, ...]
     time_bands: tuple[TimeBandSpec, ...]
     rate_types: tuple[RateTypeSpec, ...]
     code_lists: tuple[CodeListSpec, ...]
@@ -86,22 +90,25 @@ class Scenario:
     def objects(self) -> tuple[Spec, ...]:
         """Every object, those that others refer to first."""
         return (
-            *self.tenants, *self.time_bands, *self.rate_types, *self.code_lists, *self.destination_groups,
-            *self.rate_tables, *self.rate_plans, *self.carriers, *self.classes_of_service, *self.accounts,
-            *self.bundles, *self.nas, *self.freeswitch, *self.asterisk,
+            *self.tenants, *self.conversions, *self.time_bands, *self.rate_types, *self.code_lists,
+            *self.destination_groups, *self.rate_tables, *self.rate_plans, *self.carriers, *self.classes_of_service,
+            *self.accounts, *self.bundles, *self.nas, *self.freeswitch, *self.asterisk,
         )  # fmt: skip
 
 
-def read_scenario(path: Path, *, token_ids: Collection[str] = ()) -> tuple[Scenario | None, list[Problem]]:
+def read_scenario(
+    path: Path, *, token_ids: Collection[str] = (), now: Instant | None = None
+) -> tuple[Scenario | None, list[Problem]]:
     """Return the scenario of a file, or None with every problem of it and of its decks, by line.
 
-    ``token_ids``: ids of the tokens in the store, which an identity may name as ``via``.
+    ``token_ids``: ids of the tokens in the store, which an identity may name as ``via``. Rates between currencies have
+    to be in force at ``now``, or for None only to be stated.
     """
     document = read_document(path)
     if not document.readable:
         return None, document.problems()
     objects = Objects(read_entries(document, OBJECTS, REFUSED_OBJECTS))
-    check(objects, Site(document), token_ids)
+    check(objects, Site(document), token_ids, now)
     code_lists, problems = read_code_lists(objects, path.parent)
     decks, more = read_decks(objects, code_lists, path.parent)
     problems += more
@@ -115,6 +122,7 @@ def _scenario(objects: Objects, code_lists: CodeLists, decks: dict[Key, list[Rat
     routing = bool(objects.of("carrier"))
     return Scenario(
         tenants=tuple(TenantSpec(**tenant.values) for tenant in objects.of("tenant")),
+        conversions=tuple(_conversion(each) for each in objects.of("conversion")),
         time_bands=tuple(TimeBandSpec(**band.values) for band in objects.of("time_band")),
         rate_types=tuple(rate_type_spec(each) for each in objects.of("rate_type")),
         code_lists=tuple(code_list_spec(each, code_lists) for each in objects.of("code_list")),
@@ -161,6 +169,13 @@ def _account(account: Entry) -> AccountSpec:
         channels_out=channels.get("outbound"),
         identities=tuple(_endpoint(identity) for identity in account.values["identities"]),
         overrides=tuple(OverrideSpec(**override) for override in account.values["overrides"]),
+    )
+
+
+def _conversion(conversion: Entry) -> ConversionSpec:
+    values = conversion.values
+    return ConversionSpec(
+        values["tenant"], values["from"], values["to"], values["rate"], values["effective_from"], values["effective_to"]
     )
 
 

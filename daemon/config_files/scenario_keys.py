@@ -44,6 +44,7 @@ from daemon.config_files.rate_keys import (
     BUNDLE,
     CLASS_OF_SERVICE,
     CODE_LIST,
+    CONVERSION,
     DESTINATION_GROUP,
     ID,
     OVERRIDE_PRICE,
@@ -202,7 +203,12 @@ ACCOUNT: Final = Table(
         ID,
         TENANT_OF,
         ConfigKey("kind", choice(AccountKind), REQUIRED, "pays before or after"),
-        ConfigKey("currency", CURRENCY, REQUIRED, "of its balance, its limits and its plans"),
+        ConfigKey(
+            "currency",
+            CURRENCY,
+            REQUIRED,
+            "of its balance, its limits and its charges; prices in another need a [[conversion]]",
+        ),
         ConfigKey("balance", MONEY, 0, "opening balance, given once: a later apply never changes it"),
         ConfigKey(
             "credit_limit",
@@ -318,7 +324,7 @@ FREESWITCH: Final = Table(
 )
 
 OBJECTS: Final[dict[str, Table]] = {
-    "tenant": TENANT, "time_band": TIME_BAND, "rate_type": RATE_TYPE, "code_list": CODE_LIST,
+    "tenant": TENANT, "conversion": CONVERSION, "time_band": TIME_BAND, "rate_type": RATE_TYPE, "code_list": CODE_LIST,
     "destination_group": DESTINATION_GROUP, "rate_table": RATE_TABLE, "rate_plan": RATE_PLAN, "carrier": CARRIER,
     "class_of_service": CLASS_OF_SERVICE, "account": ACCOUNT, "bundle": BUNDLE, "nas": NAS, "freeswitch": FREESWITCH,
 }  # fmt: skip

@@ -65,8 +65,12 @@ class RouteReply(msgspec.Struct, frozen=True):
     route: int
 
 
-class SellReply(msgspec.Struct, frozen=True):
-    """What the payer is charged by: ``rate`` a minute, lengths in seconds."""
+class SellReply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the payer is charged by: ``rate`` a minute, lengths in seconds.
+
+    Where prices are in another currency than the payer's, ``currency`` names it, and ``conversion`` the rate between
+    both, such as ``EUR to USD at 1.085 of TIME``; else neither is told.
+    """
 
     prefix: str
     destination: str
@@ -75,6 +79,8 @@ class SellReply(msgspec.Struct, frozen=True):
     first_seconds: int
     next_seconds: int
     rate_table: str
+    currency: str = ""
+    conversion: str = ""
 
 
 class RuleReply(msgspec.Struct, frozen=True):

@@ -63,10 +63,13 @@ def _update_within(renewable: bool, left_seconds: int, settings: ChargingSetting
 
 def _sell(level: Level) -> SellReply:
     tariff = level.tariffs[0]
+    conversion = tariff.conversion
     return SellReply(
         prefix=tariff.prefix, destination=tariff.destination, rate=format_nano(tariff.rate),
         connect_fee=format_nano(tariff.connect_fee), first_seconds=tariff.first_seconds,
         next_seconds=tariff.next_seconds, rate_table=tariff.table,
+        currency=tariff.currency if conversion is not None else "",
+        conversion=str(conversion) if conversion is not None else "",
     )  # fmt: skip
 
 

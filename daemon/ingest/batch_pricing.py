@@ -13,7 +13,7 @@ import numpy as np
 
 from daemon.ingest.batch_cells import UNITS_MAX, Cells, Octets, durations_of, instants_of
 from daemon.ingest.batch_csv import Chunk
-from daemon.ingest.batch_rules import AccountRule, BatchRules
+from daemon.ingest.batch_rules import AccountRule, BatchRules, currencies_of
 from daemon.kernel.e164 import line_position
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO, NANO_MAX, divide
@@ -31,6 +31,7 @@ from daemon.rating.batch import (
 )
 from daemon.rating.bundle import period_number
 from daemon.rating.charge import charge
+from daemon.rating.exchange import Exchange
 from daemon.rating.rate_table import HORIZON_SECONDS, RateTable, Usage
 from daemon.rating.rate_type import BARE, BUILT_IN, RateType
 from daemon.rating.table_arrays import MALFORMED, Array
@@ -79,10 +80,11 @@ class PricedRows(NamedTuple):
 
 @dataclass
 class _Group:
-    """Rows that are priced alike: by the same tables and rate type."""
+    """Rows that are priced alike: by the same tables and rate type, in the same currency."""
 
     usage: Usage
     singly: bool  # each by itself, in the order of the file
+    exchange: Exchange | None = None
     rows: list[Array] = field(default_factory=list)
 
 
@@ -109,6 +111,7 @@ class FilePricer:
         self._own_numbers = own if plan.on_net else frozenset()
         self._own_positions = np.array(sorted(map(line_position, self._own_numbers)), np.int64)
         self._pricer = BatchPricer(plan)
+        self._currencies = currencies_of(plan)
         self._names: list[str] = [""]
         self._places: dict[str, int] = {"": _NOTHING}
         self._of_table: dict[int, tuple[RateTable, Array]] = {}
@@ -158,8 +161,9 @@ class FilePricer:
             usage = Usage(override, rate_type)
             tables = self._plan.taking_part(usage.override_value)
             singly = self._needs_row(account) or any(table.heads.ladders for table, _ in tables)
-            key = (rate_type, singly, tuple(map(id, tables)))
-            groups.setdefault(key, _Group(usage, singly)).rows.append(rows)
+            exchange = self._exchange_of(account)
+            key = (rate_type, singly, tuple(map(id, tables)), exchange)
+            groups.setdefault(key, _Group(usage, singly, exchange)).rows.append(rows)
         return list(groups.values())
 
     def _fault_of(self, rate_type: str, account: str) -> str:
@@ -180,6 +184,11 @@ class FilePricer:
                 self._kinds.clear()
             self._kinds[rate_type] = found
         return found
+
+    def _exchange_of(self, account: str) -> Exchange | None:
+        """Return the rates into an account's currency, None where the whole plan is priced in it."""
+        exchange = self._accounts[account].exchange if account else None
+        return None if exchange is None or self._currencies == {exchange.target} else exchange
 
     def _needs_row(self, account: str) -> bool:
         return bool(account) and self._accounts[account].rates is not None
@@ -205,14 +214,15 @@ class FilePricer:
         return [*places[~arrays].tolist(), *self._price_arrays(group, places[arrays], calls, rows)]
 
     def _price_arrays(self, group: _Group, places: Array, calls: Calls, rows: PricedRows) -> list[int]:
-        prices = self._pricer.price(group.usage, calls.taken(places))
+        prices, exchange = self._pricer.price(group.usage, calls.taken(places), group.exchange), group.exchange
         rows.statuses[places] = prices.statuses
         rows.rates[places], rows.billed[places], rows.charges[places] = prices.rates, prices.billed, prices.charges
         rows.lengths[places] = np.maximum(prices.lengths, 0)
         for place, table in enumerate(self._pricer.tables(group.usage)):
             mine = np.flatnonzero((prices.tables == place) & (prices.heads != NO_RATES))
             rows.destinations[places[mine]] = self._destinations(table.table)[prices.heads[mine]]
-            rows.currencies[places[mine]] = self._place(table.table.policy.currency)
+            currency = table.table.policy.currency if exchange is None else exchange.target
+            rows.currencies[places[mine]] = self._place(currency)
         # Gaps, whose destination only a look-up tells, and charges that no 64 bits hold, are told by themselves.
         told = ((prices.tables != NO_TABLE) & (prices.heads == NO_RATES)) | (prices.statuses == INVALID)
         return list(places[told].tolist())
@@ -237,7 +247,11 @@ class FilePricer:
         rows.destinations[row] = self._place(found.destination)
         if isinstance(found, Gap):
             return
-        rows.currencies[row] = self._place(found.currency)
+        sold = (found,) if rule.exchange is None else rule.exchange.sold(found, start, start)
+        if not sold and not found.blocked:
+            return
+        found = (*sold, found)[0]
+        rows.currencies[row] = self._place(found.charged_in)
         exact = seconds * _NANOSECONDS + int(calls.fractions[row])
         self._take_price(row, found, divide(exact, _NANOSECONDS, found.duration_rounding), rows, meters)
 

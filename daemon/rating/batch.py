@@ -1,23 +1,25 @@
 """Many calls priced at once: the same formula over arrays of int64, to the same nano-unit as ``charge``.
 
 A batch is one search in the number line, one look at windows of time and bands, and the formula of ``rating.formula``.
-What arrays cannot hold exactly (an amount or a divisor near 2**63) and tiers by volume are priced by ``charge`` itself,
-row by row. An array here has one place for each call.
+What arrays cannot hold exactly (an amount or a divisor near 2**63, also by its rate between two currencies) and tiers
+by volume are priced by ``charge`` itself, row by row. An array here has one place for each call.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import gcd
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from daemon.kernel.e164 import DIGITS_MAX
-from daemon.kernel.money import NANO_MAX, Rounding, divide, quotient_of
+from daemon.kernel.money import NANO, NANO_MAX, Rounding, divide, quotient_of
 from daemon.rating.charge import charge
+from daemon.rating.exchange import Exchange
 from daemon.rating.explain import Status
-from daemon.rating.formula import Ints, billed_at_one_rate, is_money, stretches
+from daemon.rating.formula import Ints, billed_at_one_rate, converted, is_money, stretches
 from daemon.rating.rate_plan import MarkedTable, RatePlan
 from daemon.rating.rate_table import Usage
 from daemon.rating.table_arrays import EXACT_MAX, MALFORMED, NO_PICK, Array, TableArrays, places_of, value_of
@@ -54,7 +56,8 @@ class Prices(NamedTuple):
     """For each call its status (a place of STATUSES), which table priced it by which row, and the price.
 
     ``tables`` are places among those that took part, NO_TABLE for none; ``heads`` are their rows, NO_RATES where there
-    is none; ``lengths`` are digits of the prefix. Rates and charges are nano-units; a charge above NANO_MAX is invalid.
+    is none, or no rate into the currency that is charged; ``lengths`` are digits of the prefix. Rates and charges are
+    nano-units, a charge of the currency that is charged; one above NANO_MAX is invalid.
     """
 
     statuses: Array
@@ -134,8 +137,11 @@ class BatchPricer:
             found = self._arrays[key] = TableArrays(marked)
         return found
 
-    def price(self, usage: Usage, calls: Calls) -> Prices:
-        """Return the prices of calls that share what ``usage`` says of them; none is longer than SECONDS_MAX."""
+    def price(self, usage: Usage, calls: Calls, exchange: Exchange | None = None) -> Prices:
+        """Return the prices of calls that share what ``usage`` says of them; none is longer than SECONDS_MAX.
+
+        They are charged in the currency of ``exchange``, for None in that of the table.
+        """
         tables = self.tables(usage)
         picked = [table.picks(calls.positions, calls.starts, usage.rate_type) for table in tables]
         chosen, lengths = _longest(picked, len(calls.positions))
@@ -145,18 +151,23 @@ class BatchPricer:
         for place, table in enumerate(tables):
             mine = places_of(chosen == place)
             if mine is not None:
-                by_row[mine] |= _price(table, usage, calls.taken(mine), picked[place][0][mine], prices, mine)
+                some, picks = calls.taken(mine), picked[place][0][mine]
+                by_row[mine] |= _price(table, usage, some, picks, prices, mine, _ratios(table, exchange, some.starts))
         for row in np.flatnonzero(by_row & (chosen != NO_TABLE)).tolist():
-            self._price_row(usage, calls, prices, row)
+            self._price_row(usage, calls, prices, row, exchange)
         return prices
 
-    def _price_row(self, usage: Usage, calls: Calls, prices: Prices, row: int) -> None:
+    def _price_row(self, usage: Usage, calls: Calls, prices: Prices, row: int, exchange: Exchange | None) -> None:
         """Price one call by ``charge``: what arrays cannot hold."""
         seconds, start = int(calls.seconds[row]), int(calls.starts[row])
         usage = usage._replace(horizon_seconds=max(seconds + 1, usage.horizon_seconds))
         found = self.plan.find(number_at(int(calls.positions[row])), start, usage)
         if found is None or isinstance(found, Gap):
             return
+        sold = (found,) if exchange is None else exchange.sold(found, start, start)
+        if not sold and not found.blocked:
+            return  # no rate into its currency: told as unrated already
+        found = (*sold, found)[0]
         exact = seconds * _NANOSECONDS + int(calls.fractions[row])
         amount, billed = charge(found, divide(exact, _NANOSECONDS, found.duration_rounding))
         prices.statuses[row] = BLOCKED if found.blocked else INVALID if amount > NANO_MAX else RATED
@@ -182,8 +193,27 @@ def _longest(picked: Sequence[tuple[Array, Array]], count: int) -> tuple[Array, 
     return chosen, best
 
 
+class _Ratios(NamedTuple):
+    """The rate into the charged currency at each answer, as a ratio in lowest terms; 0 / 1 where there is none."""
+
+    numerators: Array
+    denominators: Array
+
+
+def _ratios(table: TableArrays, exchange: Exchange | None, starts: Array) -> _Ratios | None:
+    """Return the rates of a table's calls, None where they are charged in its own currency."""
+    currency = table.table.policy.currency
+    if exchange is None or currency == exchange.target:
+        return None
+    timeline = exchange.timeline(currency)
+    begins, rates = (timeline.starts, timeline.rates) if timeline is not None else ((), ())
+    parts = [(each.rate // gcd(each.rate, NANO), NANO // gcd(each.rate, NANO)) if each else (0, 1) for each in rates]
+    known = np.array([(0, 1), *parts], np.int64)[np.searchsorted(np.array(begins, np.int64), starts, side="right")]
+    return _Ratios(known[:, 0], known[:, 1])
+
+
 def _price(
-    table: TableArrays, usage: Usage, calls: Calls, picks: Array, prices: Prices, mine: Any
+    table: TableArrays, usage: Usage, calls: Calls, picks: Array, prices: Prices, mine: Any, ratios: _Ratios | None
 ) -> npt.NDArray[np.bool_]:
     """Fill in the prices of one table's calls; return which of them only ``charge`` can price."""
     rows, heads = table.rows, table.heads(picks, calls.starts)
@@ -191,7 +221,11 @@ def _price(
     terms, rates = rows.terms(known), rows.rates[known]
     seconds = _rounded_seconds(calls, table.table.policy.duration_rounding)
     statuses = np.where(heads == NO_RATES, UNRATED, np.where(value_of(rows.blocked, terms) != 0, BLOCKED, RATED))
-    billed, charges = _charged(table, table.splits(usage.rate_type), picks, heads, terms, rates, seconds, calls.starts)
+    if ratios is not None:
+        lacking = (ratios.numerators == 0) & (statuses == RATED)
+        heads, statuses = np.where(lacking, NO_RATES, heads), np.where(lacking, UNRATED, statuses)
+    billed, exact = _exact(table, table.splits(usage.rate_type), picks, heads, terms, rates, seconds, calls.starts)
+    charges, unfit = _charged(table, terms, exact, ratios)
     begins, free = value_of(rows.included, terms), value_of(rows.free, terms)
     paid = (statuses == RATED) & (seconds > 0) & is_money(seconds, free, begins, 0)
     prices.statuses[mine] = statuses
@@ -199,10 +233,10 @@ def _price(
     prices.rates[mine] = np.where(heads == NO_RATES, 0, rates)
     prices.billed[mine] = np.where(paid, billed, 0)
     prices.charges[mine] = np.where(paid, charges, 0)
-    return table.has_tiers(picks, heads) | _is_too_large(table, terms, seconds)
+    return table.has_tiers(picks, heads) | _is_too_large(table, terms, seconds) | unfit
 
 
-def _charged(
+def _exact(
     table: TableArrays,
     split: bool,
     picks: Array,
@@ -212,7 +246,7 @@ def _charged(
     seconds: Array,
     starts: Array,
 ) -> tuple[Array, Array]:
-    """Return the units billed and the charge of each call, as if all were paid."""
+    """Return the units billed and the exact price of each call in ``per``-ths of nano-units, as if all were paid."""
     rows = table.rows
     begins, first = value_of(rows.included, terms), value_of(rows.first, terms)
     billed = billed_at_one_rate(_VECTOR, seconds - begins, first, value_of(rows.following, terms))
@@ -223,8 +257,21 @@ def _charged(
         schedule = table.schedule(picks[changing], heads[changing], starts[changing], split=split)
         billed[changing], amounts[changing] = _summed(schedule, some[0], some[1], seconds[changing])
     per = value_of(rows.per, terms)
-    exact = _VECTOR.maximum(per * value_of(rows.fee, terms) + amounts, per * value_of(rows.minimum, terms))
-    return billed, quotient_of(exact, per * rows.step, table.table.policy.rounding) * rows.step
+    return billed, _VECTOR.maximum(per * value_of(rows.fee, terms) + amounts, per * value_of(rows.minimum, terms))
+
+
+def _charged(
+    table: TableArrays, terms: Array, exact: Array, ratios: _Ratios | None
+) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """Return exact prices converted and rounded, and which of them are too large for that."""
+    rows, rounding = table.rows, table.table.policy.rounding
+    per = value_of(rows.per, terms) * rows.step
+    if ratios is None:
+        return quotient_of(exact, per, rounding) * rows.step, np.zeros(len(exact), np.bool_)
+    numerators, denominators = ratios
+    unfit = (exact > EXACT_MAX // np.maximum(numerators, 1)) | (per > EXACT_MAX // denominators)
+    exact, per = converted(exact, per, np.where(unfit, 0, numerators), np.where(unfit, 1, denominators))
+    return quotient_of(exact, per, rounding) * rows.step, unfit
 
 
 def _summed(schedule: Any, begins: Ints, first: Ints, seconds: Array) -> tuple[Array, Array]:

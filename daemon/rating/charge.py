@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from daemon.kernel.instant import SECOND
-from daemon.kernel.money import Rounding, divide, round_nano
+from daemon.kernel.money import NANO, Rounding, divide, round_nano
 from daemon.rating.formula import (
     InForce,
     Scalar,
     Stretch,
     billed_at_one_rate,
+    converted,
     first_paid,
     is_money,
     stretches,
@@ -82,8 +83,9 @@ def _tier_at(tiers: tuple[Tier, ...], units: int, limit: int) -> tuple[tuple[Ste
 def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
     """Return the charge of an answered call of ``seconds``, of which a bundle pays up to ``units``.
 
-    One of 0 seconds and a free one cost nothing at all. A call within its included seconds still pays connect fee and
-    minimum charge. ``blocked`` is the caller's to ask.
+    It is in the currency that the tariff is charged in, rounded there. One of 0 seconds and a free one cost nothing at
+    all. A call within its included seconds still pays connect fee and minimum charge. ``blocked`` is the caller's to
+    ask.
     """
     assert seconds >= 0, seconds
     if not costs_money(tariff, seconds, units):
@@ -99,6 +101,8 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
         blocks = billed * tariff.rate
     per = tariff.per
     exact = max(per * tariff.connect_fee + blocks, per * tariff.minimum_charge)
+    if tariff.conversion is not None:
+        exact, per = converted(exact, per, tariff.conversion.rate, NANO)
     return Charge(round_nano(exact, per, tariff.decimals, tariff.rounding), billed)
 
 

@@ -1,6 +1,7 @@
 """One price with every part shown: what ``tollway rate price`` promises (INTERFACES, ``rate price``).
 
-The parts always add up: ``connect_fee`` + the blocks' ``amount`` + ``rounding`` is ``charge``.
+The parts always add up: ``connect_fee`` + the blocks' ``amount`` + ``rounding`` is ``charge``, all in the currency that
+is charged; only a block's ``rate`` is in the table's, where the two differ by ``conversion``.
 Blocks are shown at amounts cut at nine places, neighbours of one rate and band joined; the charge itself comes from
 ``charge`` alone, so that an explanation can never disagree with a bill.
 """
@@ -10,9 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from daemon.kernel.e164 import digits
-from daemon.kernel.money import Rounding, divide
+from daemon.kernel.money import NANO, Rounding, divide
 from daemon.rating.charge import bundle_units, charge, costs_money, paid_stretches
-from daemon.rating.formula import Stretch
+from daemon.rating.conversion import Conversion
+from daemon.rating.formula import Stretch, converted
 from daemon.rating.rate_table import Found
 from daemon.rating.tariff import Gap, Tariff
 
@@ -65,6 +67,7 @@ class Priced:
     blocks: tuple[PricedBlock, ...] = ()
     rounding: int = 0
     bundle_units: int = 0
+    conversion: Conversion | None = None
 
 
 def price(found: Found, number: str, seconds: int, units: int = 0, *, needs_number: bool = True) -> Priced:
@@ -93,7 +96,7 @@ def _blocked(tariff: Tariff) -> Priced:
 
 def _rated(tariff: Tariff, seconds: int, units: int) -> Priced:
     total, billed = charge(tariff, seconds, units)
-    fee = tariff.connect_fee if costs_money(tariff, seconds, units) else 0
+    fee = cut(tariff, tariff.connect_fee) if costs_money(tariff, seconds, units) else 0
     blocks = priced_blocks(tariff, paid_stretches(tariff, seconds, units))
     return Priced(
         status=Status.RATED,
@@ -101,13 +104,21 @@ def _rated(tariff: Tariff, seconds: int, units: int) -> Priced:
         prefix=tariff.prefix,
         destination=tariff.destination,
         charge=total,
-        currency=tariff.currency,
+        currency=tariff.charged_in,
         billed_seconds=billed,
         connect_fee=fee,
         blocks=blocks,
         rounding=total - fee - sum(block.amount for block in blocks),
         bundle_units=bundle_units(tariff, seconds, units),
+        conversion=tariff.conversion,
     )
+
+
+def cut(tariff: Tariff, exact: int, per: int = 1) -> int:
+    """Return ``per``-ths of nano-units of a tariff's prices in the currency that is charged, cut at nine places."""
+    if tariff.conversion is not None:
+        exact, per = converted(exact, per, tariff.conversion.rate, NANO)
+    return divide(exact, per, Rounding.DOWN)
 
 
 def priced_blocks(tariff: Tariff, stretches: Iterable[Stretch]) -> tuple[PricedBlock, ...]:
@@ -120,6 +131,6 @@ def priced_blocks(tariff: Tariff, stretches: Iterable[Stretch]) -> tuple[PricedB
         if joined and (joined[-1].rate, joined[-1].band) == (rate, band):
             begins, seconds = joined[-1].from_second, joined[-1].seconds + seconds
             joined.pop()
-        amount = divide(seconds * rate, tariff.per, Rounding.DOWN)
+        amount = cut(tariff, seconds * rate, tariff.per)
         joined.append(PricedBlock(begins, seconds, rate, band, amount))
     return tuple(joined)

@@ -3,7 +3,7 @@
 Billing starts at position ``begins``; the first block is ``first`` long, every further one as long as the rates in
 force where it begins say, and has their rate; a block that has begun is paid whole. Where one rate holds throughout,
 the sum of all blocks has a closed form. ``Ints`` below is an int or a numpy array of int64: only ``ops`` differs.
-Amounts are exact counts of ``per``-ths of nano-units until the single rounding.
+Amounts are exact counts of ``per``-ths of nano-units until the single rounding, which a conversion comes before.
 """
 
 from collections.abc import Iterator
@@ -92,3 +92,8 @@ def is_money(seconds: Ints, free: Ints, begins: Ints, units: Ints) -> Ints:
     A call within its included seconds costs money (fee and minimum), unless a bundle has units left for it.
     """
     return (seconds > free) & ((units == 0) | (seconds > begins))
+
+
+def converted(exact: Ints, per: Ints, rate: Ints, unit: Ints) -> tuple[Ints, Ints]:
+    """Return an exact count of ``per``-ths at a rate of ``rate / unit``, and the parts that it is counted in then."""
+    return exact * rate, per * unit

@@ -6,24 +6,28 @@ Floors are compared by cross multiplication: no division, hence no rounding that
 
 from daemon.kernel.money import NANO
 from daemon.rating.charge import charge
+from daemon.rating.conversion import Conversion
 from daemon.rating.tariff import Tariff
 
 
 def margin_holds(
-    sell: Tariff, buy: Tariff, seconds: int, floor_percent_nano: int | None, floor_per_minute_nano: int | None
-) -> bool:
+    sell: Tariff, buy: Tariff, seconds: int, floor_percent_nano: int | None, floor_per_minute_nano: int | None,
+    conversion: Conversion | None = None,
+) -> bool:  # fmt: skip
     """Tell whether selling a call of ``seconds`` (at least 1) keeps both floors; a row sold at 0 is exempt.
 
     ``floor_percent_nano`` is nano-percent of the sell price (5 % is 5 * NANO), ``floor_per_minute_nano`` nano-units a
-    minute of the call, None a floor that was not stated. Both tariffs are in one currency: the caller converts.
+    minute of the call, None a floor that was not stated, in the currency that ``sell`` is charged in. What ``buy`` is
+    charged, rounded in its own currency, is compared at the exact rate of ``conversion``, None where both are in one.
     """
     assert seconds >= 1, seconds
-    assert sell.currency == buy.currency, (sell.currency, buy.currency)
+    met = buy.charged_in if conversion is None else conversion.target
+    assert sell.charged_in == met, (sell.charged_in, met)
     if costs_nothing(sell):
         return True
-    price = charge(sell, seconds).amount
-    margin = price - charge(buy, seconds).amount
-    by_minute = floor_per_minute_nano is None or margin * 60 >= floor_per_minute_nano * seconds
+    price = charge(sell, seconds).amount * NANO
+    margin = price - charge(buy, seconds).amount * (NANO if conversion is None else conversion.rate)
+    by_minute = floor_per_minute_nano is None or margin * 60 >= floor_per_minute_nano * seconds * NANO
     return by_minute and (floor_percent_nano is None or margin * 100 * NANO >= floor_percent_nano * price)
 
 

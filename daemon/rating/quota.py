@@ -1,14 +1,14 @@
 """How long the money lasts: the exact inverse of ``charge``.
 
 ``charge(quota) <= available < charge(quota + 1)``, unless the cap stopped it.
-Rounding happens once, so it is undone once: the largest unrounded price that still rounds to an affordable amount is
-spent on the same runs of blocks that ``charge`` adds up, each run in closed form.
+Rounding happens once, so it is undone once, and then a conversion: the largest unrounded price that still rounds to an
+affordable amount is spent on the same runs of blocks that ``charge`` adds up, each run in closed form.
 An empty account does not buy endless free seconds: whoever cannot pay the first paid block gets none but a bundle's.
 """
 
 from collections.abc import Iterable
 
-from daemon.kernel.money import DECIMALS_MAX, Rounding
+from daemon.kernel.money import DECIMALS_MAX, NANO, Rounding
 from daemon.rating.charge import charge, first_paid_second, paid_stretches
 from daemon.rating.formula import Stretch
 from daemon.rating.tariff import Tariff
@@ -51,10 +51,12 @@ def _end_of_money(paid: Iterable[Stretch], left: int, cap_seconds: int) -> int:
 
 
 def _exact_max(tariff: Tariff, available: int) -> int:
-    """Return the largest price, in ``per``-ths of a nano-unit, that rounds to at most ``available``."""
+    """Return the largest price, in ``per``-ths of a nano-unit of its currency, that rounds to at most ``available``."""
     step: int = 10 ** (DECIMALS_MAX - tariff.decimals)
-    steps = available // step
-    return tariff.per * steps * step + _rounded_away(tariff.rounding, tariff.per * step, steps)
+    steps, conversion = available // step, tariff.conversion
+    per = tariff.per if conversion is None else tariff.per * NANO
+    most = per * steps * step + _rounded_away(tariff.rounding, per * step, steps)
+    return most if conversion is None else most // conversion.rate
 
 
 def _rounded_away(rounding: Rounding, step: int, steps: int) -> int:

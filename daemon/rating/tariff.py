@@ -4,6 +4,7 @@ It is frozen with the call when the call is granted and again at answer, so that
 from the call alone, whatever happens to the deck meanwhile (SPEC section 2).
 Where a rate has steps, tiers or a split by time bands, ``alternatives`` hold them all by position from answer; the row
 in force at answer is the first, and its connect fee, free and included seconds, minimum and first block are the call's.
+A tariff that is charged in another currency than its table's carries the rate at which it is, an exact ratio.
 """
 
 from dataclasses import dataclass, fields
@@ -12,6 +13,7 @@ from types import MemberDescriptorType
 from typing import Final, NamedTuple
 
 from daemon.kernel.money import Rounding
+from daemon.rating.conversion import Conversion
 
 SECONDS: Final = "second"  # the unit of calls
 FOREVER: Final = 1 << 61  # units; beyond every position, and far enough from 2**63 that sums with it are exact
@@ -52,7 +54,8 @@ class Tariff:
     """Amounts in nano-units, lengths in whole units (seconds of a call) from answer; ``rate`` is for ``per`` units.
 
     ``alternatives`` and ``spans`` are empty where one rate and one increment hold to the end of the call. A tariff
-    that depends on a period's volume names the meter that counts it, and ``volume`` is what it was chosen by.
+    that depends on a period's volume names the meter that counts it, and ``volume`` is what it was chosen by. All
+    prices are in ``currency``; the charge, with its ``decimals``, is in ``charged_in``.
     """
 
     table: str
@@ -82,6 +85,12 @@ class Tariff:
     volume: int = 0
     alternatives: tuple[Rates, ...] = ()
     spans: tuple[Span, ...] = ()
+    conversion: Conversion | None = None
+
+    @property
+    def charged_in(self) -> str:
+        """The currency of the charge."""
+        return self.currency if self.conversion is None else self.conversion.target
 
     def changed(self, **changes: object) -> "Tariff":
         """Return the tariff with other values: ``dataclasses.replace`` in a fifth of its time, for every call."""

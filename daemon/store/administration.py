@@ -157,6 +157,7 @@ class Administration(Decks, Handoff):
         await self._refuse_unpriced(before, after, {deck.table for deck in told if deck.is_change})
 
         def work(connection: Link) -> Difference:
+            objects.refuse_altered(connection, specs, now)
             made = [objects.make_as_stated(connection, spec, who, reason, now) for spec in specs]
             difference = Difference(
                 tuple(change for change, _kept in made if change is not None), told,

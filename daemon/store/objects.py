@@ -19,6 +19,7 @@ from daemon.charging.configuration import (
     ClassOfServiceSpec,
     CodeListSpec,
     Configuration,
+    ConversionSpec,
     DestinationGroupSpec,
     FreeswitchSpec,
     NasSpec,
@@ -33,8 +34,9 @@ from daemon.charging.ports import StoreError
 from daemon.kernel.instant import Instant
 from daemon.ledger import posting
 from daemon.ledger.account import Entry, EntryKind, Standing
+from daemon.store.currency_faults import alterations, currency_faults
 from daemon.store.link import Link
-from daemon.store.rate_faults import plan_currencies, rate_faults
+from daemon.store.rate_faults import rate_faults
 
 Spec = (
     TenantSpec
@@ -52,18 +54,21 @@ Spec = (
     | DestinationGroupSpec
     | ClassOfServiceSpec
     | BundleSpec
+    | ConversionSpec
 )
 KINDS: dict[str, type[Spec]] = {
     "tenant": TenantSpec, "rate_table": RateTableSpec, "rate_plan": RatePlanSpec, "carrier": CarrierSpec,
     "account": AccountSpec, "nas": NasSpec, "freeswitch": FreeswitchSpec, "asterisk": AsteriskSpec, "token": TokenSpec,
     "time_band": TimeBandSpec, "rate_type": RateTypeSpec, "code_list": CodeListSpec,
     "destination_group": DestinationGroupSpec, "class_of_service": ClassOfServiceSpec, "bundle": BundleSpec,
+    "conversion": ConversionSpec,
 }  # fmt: skip
 _GROUPS = {
     "tenant": "tenants", "rate_table": "rate_tables", "rate_plan": "rate_plans", "carrier": "carriers",
     "account": "accounts", "nas": "nas", "freeswitch": "freeswitch", "asterisk": "asterisk", "token": "tokens",
     "time_band": "time_bands", "rate_type": "rate_types", "code_list": "code_lists",
     "destination_group": "destination_groups", "class_of_service": "classes_of_service", "bundle": "bundles",
+    "conversion": "conversions",
 }  # fmt: skip
 assert KINDS.keys() == _GROUPS.keys()
 _SECRET = frozenset({"password", "ha1", "secret", "sha256", "identities"})
@@ -275,6 +280,18 @@ def write_posting(connection: Link, standing: Standing, entry: Entry) -> None:
     )
 
 
+def refuse_altered(connection: Link, specs: Iterable[Spec], now: Instant) -> None:
+    """Refuse, before anything is written, rates between currencies that would alter one that has been in force."""
+    wanted = [spec for spec in specs if isinstance(spec, ConversionSpec)]
+    if not wanted:
+        return
+    rows = connection.execute("SELECT body FROM config_object WHERE kind = 'conversion'")
+    before = [msgspec.json.decode(body, type=ConversionSpec) for (body,) in rows]
+    faults = list(alterations(before, wanted, now))
+    if faults:
+        raise Refused(*faults)
+
+
 def refuse_dangling(connection: Link) -> None:
     """Refuse, within the transaction, what the daemon could not load. Raises Refused with all faults."""
     rows = connection.execute("SELECT kind, body FROM config_object ORDER BY kind, tenant, id")
@@ -307,7 +324,7 @@ def _faults(configuration: Configuration) -> Iterator[str]:
         yield from _tenant_faults(tenant, tenants, accounts)
     yield from _homeless(configuration, tenants)
     yield from rate_faults(configuration)
-    yield from _currency_faults(configuration, tenants)
+    yield from currency_faults(configuration)
 
 
 def _tenant_faults(
@@ -320,8 +337,6 @@ def _tenant_faults(
         yield f"tenant {tenant.id}: there is no tenant {tenant.parent}, its parent"
     elif trunk is None:
         yield f"tenant {tenant.id}: there is no account {tenant.parent}/{tenant.account}, its own with its parent"
-    elif trunk.currency != tenant.currency:
-        yield f"tenant {tenant.id} is in {tenant.currency}, its account with its parent in {trunk.currency}"
     above, seen = tenant.parent, {tenant.id}
     while above in tenants and above not in seen:
         seen.add(above)
@@ -335,21 +350,3 @@ def _homeless(configuration: Configuration, tenants: dict[str, TenantSpec]) -> I
         for spec in getattr(configuration, name):
             if not isinstance(spec, TenantSpec) and spec.tenant not in tenants:
                 yield f"{kind_of(spec)} {shown(place_of(spec))}: there is no tenant {spec.tenant}"
-
-
-def _currency_faults(configuration: Configuration, tenants: dict[str, TenantSpec]) -> Iterator[str]:
-    tables = {(spec.tenant, spec.id): spec.currency for spec in configuration.rate_tables}
-    plans = plan_currencies(configuration)
-    for carrier in configuration.carriers:
-        currency = tables.get((carrier.tenant, carrier.rate_table))
-        if currency is None:
-            yield f"carrier {carrier.tenant}/{carrier.id}: there is no rate table {carrier.rate_table}"
-        elif carrier.tenant in tenants and currency != tenants[carrier.tenant].currency:
-            yield f"carrier {carrier.tenant}/{carrier.id}: its table is in {currency}; no conversion is known"
-    for account in configuration.accounts:
-        for dated in (*account.rate_plan, *account.inbound_rate_plan):
-            priced = plans.get((account.tenant, dated.plan))
-            if priced is None:
-                yield f"account {account.tenant}/{account.id}: there is no rate plan {dated.plan}"
-            elif priced - {account.currency}:
-                yield f"account {account.tenant}/{account.id} is in {account.currency}, its plan {dated.plan} is not"

@@ -1,4 +1,4 @@
-"""Prices that the daemon could not load: a plan that inherits in a circle, a name of nothing, a currency too many.
+"""Prices that the daemon could not load: a plan that inherits in a circle, a name of nothing, a list too many.
 
 Pure. A scenario file was checked when it was read; this is the same over the whole store, within the transaction that
 changes it, since a file states only a part of what is there and persons change the rest.
@@ -16,10 +16,9 @@ Place = tuple[str, str]  # tenant, id
 def rate_faults(configuration: Configuration) -> Iterator[str]:
     """Yield each thing that prices name and nothing is, in words."""
     plans = {(plan.tenant, plan.id): plan for plan in configuration.rate_plans}
-    currencies = plan_currencies(configuration)
     tables = {(table.tenant, table.id) for table in configuration.rate_tables}
     for place, plan in plans.items():
-        yield from _plan_faults(place, plan, plans, tables, currencies[place])
+        yield from _plan_faults(place, plan, plans, tables)
     yield from _table_faults(configuration)
     yield from _account_faults(configuration)
     yield from _group_faults(configuration)
@@ -33,10 +32,26 @@ def plan_currencies(configuration: Configuration) -> dict[Place, set[str]]:
         place: {
             tables[each.tenant, name]
             for each in _line(plan, plans)
-            for name in (*each.tables, *each.on_net)
+            for name in (*each.tables, *(plan.on_net if each is plan else ()))
             if (each.tenant, name) in tables
         }
         for place, plan in plans.items()
+    }
+
+
+def inherited_currencies(configuration: Configuration) -> dict[Place, set[str]]:
+    """Return the currencies of what each plan inherits that adds an amount of money to it."""
+    plans = {(plan.tenant, plan.id): plan for plan in configuration.rate_plans}
+    tables = {(table.tenant, table.id): table.currency for table in configuration.rate_tables}
+    return {
+        place: {
+            tables[each.tenant, name]
+            for each in _line(plan, plans)[1:]
+            for name in each.tables
+            if (each.tenant, name) in tables
+        }
+        for place, plan in plans.items()
+        if plan.markup_per_minute or plan.markup_minimum
     }
 
 
@@ -49,7 +64,7 @@ def _line(plan: RatePlanSpec, plans: dict[Place, RatePlanSpec]) -> list[RatePlan
 
 
 def _plan_faults(
-    place: Place, plan: RatePlanSpec, plans: dict[Place, RatePlanSpec], tables: set[Place], currencies: set[str]
+    place: Place, plan: RatePlanSpec, plans: dict[Place, RatePlanSpec], tables: set[Place]
 ) -> Iterator[str]:
     name = f"rate_plan {'/'.join(place)}"
     if any((plan.tenant, table) not in tables for table in plan.tables):
@@ -65,8 +80,6 @@ def _plan_faults(
         yield f"{name} inherits in a circle"
     elif len(line) > DEPTH_MAX:
         yield f"{name} inherits through more than {DEPTH_MAX} plans"
-    if len(currencies) > 1:
-        yield f"{name} is priced in {', '.join(sorted(currencies))}: no conversion is known"
 
 
 def _table_faults(configuration: Configuration) -> Iterator[str]:

@@ -101,3 +101,46 @@ def test_the_example_of_prices_is_applied_and_prices_its_calls(tmp_path: Path) -
     resold = example.json("rate", "price", "--plan", "resold", *words)
     assert isinstance(resold, dict)
     assert resold["charge"] == "0.035"
+
+
+def test_a_deck_in_another_currency_is_charged_in_the_accounts(tmp_path: Path) -> None:
+    example = DaemonProcess(tmp_path / "rates", (SAMPLE / "rates.toml").read_text(encoding="utf-8"))
+    shutil.copytree(SAMPLE / "decks", example.folder / "decks")
+    example.configure("")
+    example.apply()
+    asked = ("rate", "price", "--plan", "euro", "--account", "transatlantic", "--to", "33123", "--seconds", "7", "--at")
+    found = example.json(*asked, "2026-06-01T12:00:00Z")
+    assert isinstance(found, dict)
+    # (0.01 + 7 * 0.05 / 60) EUR * 1.0853 are 0.01718… USD
+    assert (found["charge"], found["currency"], found["connect_fee"]) == ("0.0172", "USD", "0.010853")
+    assert found["conversion"] == {
+        "tenant": "main", "from": "EUR", "to": "USD", "rate": "1.0853", "effective_from": "2026-01-01T00:00:00.000000Z",
+    }  # fmt: skip
+    steps = example.command(*asked, "2026-06-01T12:00:00Z").stdout
+    assert "EUR to USD at 1.0853 of 2026-01-01T00:00:00.000000Z, stated by main; rounded only after it" in steps
+    assert "0.01 * 1.0853 = 0.010853" in steps
+    assert "7 s * 0.05 / 60 * 1.0853 = 0.006330916" in steps
+    before = example.command(*asked, "2025-06-01T12:00:00Z")
+    assert before.returncode == REFUSED
+    assert "no conversion from EUR to USD is in force, that of main begins later; add a [[conversion]]" in before.stderr
+    assert example.json("rate", "conversions") == [
+        {
+            "tenant": "main", "from": "EUR", "to": "USD", "rate": "1.0853",
+            "effective_from": "2026-01-01T00:00:00.000000Z", "effective_to": None, "in_force": True,
+        },
+    ]  # fmt: skip
+    assert example.json("rate", "conversions", "--tenant", "other") == []
+    table = example.command("rate", "conversions", "--at", "2025-06-01T12:00:00Z").stdout
+    assert "1.0853" in table
+    assert "yes" not in table
+    text = (SAMPLE / "rates.toml").read_text(encoding="utf-8")
+    (example.folder / "edited.toml").write_text(text.replace('rate = "1.0853"', 'rate = "1.09"'))
+    altered = example.command("apply", "edited.toml")
+    assert altered.returncode == REFUSED
+    assert "its rate has been in force, and cannot be changed" in altered.stderr
+    (example.folder / "ended.toml").write_text(
+        text.replace('effective_from = "2026-01-01T00:00:00Z"', 'effective_from = "2999-01-01T00:00:00Z"')
+    )
+    early = example.command("check", "ended.toml")
+    assert early.returncode == 78
+    assert "no rate from EUR to USD is in force now" in early.stderr

@@ -135,7 +135,7 @@ async def test_what_a_person_changed_stays_until_the_file_states_something_new(t
         (TenantSpec("other", "USD"), "only the owner has none"),
         (TenantSpec("sub", "USD", parent="nobody", account="x"), "there is no tenant nobody"),
         (TenantSpec("sub", "USD", parent="main", account="x"), "there is no account main/x"),
-        (TenantSpec("sub", "EUR", parent="main", account="acme"), "its account with its parent in USD"),
+        (TenantSpec("sub", "EUR", parent="main", account="acme"), "its account with its parent is in USD"),
         (RatePlanSpec("main", "new", ("nowhere",)), "one of its tables nowhere does not exist"),
         (CarrierSpec("main", "new", "nowhere", "x"), "there is no rate table nowhere"),
         (AccountSpec("main", "new", AccountKind.PREPAID, "USD", rate_plan=(PlanFrom("no"),)), "no rate plan no"),

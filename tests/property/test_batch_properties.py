@@ -36,10 +36,11 @@ STARTS = st.integers(1_767_225_600, 1_782_864_000).map(lambda second: format_rfc
 DURATIONS = st.one_of(
     st.integers(0, 4_000).map(str), st.from_regex(r"[0-9]{1,3}\.[0-9]{1,12}", fullmatch=True), st.just("999999.5")
 )
+PAYERS = ("", "", "plain", "own", "euro", "euro", "dollar")
 ROWS = st.lists(
     st.tuples(
         st.just("id"), NUMBERS, STARTS, DURATIONS, st.sampled_from(("", "", "per_minute", "per_message")),
-        st.sampled_from(("", "", "VOICE", "SMS", "MMS", "FAX")), st.sampled_from(("", "", "plain", "own")),
+        st.sampled_from(("", "", "VOICE", "SMS", "MMS", "FAX")), st.sampled_from(PAYERS),
     ),
     max_size=60,
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """The night's run on records in memory: what is written, what is never written twice, what an interruption leaves."""
 
+import csv
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -111,8 +112,8 @@ class TestANight:
         await run_exports(source, tmp_path, CUT)
         source.commit(record(7, answered_at=CUT - 40 * DAY), record(8, answered_at=CUT + 60 * SECOND))
         await run_exports(source, tmp_path, CUT + DAY)
-        lines = tree(tmp_path)["main/main-00000002/usage.csv"].decode().splitlines()[1:]
-        assert [(line.split(",")[0], line.split(",")[-2]) for line in lines] == [
+        lines = csv.DictReader(tree(tmp_path)["main/main-00000002/usage.csv"].decode().splitlines(), strict=True)
+        assert [(line["record_id"], line["late"]) for line in lines] == [
             ("g7.0.1", "true"),
             ("g8.0.1", "false"),
         ]

@@ -9,13 +9,16 @@ PROMISED = (
     "record_id,call_id,attempt,part,leg,account,direction,from,to,prefix,destination,rate_table,deck_version,"
     "rate_type,override,started_at,answered_at,ended_at,duration_seconds,switch_seconds,billed_seconds,units,unit,"
     "rate,connect_fee,charge,uncollected,currency,tax_code,ledger_code,bundle_units,carrier,cost,margin,source,"
-    "switch,cause,settled_by,status,late,reverses"
+    "switch,cause,settled_by,status,late,reverses,"
+    "rounding,rate_currency,conversion_rate,conversion_from,supplier_cost,supplier_currency,cost_conversion_rate,"
+    "cost_conversion_from"
 )
 
 CSV_LINE = (
     'g1.0.1,c-1@192.0.2.1,1,1,a,acme,outbound,\'+15551230001,442071231234,4420,"UK, London",retail,3,voice,VOICE,'
     "2026-11-24T01:28:20.000000Z,2026-11-24T01:28:30.000000Z,2026-11-24T01:29:32.800000Z,62.800000,62,66,66,second,"
-    "0.012,0.005,0.0182,0.00,USD,T1,4000,0,carrier-a,0.0066,0.0116,esl,fs1,NORMAL_CLEARING,hangup,rated,false,\n"
+    "0.012,0.005,0.0182,0.00,USD,T1,4000,0,carrier-a,0.0066,0.0116,esl,fs1,NORMAL_CLEARING,hangup,rated,false,,"
+    '"4 up, duration up",USD,,,0.0066,USD,,\n'
 )
 JSON_LINE = (
     '{"record_id":"g1.0.1","call_id":"c-1@192.0.2.1","attempt":1,"part":1,"leg":"a","account":"acme",'
@@ -26,7 +29,9 @@ JSON_LINE = (
     '"units":66,"unit":"second","rate":"0.012","connect_fee":"0.005","charge":"0.0182","uncollected":"0.00",'
     '"currency":"USD","tax_code":"T1","ledger_code":"4000","bundle_units":0,"carrier":"carrier-a","cost":"0.0066",'
     '"margin":"0.0116","source":"esl","switch":"fs1","cause":"NORMAL_CLEARING","settled_by":"hangup",'
-    '"status":"rated","late":false,"reverses":""}\n'
+    '"status":"rated","late":false,"reverses":"","rounding":"4 up, duration up","rate_currency":"USD",'
+    '"conversion_rate":null,"conversion_from":null,"supplier_cost":"0.0066","supplier_currency":"USD",'
+    '"cost_conversion_rate":null,"cost_conversion_from":null}\n'
 )
 
 

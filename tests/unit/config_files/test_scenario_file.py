@@ -355,14 +355,14 @@ FAULTS = [
     ('account = "trunk"', 'account = "erin"', 8, "tenant[reseller1].account", "no account erin of tenant main"),
     ('id = "main"\n', 'id = "main"\naccount = "alice"\n', 3, "tenant[main].account", "take it out or state the parent"),
     ('parent = "main"\naccount = "trunk"\ncurrency = "USD"', 'parent = "main"\naccount = "trunk"\ncurrency = "EUR"', 9,
-     "tenant[reseller1].currency", "no conversion rates"),
+     "tenant[reseller1].currency", 'add a [[conversion]] from = "USD", to = "EUR"'),
     # currencies: a customer's and its tenant's, a plan's and the account's, a carrier's and the owner's
     ('credit_limit = "5.00"\ncurrency = "USD"', 'credit_limit = "5.00"\ncurrency = "EUR"', 48, "account[erin].currency",
      "tenant reseller1 is charged in USD"),
     (DIALLED, 'rate_table = "buy"\ndial = "{number}"\n[[rate_table]]\nid = "buy"\ntenant = "main"\ncurrency = "EUR"',
      25, "carrier[carrier-a].rate_table", "is priced in EUR"),
     ('currency = "USD"\nrate_plan = "retail"\nidentities', 'currency = "EUR"\nidentities', 39,
-     "account[alice].currency", "carriers are paid in USD"),
+     "account[alice].currency", "a carrier of the owner is paid in USD"),
     # who pays
     (ALICE, "identities = [{}]", 41, WHO, "states none"),
     (ALICE, 'identities = [{ sip_user = "a", did = "44" }]', 41, WHO, "states sip_user and did"),

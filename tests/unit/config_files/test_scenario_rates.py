@@ -360,12 +360,3 @@ def test_plans_inherit_to_a_depth(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [problem] = read(tmp_path, BASE)[1]
     assert problem.key == "rate_plan[retail].inherits"
     assert "more than 1 plans" in problem.message
-
-
-def test_a_plan_and_what_it_inherits_have_one_currency(tmp_path: Path) -> None:
-    euro = '\n[[rate_table]]\nid = "euro"\ntenant = "main"\ncurrency = "EUR"\n'
-    [problem] = read(tmp_path, changed('on_net = ["voice"]', 'on_net = ["euro"]') + euro)[1]
-    assert problem.key == "rate_plan[retail].inherits"
-    assert "priced in USD, and euro of this plan in EUR" in problem.message
-    [problem] = read(tmp_path, changed('tables = ["voice", "sms"]', 'tables = ["voice", "euro"]') + euro)[1]
-    assert problem.key == "rate_plan[base].tables[1]"

@@ -16,7 +16,9 @@ from daemon.kernel.money import NANO, Rounding, format_nano
 from daemon.rating.account_rates import AccountRates, ClassOfService
 from daemon.rating.bundle import period_number
 from daemon.rating.charge import charge
+from daemon.rating.conversion import Conversions, StatedRate
 from daemon.rating.deck import RateRow, Terms
+from daemon.rating.exchange import Exchange
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import Policy, RateTable, Usage
 from daemon.rating.tariff import Gap
@@ -61,8 +63,16 @@ WHOLE = table_of("whole", row("9", 2 * CENT), row("9", CENT, tier_from=600), tie
 ON_NET = table_of("on-net", row("4420", 0, "colleagues"), row("81", CENT, "colleagues"))
 PLAN = RatePlan("retail", (VOICE, SMS, MMS))
 PLAN_WITH_TIERS = RatePlan("retail", (VOICE, SMS, MMS, TIERED, WHOLE))
+# None before February, and none in May.
+MAY = parse_rfc3339("2026-05-01T00:00:00Z")
+EUROS = Conversions([
+    StatedRate("main", "USD", "EUR", 920_000_000, parse_rfc3339("2026-02-01T00:00:00Z"), MAY),
+    StatedRate("main", "USD", "EUR", 951_234_567, parse_rfc3339("2026-04-01T00:00:00Z"), MAY),
+    StatedRate("main", "USD", "EUR", 950_000_000, parse_rfc3339("2026-06-01T00:00:00Z")),
+])  # fmt: skip
 ACCOUNTS = {
-    "plain": AccountRule(),
+    "plain": AccountRule(), "dollar": AccountRule(exchange=Exchange("main", "USD", EUROS)),
+    "euro": AccountRule(exchange=Exchange("main", "EUR", EUROS)),
     "own": AccountRule(
         AccountRates(
             VOICE.policy, {"4420": 7 * CENT, "61": CENT},
@@ -117,8 +127,13 @@ def _by_hand(cells: Sequence[str], rules: BatchRules, volumes: dict[tuple[str, s
     if found.blocked:
         return (found.prefix, found.destination, "", "", "", "", "blocked", "destination_blocked")
     assert found.duration_rounding is Rounding.UP
+    if rule.exchange is not None:
+        sold = rule.exchange.sold(found, at, at)
+        if not sold:
+            return (found.prefix, found.destination, "", "", "", "", "unrated", "destination_unrated")
+        found = sold[0]
     amount, billed = charge(found, ceil(exact))
     if found.meter:
         volumes[account, found.meter, period] = known[found.meter] + billed
-    price = (str(billed), format_nano(amount), found.currency, format_nano(found.rate))
+    price = (str(billed), format_nano(amount), found.charged_in, format_nano(found.rate))
     return (found.prefix, found.destination, *price, "rated", "")

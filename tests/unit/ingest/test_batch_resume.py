@@ -14,6 +14,8 @@ from daemon.ingest.batch_rules import AccountRule, BatchRules, plan_mark
 from daemon.ingest.batch_run import BatchOrder, kept_rows, price_file
 from daemon.kernel.money import NANO
 from daemon.rating.account_rates import AccountRates, ClassOfService
+from daemon.rating.conversion import Conversions, StatedRate
+from daemon.rating.exchange import Exchange
 from daemon.rating.markup import Markup
 from daemon.rating.rate_plan import RatePlan
 from tests.unit.ingest.batch_world import ACCOUNTS, PLAN, RULES, RULES_WITH_TIERS, VOICE, row, table_of
@@ -105,10 +107,21 @@ def test_accounts_count_only_where_rows_name_them(tmp_path: Path, monkeypatch: p
         BatchRules(PLAN, {"own": AccountRule(AccountRates(VOICE.policy, {}, ClassOfService("c", frozenset({"1"}))))}),
         BatchRules(PLAN, {"own": AccountRule(zone="Europe/Paris")}),
         BatchRules(RatePlan("retail", PLAN.tables[1:], on_net=PLAN.tables[:1]), {}),
+        BatchRules(PLAN, {"own": AccountRule(exchange=Exchange("main", "EUR"))}),
     ],
 )
 def test_whatever_prices_changes_the_mark(rules: BatchRules) -> None:
     assert plan_mark(rules, with_accounts=True) != plan_mark(BatchRules(PLAN, {}), with_accounts=True)
+
+
+def test_a_rate_between_currencies_changes_the_mark_where_an_account_may_need_it() -> None:
+    def mark(rate: int, source: str = "USD") -> str:
+        exchange = Exchange("main", "EUR", Conversions([StatedRate("main", source, "EUR", rate, 0)]))
+        return plan_mark(BatchRules(PLAN, {"own": AccountRule(exchange=exchange)}), with_accounts=True)
+
+    assert mark(NANO) == mark(NANO)
+    assert mark(NANO) != mark(NANO + 1)
+    assert mark(NANO, "GBP") == mark(NANO + 1, "GBP")  # the plan has no price in pounds
 
 
 def test_own_numbers_count_only_where_the_plan_has_tables_for_them() -> None:

@@ -55,7 +55,6 @@ CHANGES = [
     ({"rate_plans": (BASE, replace(RETAIL, inherits="gone"))}, "there is no rate plan gone to inherit"),
     ({"rate_plans": (replace(BASE, inherits="base"),)}, "rate_plan main/base inherits in a circle"),
     ({"rate_plans": (replace(BASE, inherits="retail"), RETAIL)}, "inherits in a circle"),
-    ({"rate_tables": (GOOD.rate_tables[0], RateTableSpec("main", "sms", "EUR"))}, "is priced in EUR, USD"),
     ({"rate_types": ()}, "rate_table main/voice: there is no rate type free"),
     ({"code_lists": GOOD.code_lists[:1]}, "rate_table main/voice: there is no code list own"),
     ({"code_lists": tuple(replace(each, standard=True) for each in GOOD.code_lists)}, "more than one standard"),
