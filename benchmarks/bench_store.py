@@ -92,7 +92,8 @@ def settle(call: Call, book: Book) -> str:
     found = book.calls(call.id_domain, call.call_id)[-1]
     for place, level in enumerate(found.levels):
         standing = book.standing(level.account)
-        book.post(posting.debit(standing, found.grant_id, CHARGE, CHARGE, found.direction, None, START))
+        for posted in posting.debit(standing, found.grant_id, CHARGE, CHARGE, found.direction, None, START):
+            book.post(posted)
         book.append_record(record_of(found, place))
     book.save_call(settled(found))
     book.save_message(Message(f"stop:{call.call_id}", b"0123456789abcdef", REPLY, START, call.grant_id))

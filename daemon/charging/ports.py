@@ -143,6 +143,9 @@ class Store(Protocol):
     async def open_calls(self) -> Sequence[Call]:
         """Return every open call, for recovery and for lists."""
 
+    async def expired_accounts(self, now: Instant, limit: int) -> Sequence[int]:
+        """Return at most ``limit`` accounts with a bucket whose expiry has come and has not been looked at."""
+
 
 class Directory(Protocol):
     """Gives the configuration in force."""

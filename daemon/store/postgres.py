@@ -19,7 +19,6 @@ from daemon.charging.cdr import RatedCdr
 from daemon.charging.ports import Message, Reads, StoreError, StoreUnavailable
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant
-from daemon.ledger.account import Standing
 from daemon.rating.bundle import Meter
 from daemon.settings import StoreSettings, shown
 from daemon.store import migrate
@@ -43,6 +42,7 @@ from daemon.store.postgres_link import (
     whole_numbers,
 )
 from daemon.store.rows import MessageAge, written
+from daemon.store.standing_row import standing_of
 
 T = TypeVar("T")
 BATCH_MAX: Final = 256  # transactions of one batch: each locks some names, and a server keeps a few thousand locks
@@ -103,7 +103,7 @@ class PostgresEngine:
         numbers.update(number for number, _name in names)  # a meter that is not there yet is locked by its account
         if numbers:
             rows = await fetch(sql.STANDINGS, sorted(numbers))
-            working.standings = {row[0]: Standing._make(row) for row in rows}
+            working.standings = {row[0]: standing_of(row) for row in rows}
         if names:
             rows = await fetch(sql.METERS, *zip(*sorted(names), strict=True))
             working.meters = {(row[0], row[1]): Meter._make(row) for row in rows}

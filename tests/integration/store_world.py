@@ -32,7 +32,8 @@ from daemon.kernel.money import NANO
 from daemon.rating.deck import RateRow
 from daemon.settings import StoreSettings, is_server
 from daemon.store import LedgerStore, open_store
-from daemon.store.check import Finding, check_store
+from daemon.store.check import check_store
+from daemon.store.finding import Finding
 from daemon.store.objects import Spec
 from daemon.store.sqlite import connect
 from tests.decks import read_deck

@@ -69,4 +69,4 @@ def test_a_period_is_one_from_end_to_end(period: str, begin: str, end: str) -> N
 
 
 def test_a_new_meter_counts_nothing() -> None:
-    assert Meter(7, "minutes") == (7, "minutes", 0, 0, 0, 0)
+    assert Meter(7, "minutes") == (7, "minutes", 0, 0, 0, 0, 0)
