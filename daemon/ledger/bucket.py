@@ -72,7 +72,7 @@ def moved(buckets: Buckets, name: str, amount: int) -> Buckets:
     changed = found(after, name)
     assert changed is not None, (buckets, name)
     assert changed.amount >= 0, (buckets, name, amount)
-    return after
+    return kept(after)
 
 
 def drawn(buckets: Buckets, amount: int, since: Instant) -> Buckets:

@@ -120,26 +120,30 @@ def refund(
     the main balance.
     """
     debt = min(uncollected, standing.uncollected)
-    back, buckets = [], standing.buckets
-    for part in parts:
-        buckets, fits = _with_room(buckets, part, now)
-        back += [part] if fits else []
-    amount = paid + uncollected - debt - sum(part.amount for part in back)
+    back = _fitting(standing.buckets, parts)
+    amount = paid + uncollected - debt - pots.total(back)
     entry = Entry(standing.account, EntryKind.REFUND, now, grant_id, amount=amount, uncollected=-debt)
-    posted = [entry_applied(standing._replace(buckets=buckets), entry)]
+    posted = [entry_applied(standing, entry)]
     for part in back:
+        after = posted[-1][0]
         returned = Entry(standing.account, EntryKind.REFUND, now, grant_id, amount=part.amount, bucket=part.id)
-        posted.append(entry_applied(posted[-1][0], returned))
+        posted.append(entry_applied(after._replace(buckets=_with(after.buckets, part, now)), returned))
     return posted
 
 
-def _with_room(buckets: Buckets, part: Bucket, now: Instant) -> tuple[Buckets, bool]:
-    """Return buckets with one for a part that comes back, and whether there is one."""
+def _fitting(buckets: Buckets, parts: Buckets) -> Buckets:
+    """Return the parts that come back whose buckets are there, or for which there is room."""
+    names = {each.id for each in buckets}
+    fresh = [part for part in parts if part.id not in names]
+    without_room = fresh[max(0, pots.BUCKETS_MAX - len(names)) :]
+    return tuple(part for part in parts if part not in without_room)
+
+
+def _with(buckets: Buckets, part: Bucket, now: Instant) -> Buckets:
+    """Return buckets with one for a part that comes back: one that expired meanwhile is held by nobody."""
     if pots.found(buckets, part.id) is not None:
-        return buckets, True
-    if len(buckets) >= pots.BUCKETS_MAX:
-        return buckets, False
-    return pots.in_order((*buckets, part._replace(amount=0, held=0 if part.has_expired(now) else None))), True
+        return buckets
+    return pots.in_order((*buckets, part._replace(amount=0, held=0 if part.has_expired(now) else None)))
 
 
 def expire(standing: Standing, now: Instant) -> list[Posting]:
@@ -149,7 +153,6 @@ def expire(standing: Standing, now: Instant) -> list[Posting]:
         closing = tuple(each._replace(held=part.held) if each.id == part.id else each for each in standing.buckets)
         entry = Entry(standing.account, EntryKind.EXPIRE, now, amount=-part.amount, bucket=part.id)
         standing, entry = entry_applied(standing._replace(buckets=closing), entry)
-        standing = standing._replace(buckets=pots.kept(standing.buckets))
         posted.append((standing, entry))
     return posted
 

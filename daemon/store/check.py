@@ -245,7 +245,7 @@ def _calls(connection: Link) -> Iterator[Finding]:
 
 
 def _records(connection: Link) -> Iterator[Finding]:
-    """Every debit, whoever paid it, has its record and every refund its reversal; for a call and account both are one."""
+    """Every debit has its record and every refund its reversal; for each call and account the sums are one."""
     query = (
         "SELECT grant_id, account, sum(charged), sum(recorded), sum(entries), sum(records) FROM ("
         " SELECT grant_id, account, uncollected - amount AS charged, 0 AS recorded,"

@@ -15,10 +15,11 @@ LEAVES = [(words, command) for words, command in ALL if not isinstance(command, 
 # INTERFACES, "The command tollway", as far as this release goes.
 PROMISED = {
     "run", "check", "try", "apply", "account list", "account show", "account create", "account topup",
-    "account adjust", "account assert", "account transfer", "account suspend", "account resume", "account history", "token create", "token list",
-    "token revoke", "rate import", "rate price", "rate batch", "rate history", "rate rollback", "radius send",
-    "radius decode", "call list", "call show", "call explain", "call end", "export run", "export list",
-    "export verify", "exception list", "db upgrade", "db backup", "db check",
+    "account adjust", "account assert", "account transfer", "account suspend", "account resume",
+    "account history", "token create", "token list", "token revoke", "rate import", "rate price", "rate batch",
+    "rate history", "rate rollback", "radius send", "radius decode", "call list", "call show", "call explain",
+    "call end", "export run", "export list", "export verify", "exception list", "db upgrade", "db backup",
+    "db check",
 }  # fmt: skip
 
 
