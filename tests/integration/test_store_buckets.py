@@ -16,7 +16,17 @@ from daemon.store.account_acts import UNITS_GIVEN_MAX, KeyConflict
 from daemon.store.administration import UnitsView
 from daemon.store.check import check_store
 from daemon.store.objects import Refused
-from tests.integration.store_world import ACME, RITA, START, TRUNK, World, altered, findings, opened
+from tests.integration.store_world import (
+    ACME,
+    RITA,
+    START,
+    TRUNK,
+    WITHOUT_BUCKETS,
+    World,
+    altered,
+    findings,
+    opened,
+)
 from tests.integration.test_store_check import broken
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -348,12 +358,7 @@ async def test_each_invariant_is_looked_at(tmp_path: Path, statement: str, found
 async def test_a_store_of_the_release_before_gets_its_buckets(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await world.whole("c1", 60, ACME)
-    await altered(
-        tmp_path, "DROP TABLE unit_grant", "DROP TABLE assertion", "DROP INDEX account_bucket_due",
-        *(f"ALTER TABLE account DROP COLUMN {name}" for name in ("buckets", "bucket_due")),
-        "ALTER TABLE entry DROP COLUMN bucket", "ALTER TABLE meter DROP COLUMN expires_at",
-        "UPDATE alembic_version SET version_num = '0003'",
-    )  # fmt: skip
+    await altered(tmp_path, *WITHOUT_BUCKETS, "UPDATE alembic_version SET version_num = '0003'")
     async with opened(tmp_path, prefix="after") as world:
         await top_up(world, NANO, PROMO, "k")
         await world.whole("c2", 60, ACME)
