@@ -115,7 +115,8 @@ def settle(call: Call, book: Book) -> str:
     found = book.calls(call.id_domain, call.call_id)[-1]
     for place, level in enumerate(found.levels):
         standing = book.standing(level.account)
-        book.post(posting.debit(standing, found.grant_id, CHARGE, CHARGE, found.direction, None, START))
+        for posted in posting.debit(standing, found.grant_id, CHARGE, CHARGE, found.direction, None, START):
+            book.post(posted)
         book.append_record(record_of(found, place))
     book.save_call(settled(found))
     book.save_message(Message(f"stop:{call.call_id}", b"0123456789abcdef", REPLY, START, call.grant_id))
@@ -138,7 +139,8 @@ def resolve(call: Call, book: Book) -> str:
     for level in found.levels:
         standing = book.standing(level.account)
         if is_charged:
-            book.post(posting.debit(standing, found.grant_id, CHARGE, CHARGE, found.direction, None, START))
+            for posted in posting.debit(standing, found.grant_id, CHARGE, CHARGE, found.direction, None, START):
+                book.post(posted)
         else:
             book.post(posting.release(standing, found.grant_id, CHARGE, found.direction, START))
     book.save_call(settled(found) if is_charged else found.changed(state=CallState.VOIDED))

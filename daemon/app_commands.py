@@ -50,6 +50,8 @@ from daemon.kernel.ids import Direction, Key, split_key
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import Rounding, divide
 from daemon.ledger.account import EntryKind, Standing
+from daemon.ledger.bucket import Bucket, BucketKind, Wanted
+from daemon.ledger.posting import current
 from daemon.radius.client import NoReply, Reply, parse_pairs
 from daemon.radius.client import send as radius_send
 from daemon.radius.inspection import decode as radius_decode
@@ -66,24 +68,78 @@ from daemon.rating.rate_type import BARE
 from daemon.rating.tariff import Gap, Tariff
 from daemon.settings import Settings
 from daemon.store import LedgerStore, backup, open_store, opening
-from daemon.store.administration import AccountView, Credited, Difference, Refused
-from daemon.store.check import Finding as StoreFinding
+from daemon.store.administration import AccountView, Assertion, Credited, Difference, Refused, Transferred, UnitsView
 from daemon.store.check import check_store
 from daemon.store.deck_difference import KINDS
 from daemon.store.decks import DeckChange, DeckDifference
 from daemon.store.decks import Progress as DeckProgress
+from daemon.store.finding import Finding as StoreFinding
 from daemon.store.objects import note
 
 T = TypeVar("T")
 
 __all__ = [
-    "KINDS", "AccountKind", "AccountView", "Asked", "BatchRules", "BatchStatus", "BatchSummary", "Call",
-    "CallAttempt", "Credited", "Decision", "DeckDifference", "Difference", "EntryKind", "ExportError",
-    "ExportRefused", "ExportUnavailable", "Exported", "FileRefused", "Finding", "ListedBatch", "LocalPacketError",
-    "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall", "Progress", "Question", "RadiusError",
-    "Refused", "Reply", "Rule", "RunStopped", "Status", "StoreError", "StoreFinding", "StoreUnavailable", "Tariff",
-    "TokenSpec", "backed_up", "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "price_file",
-    "radius_decode", "radius_send", "sequence_of", "store_exists", "upgraded", "who",
+    "KINDS",
+    "AccountKind",
+    "AccountView",
+    "Asked",
+    "Assertion",
+    "BatchRules",
+    "BatchStatus",
+    "BatchSummary",
+    "Bucket",
+    "BucketKind",
+    "Call",
+    "CallAttempt",
+    "Credited",
+    "Decision",
+    "DeckDifference",
+    "Difference",
+    "EntryKind",
+    "ExportError",
+    "ExportRefused",
+    "ExportUnavailable",
+    "Exported",
+    "FileRefused",
+    "Finding",
+    "ListedBatch",
+    "LocalPacketError",
+    "NasSpec",
+    "NewAccount",
+    "NoReply",
+    "Opened",
+    "Priced",
+    "PricedCall",
+    "Progress",
+    "Question",
+    "RadiusError",
+    "Refused",
+    "Reply",
+    "Rule",
+    "RunStopped",
+    "Status",
+    "StoreError",
+    "StoreFinding",
+    "StoreUnavailable",
+    "Tariff",
+    "TokenSpec",
+    "Transferred",
+    "UnitsView",
+    "Wanted",
+    "backed_up",
+    "charged_so_far",
+    "checked",
+    "clock",
+    "opened",
+    "operate",
+    "parse_pairs",
+    "price_file",
+    "radius_decode",
+    "radius_send",
+    "sequence_of",
+    "store_exists",
+    "upgraded",
+    "who",
 ]  # fmt: skip
 
 
@@ -244,9 +300,32 @@ class Opened:
         assert view is not None, key
         return view
 
-    async def credit(self, text: str, kind: EntryKind, amount: int, *, key: str, reason: str) -> Credited:
-        """Top up or adjust an account."""
-        return await self.store.credit(await self.key(text), kind, amount, key=key, who=who(), reason=reason)
+    async def credit(
+        self, text: str, kind: EntryKind, amount: int, *, key: str, reason: str, bucket: Wanted | None = None
+    ) -> Credited:
+        """Top up or adjust an account, or a bucket of it."""
+        account = await self.key(text)
+        return await self.store.credit(account, kind, amount, key=key, who=who(), reason=reason, bucket=bucket)
+
+    async def transfer(self, giver: str, taker: str, amount: int, *, key: str, reason: str) -> Transferred:
+        """Move money from one account to another."""
+        accounts = await self.key(giver), await self.key(taker)
+        return await self.store.transfer(*accounts, amount, key=key, who=who(), reason=reason)
+
+    async def assert_balance(self, text: str, stated: int, at: Instant | None, *, reason: str) -> Assertion:
+        """Put on record what a balance should be."""
+        return await self.store.assert_balance(await self.key(text), stated, at, who=who(), reason=reason)
+
+    async def give_units(
+        self, text: str, bundle: str, units: int, expires_at: Instant | None, *, key: str, reason: str
+    ) -> bool:
+        """Give units once; tell whether the key had done so before."""
+        account = await self.key(text)
+        return await self.store.give_units(account, bundle, units, expires_at, key=key, who=who(), reason=reason)
+
+    async def units(self, view: AccountView) -> list[UnitsView]:
+        """Return what an account has of its bundles."""
+        return await self.store.units_of(view)
 
     async def set_status(self, text: str, status: Status, reason: str) -> AccountView:
         """Suspend or resume an account."""
@@ -334,7 +413,7 @@ class Opened:
         reads = ocf.quote_reads(attempt)
 
         def read(book: Book) -> tuple[dict[int, Standing], dict[tuple[int, str], Meter]]:
-            standings = {number: book.standing(number) for number in reads.accounts}
+            standings = {number: current(book.standing(number), clock()) for number in reads.accounts}
             return standings, {key: book.meter(*key) for key in reads.meters}
 
         standings, meters = await self.store.transact(reads, read) if reads.accounts else ({}, {})

@@ -57,6 +57,7 @@ def supply_of(level: Level, meters: Meters, zone: ZoneInfo, at: Instant) -> Supp
         level.units,
         lambda name: meters(level.account, name),
         lambda period: period_number(at, period, zone.key),
+        at,
     )
 
 

@@ -15,6 +15,7 @@ from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.decision import Granted, Level, Route
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND, Instant
+from daemon.ledger.bucket import Buckets
 from daemon.rating.bundle import Units
 
 CALL_ID_LENGTH_MAX = 253  # octets; the longest value that a RADIUS attribute can carry (RFC 2865 section 5)
@@ -61,13 +62,15 @@ ESTIMATES = frozenset({SettledBy.RECOVERY, SettledBy.END_UNKNOWN, SettledBy.NAS_
 class Posted(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What one level's settlement posted, in nano-units; ``charge`` contains ``uncollected``.
 
-    ``units`` were used of bundles; ``volume`` is what the call added to the meter of its table's tiers.
+    ``units`` were used of bundles; ``volume`` is what the call added to the meter of its table's tiers. ``buckets``
+    are those that paid, each with what it paid and its terms then: a reversal gives it back to them.
     """
 
     charge: int
     uncollected: int
     units: tuple[Units, ...] = ()
     volume: tuple[Units, ...] = ()
+    buckets: Buckets = ()
 
 
 class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

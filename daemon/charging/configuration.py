@@ -174,6 +174,7 @@ class BundleSpec:
     rollover: bool = False
     prefixes: tuple[str, ...] = ()
     group: str = ""
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,8 +481,9 @@ class _Prices:
             self._bundles[place] = (*self._bundles.get(place, ()), self._bundle(spec))
 
     def bundles(self, spec: AccountSpec) -> tuple[Bundle, ...]:
-        """Return the bundles of an account by their ids."""
-        return self._bundles.get((spec.tenant, spec.id), ())
+        """Return the bundles of an account in the order of use: by priority, then by their ids."""
+        found = self._bundles.get((spec.tenant, spec.id), ())
+        return tuple(sorted(found, key=lambda bundle: bundle.priority))
 
     def rates(self, spec: AccountSpec) -> AccountRates | None:
         """Return what an account alone is asked, None where that is nothing."""
@@ -503,7 +505,7 @@ class _Prices:
 
     def _bundle(self, spec: BundleSpec) -> Bundle:
         prefixes = self._prefixes(spec.tenant, spec.prefixes, (spec.group,) if spec.group else ())
-        return Bundle(spec.id, spec.units, spec.unit, spec.period, spec.rollover, prefixes)
+        return Bundle(spec.id, spec.units, spec.unit, spec.period, spec.rollover, prefixes, spec.priority)
 
     def _prefixes(self, tenant: str, prefixes: Iterable[str], groups: Iterable[str]) -> frozenset[str]:
         stated = frozenset("" if prefix == EVERY_NUMBER else prefix for prefix in prefixes)

@@ -31,6 +31,7 @@ from daemon.charging import metering, settle
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call
 from daemon.charging.cdr import EndReport
 from daemon.charging.event import Authorized, CallReport, Conflict, Decided, MessageKey, Outcome, Replay, Reported
+from daemon.charging.expiry import swept, without_expired
 from daemon.charging.joining import (
     CLOCK_TOLERANCE,
     adopted,
@@ -148,7 +149,7 @@ class OnlineCharging:
         """Run a transaction, after what was granted without the store has been entered."""
         if self._without_store is not None:
             await self._without_store.drain(self._store, self._outside.now())
-        return await self._store.transact(reads, work)
+        return await self._store.transact(reads, without_expired(work, self._outside.now()))
 
     async def _from_memory(self, work: "_Initial", message: MessageKey | None, error: StoreUnavailable) -> Authorized:
         """Grant without the store where the operator chose so; elsewhere the store's error stands."""
@@ -169,7 +170,7 @@ class OnlineCharging:
     async def learn(self) -> None:
         """Note what postpaid calls are granted by while the store cannot commit. Raises StoreError."""
         if self._without_store is not None and self.settings.grants_postpaid:
-            await self._without_store.learn(self._store, self._directory.catalog())
+            await self._without_store.learn(self._store, self._directory.catalog(), self._outside.now())
 
     async def _refused(
         self, attempt: CallAttempt, denied: Denied, message: MessageKey | None, encode: Encode, now: Instant
@@ -292,6 +293,7 @@ class OnlineCharging:
                 continue
             if outcome.changed and outcome.call is not None:
                 changed.append(outcome.call)
+        await swept(self._store, self._outside.now())
         return changed
 
     async def recover(self, grant_id: str, by: SettledBy = SettledBy.RECOVERY) -> Outcome:

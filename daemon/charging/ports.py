@@ -142,6 +142,9 @@ class Store(Protocol):
     async def open_calls(self) -> Sequence[Call]:
         """Return every open call, for recovery and for lists."""
 
+    async def expired_accounts(self, now: Instant, limit: int) -> Sequence[int]:
+        """Return at most ``limit`` accounts with a bucket whose expiry has come and has not been looked at."""
+
 
 class SharedStore(Store, Protocol):
     """A store that several daemons may share, and on which they agree who does what one does alone."""

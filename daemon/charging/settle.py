@@ -24,6 +24,7 @@ from daemon.kernel.instant import SECOND, Instant, local_day
 from daemon.kernel.money import NANO_MAX
 from daemon.ledger import posting
 from daemon.ledger.account import Standing
+from daemon.ledger.bucket import Buckets
 from daemon.rating.conversion import Conversion
 from daemon.rating.tariff import Tariff
 
@@ -47,7 +48,7 @@ def hold(book: Book, call: Call, now: Instant, held: tuple[Level, ...] = ()) -> 
     for place, level in enumerate(call.levels):
         metering.move_units(book, level, held[place].units if held else (), level.units)
         standing = book.standing(level.account).called(now // SECOND)
-        book.post(posting.reserve(standing, call.grant_id, level.reserved, call.direction, now))
+        book.post(posting.reserve(standing, call.grant_id, level.reserved, call.direction, now, call.requested_at))
     hold_carrier(book, call, now)
 
 
@@ -69,7 +70,10 @@ def let_go(book: Book, call: Call, now: Instant, *, expired: bool = False) -> Ca
     """Void all that a call holds, and return it holding nothing."""
     for level in call.levels:
         standing = book.standing(level.account)
-        book.post(posting.release(standing, call.grant_id, level.reserved, call.direction, now, expired=expired))
+        freed = posting.release(
+            standing, call.grant_id, level.reserved, call.direction, now, call.requested_at, expired=expired
+        )
+        book.post(freed)
         metering.move_units(book, level, level.units, ())
     release_carrier(book, call, now)
     return call.changed(levels=tuple(replace(level, reserved=0, units=()) for level in call.levels))
@@ -183,9 +187,9 @@ def regranted(book: Book, catalog: Catalog, call: Call, seconds: int, now: Insta
         difference = holds.reserved - level.reserved
         standing = book.standing(level.account)
         if difference > 0:
-            book.post(posting.reserve(standing, call.grant_id, difference, None, now))
+            book.post(posting.reserve(standing, call.grant_id, difference, None, now, call.requested_at))
         elif difference < 0:
-            book.post(posting.reduce(standing, call.grant_id, -difference, now))
+            book.post(posting.reduce(standing, call.grant_id, -difference, now, call.requested_at))
         metering.move_units(book, level, level.units, holds.units)
     return call.changed(granted_seconds=seconds, levels=levels)
 
@@ -210,9 +214,9 @@ def settled(
     posted, billed = [], []
     for level in call.levels:
         used = metering.taken(book, catalog, call, level, paid_us, now)
-        uncollected = _debited(book, catalog, call, level, used.cost.amount, holding, now)
+        uncollected, buckets = _debited(book, catalog, call, level, used.cost.amount, holding, now)
         metering.settle_units(book, level, used)
-        posted.append(Posted(used.cost.amount, uncollected, used.units, used.volume))
+        posted.append(Posted(used.cost.amount, uncollected, used.units, used.volume, buckets))
         billed.append(used.cost.billed_seconds)
     if holding:
         release_carrier(book, call, now)
@@ -247,14 +251,19 @@ def _answered(call: Call, report: EndReport) -> Call:
     return call if call.answered_at is not None else call.changed(answered_at=report.ended_at - report.duration_us)
 
 
-def _debited(book: Book, catalog: Catalog, call: Call, level: Level, amount: int, holding: bool, now: Instant) -> int:
+def _debited(
+    book: Book, catalog: Catalog, call: Call, level: Level, amount: int, holding: bool, now: Instant
+) -> tuple[int, Buckets]:
+    """Post the charge of one level; return what of it is a debt, and what buckets paid."""
     terms = catalog.by_number[level.account]
     limit = terms.credit_limit if terms.kind is AccountKind.PREPAID else None
     channel = call.direction if holding else None
     held = level.reserved if holding else 0
-    after, entry = posting.debit(book.standing(level.account), call.grant_id, amount, held, channel, limit, now)
-    book.post((_spent(after, terms, amount, now), entry))
-    return entry.uncollected
+    standing = _spent(book.standing(level.account), terms, amount, now)
+    posted = posting.debit(standing, call.grant_id, amount, held, channel, limit, now, call.requested_at)
+    for each in posted:
+        book.post(each)
+    return posted[0][1].uncollected, posting.paid_from(standing, posted)
 
 
 def _spent(standing: Standing, terms: AccountTerms, amount: int, now: Instant) -> Standing:
@@ -270,7 +279,9 @@ def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> C
     revision = call.revision + 1
     for level, paid in zip(call.levels, call.posted, strict=True):
         standing = _spent(book.standing(level.account), catalog.by_number[level.account], -paid.charge, now)
-        book.post(posting.refund(standing, call.grant_id, paid.charge - paid.uncollected, paid.uncollected, now))
+        collected = paid.charge - paid.uncollected
+        for each in posting.refund(standing, call.grant_id, collected, paid.uncollected, now, paid.buckets):
+            book.post(each)
     for record in book.records(call.grant_id):
         if record.status == "rated" and record.record_id.endswith(f".{call.revision}"):
             book.append_record(reversal(record, revision, now))

@@ -17,6 +17,7 @@ from daemon.authorize.decision import Granted
 from daemon.charging import settle
 from daemon.charging.call import Call, CallState
 from daemon.charging.event import Decided, MessageKey
+from daemon.charging.expiry import without_expired
 from daemon.charging.joining import next_place
 from daemon.charging.ports import Book, Exceptional, Message, Reads, Store, StoreError, StoreUnavailable
 from daemon.kernel.ids import Direction
@@ -75,11 +76,12 @@ class WithoutStore:
             if entry.message:
                 self.remember(Message(entry.message, entry.body, entry.reply, entry.at, entry.call.grant_id))
 
-    async def learn(self, store: Store, catalog: Catalog) -> None:
+    async def learn(self, store: Store, catalog: Catalog, now: Instant) -> None:
         """Note the standing of postpaid accounts and carriers while the store is there. Raises StoreError."""
         numbers = tuple(_countable(catalog))[:LEARNED_MAX]
         learned = await store.transact(
-            Reads(accounts=numbers), lambda book: {number: book.standing(number) for number in numbers}
+            Reads(accounts=numbers),
+            lambda book: {number: posting.current(book.standing(number), now) for number in numbers},
         )
         if not self.grants:  # what they hold is in no standing of the store yet
             self._standings = learned
@@ -173,7 +175,7 @@ async def _entered(store: Store, entry: Journalled, now: Instant) -> None:
         messages=(entry.message,) if entry.message else (),
     )  # fmt: skip
     try:
-        await store.transact(reads, lambda book: _enter(book, entry, now))
+        await store.transact(reads, without_expired(lambda book: _enter(book, entry, now), now))
     except StoreUnavailable:
         raise
     except (StoreError, ArithmeticError, AssertionError, KeyError) as error:

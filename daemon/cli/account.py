@@ -7,13 +7,29 @@ from typing import Any
 
 import click
 
-from daemon.app_commands import AccountKind, AccountView, EntryKind, NewAccount, Opened, clock
+from daemon.app_commands import (
+    AccountKind,
+    AccountView,
+    Assertion,
+    Bucket,
+    BucketKind,
+    EntryKind,
+    NewAccount,
+    Opened,
+    Transferred,
+    UnitsView,
+    Wanted,
+    clock,
+)
 from daemon.authorize.catalog import Status
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused
 from daemon.cli.output import dated, print_json, print_pairs, print_table
-from daemon.cli.parameters import CREDIT, ID, KEY, MONEY, REASON, UNLIMITED
+from daemon.cli.parameters import CREDIT, ID, KEY, MONEY, REASON, TIME, UNLIMITED
+from daemon.kernel.instant import format_rfc3339
 from daemon.kernel.money import format_nano
+from daemon.ledger.bucket import PRIORITY_MAX
+from daemon.rating.deck import UNITS_IN_ROW_MAX
 
 KEY_LENGTH_MAX = 200  # characters of an idempotency key, as over HTTP
 _MONEY = ("amount", "pending", "uncollected", "balance_after", "reserved_after")
@@ -41,6 +57,23 @@ def account_value(view: AccountView) -> dict[str, Any]:
         "channels": {
             "inbound": standing.channels_in, "outbound": standing.channels_out, "total": standing.channels,
         },
+        "main": format_nano(standing.main), "buckets": [_bucket(each) for each in standing.buckets],
+    }  # fmt: skip
+
+
+def _bucket(bucket: Bucket) -> dict[str, Any]:
+    expires_at = None if bucket.expires_at is None else format_rfc3339(bucket.expires_at)
+    return {
+        "id": bucket.id, "kind": bucket.kind.value, "priority": bucket.priority, "expires_at": expires_at,
+        "amount": format_nano(bucket.amount), "expired": bucket.held is not None,
+    }  # fmt: skip
+
+
+def _units(view: UnitsView) -> dict[str, Any]:
+    return {
+        "id": view.bundle, "unit": view.unit, "period": view.period, "left": view.left, "used": view.used,
+        "held": view.held, "carried": view.carried,
+        "expires_at": None if view.expires_at is None else format_rfc3339(view.expires_at),
     }  # fmt: skip
 
 
@@ -49,9 +82,18 @@ def _print_account(view: AccountView, *, json: bool, also: dict[str, Any] | None
     if json:
         print_json(value)
         return
-    channels = value.pop("channels")
+    channels, buckets, bundles = value.pop("channels"), value.pop("buckets"), value.pop("bundles", [])
     value["channels"] = f"{channels['total']} in use ({channels['inbound']} in, {channels['outbound']} out)"
+    if not buckets:
+        del value["main"]
     print_pairs(value.items())
+    _print_parts(buckets, ("amount", "priority"))
+    _print_parts(bundles, ("left", "used", "held", "carried"))
+
+
+def _print_parts(parts: list[dict[str, Any]], numbers: tuple[str, ...]) -> None:
+    if parts:
+        print_table(tuple(parts[0]), [[_blank(value) for value in part.values()] for part in parts], numbers=numbers)
 
 
 async def _found(store: Opened, text: str) -> AccountView:
@@ -82,8 +124,14 @@ def list_accounts(selected: Chosen, tenant: str | None, as_json: bool) -> None:
 @as_json
 @chosen
 def show(selected: Chosen, account_id: str, as_json: bool) -> None:
-    """Show one account: what it has, what is held for calls, what a new call may use."""
-    _print_account(selected.perform(lambda store: _found(store, account_id)), json=as_json)
+    """Show one account: what it has, in which buckets and bundles, what is held for calls, what a new call may use."""
+
+    async def read(store: Opened) -> tuple[AccountView, list[UnitsView]]:
+        view = await _found(store, account_id)
+        return view, await store.units(view)
+
+    view, units = selected.perform(read)
+    _print_account(view, json=as_json, also={"bundles": [_units(each) for each in units]})
 
 
 @account.command()
@@ -136,32 +184,121 @@ def _credit_limit(kind: AccountKind, stated: int | str | None) -> int | None:
 
 @account.command(context_settings=_NEGATIVE_AMOUNTS)
 @click.argument("account_id", metavar="ID", type=KEY)
-@click.argument("amount", type=MONEY)
+@click.argument("amount", type=MONEY, required=False)
 @click.option("--key", required=True, help="The same key and amount again change nothing; another amount is refused.")
+@click.option("--bucket", type=ID, help="Into this bucket, which is made where it is not there.")
+@click.option(
+    "--kind", type=click.Choice([kind.value for kind in BucketKind]), help="Of a new bucket; money if unsaid."
+)
+@click.option("--priority", type=click.IntRange(0, PRIORITY_MAX), help="Of a new bucket: the lower pays first; 0.")
+@click.option("--expires", type=TIME, help="Until when a new bucket, or units, can be used; RFC 3339; never if unsaid.")
+@click.option("--units", type=click.IntRange(1, UNITS_IN_ROW_MAX), help="Units of a bundle, and no money.")
+@click.option("--bundle", type=ID, help='Whose units: a bundle with period = "once".')
 @REASON
 @as_json
 @chosen
-def topup(selected: Chosen, account_id: str, amount: int, key: str, reason: str, as_json: bool) -> None:
-    """Add money to an account, once for each key."""
+def topup(
+    selected: Chosen, account_id: str, amount: int | None, key: str, bucket: str | None, kind: str | None,
+    priority: int | None, expires: int | None, units: int | None, bundle: str | None, reason: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Add money to an account or to a bucket of it, or units to a bundle, once for each key."""
+    if units is not None or bundle is not None:
+        if units is None or bundle is None or any(given is not None for given in (amount, bucket, kind, priority)):
+            raise click.UsageError("--units belong to a --bundle, and go without AMOUNT and without a bucket's options")
+        _give_units(selected, account_id, bundle, units, expires, _key(key), reason, json=as_json)
+        return
+    if amount is None:
+        raise click.UsageError("state an AMOUNT, or --units of a --bundle")
     if amount <= 0:
         raise click.BadParameter("a top-up is more than 0; to take money away there is adjust", param_hint="AMOUNT")
-    _credit(selected, account_id, EntryKind.TOP_UP, amount, _key(key), reason, json=as_json)
+    if bucket is None and any(given is not None for given in (kind, priority, expires)):
+        raise click.UsageError("--kind, --priority and --expires are those of a --bucket")
+    wanted = None if bucket is None else Wanted(bucket, BucketKind(kind) if kind else None, priority, expires)
+    _credit(selected, account_id, EntryKind.TOP_UP, amount, _key(key), reason, bucket=wanted, json=as_json)
+
+
+def _give_units(
+    selected: Chosen, account_id: str, bundle: str, units: int, expires: int | None, key: str, reason: str, *,
+    json: bool,
+) -> None:  # fmt: skip
+    async def give(store: Opened) -> tuple[bool, AccountView, list[UnitsView]]:
+        repeated = await store.give_units(account_id, bundle, units, expires, key=key, reason=reason)
+        view = await _found(store, account_id)
+        return repeated, view, await store.units(view)
+
+    repeated, view, has = selected.perform(give)
+    also = {"units": units, "repeated": repeated, "bundles": [_units(each) for each in has]}
+    _print_account(view, json=json, also=also)
+
+
+@account.command(context_settings=_NEGATIVE_AMOUNTS)
+@click.argument("giver", metavar="FROM", type=KEY)
+@click.argument("taker", metavar="TO", type=KEY)
+@click.argument("amount", type=MONEY)
+@click.option("--key", required=True, help="The same key, amount and accounts again change nothing.")
+@REASON
+@as_json
+@chosen
+def transfer(selected: Chosen, giver: str, taker: str, amount: int, key: str, reason: str, as_json: bool) -> None:
+    """Move money from one account's main balance to another's of the same tenant and currency, once for each key."""
+    if amount <= 0:
+        raise click.BadParameter("a transfer is more than 0", param_hint="AMOUNT")
+    moved: Transferred = selected.perform(
+        lambda store: store.transfer(giver, taker, amount, key=_key(key), reason=reason)
+    )
+    views = {"from": account_value(moved.giver), "to": account_value(moved.taker)}
+    if as_json:
+        print_json({"amount": format_nano(moved.amount), "repeated": moved.repeated, **views})
+        return
+    columns = ("tenant", "id", "balance", "reserved", "available", "currency")
+    rows = [[side, *(value[name] for name in columns)] for side, value in views.items()]
+    print_pairs([("amount", format_nano(moved.amount)), ("repeated", moved.repeated)])
+    print_table(("", *columns), rows, numbers=("balance", "reserved", "available"))
+
+
+@account.command("assert", context_settings=_NEGATIVE_AMOUNTS)
+@click.argument("account_id", metavar="ID", type=KEY)
+@click.argument("balance", type=MONEY)
+@click.option("--at", type=TIME, help="After the entries until this instant, RFC 3339; now where not stated.")
+@click.option("--reason", required=True, help="Why, or by which paper; kept with the entry and whoever made it.")
+@as_json
+@chosen
+def assert_balance(
+    selected: Chosen, account_id: str, balance: int, at: int | None, reason: str, as_json: bool
+) -> None:  # fmt: skip
+    """State what an account's balance should be, buckets contained; a difference is listed as an exception (exit 1)."""
+    said: Assertion = selected.perform(lambda store: store.assert_balance(account_id, balance, at, reason=reason))
+    value = {
+        "at": format_rfc3339(said.at), "stated": format_nano(said.stated), "found": format_nano(said.found),
+        "difference": format_nano(said.found - said.stated), "holds": said.holds,
+    }  # fmt: skip
+    if as_json:
+        print_json(value)
+    else:
+        print_pairs(value.items())
+    if not said.holds:
+        raise Refused(f"the balance was {value['found']}, not {value['stated']}: it is on the exception list")
 
 
 @account.command(context_settings=_NEGATIVE_AMOUNTS)
 @click.argument("account_id", metavar="ID", type=KEY)
 @click.argument("amount", type=MONEY)
 @click.option("--key", default="", help="The same key and amount again change nothing.")
+@click.option("--bucket", type=ID, help="Of this bucket, which is there; the main balance where not stated.")
 @click.option("--reason", required=True, help="Why; kept with the entry and whoever made it.")
 @as_json
 @chosen
-def adjust(selected: Chosen, account_id: str, amount: int, key: str, reason: str, as_json: bool) -> None:
+def adjust(
+    selected: Chosen, account_id: str, amount: int, key: str, bucket: str | None, reason: str, as_json: bool
+) -> None:  # fmt: skip
     """Correct an account's balance by an amount of either sign, with a reason."""
     if amount == 0:
         raise click.BadParameter("an adjustment of 0 changes nothing", param_hint="AMOUNT")
     if not reason.strip():
         raise click.BadParameter("say why", param_hint="--reason")
-    _credit(selected, account_id, EntryKind.ADJUST, amount, _key(key) if key else "", reason, json=as_json)
+    wanted = None if bucket is None else Wanted(bucket)
+    kept = _key(key) if key else ""
+    _credit(selected, account_id, EntryKind.ADJUST, amount, kept, reason, bucket=wanted, json=as_json)
 
 
 def _key(key: str) -> str:
@@ -171,9 +308,12 @@ def _key(key: str) -> str:
 
 
 def _credit(
-    selected: Chosen, account_id: str, kind: EntryKind, amount: int, key: str, reason: str, *, json: bool
-) -> None:
-    credited = selected.perform(lambda store: store.credit(account_id, kind, amount, key=key, reason=reason))
+    selected: Chosen, account_id: str, kind: EntryKind, amount: int, key: str, reason: str, *,
+    bucket: Wanted | None, json: bool,
+) -> None:  # fmt: skip
+    credited = selected.perform(
+        lambda store: store.credit(account_id, kind, amount, key=key, reason=reason, bucket=bucket)
+    )
     also = {"amount": format_nano(credited.amount), "repeated": credited.repeated}
     _print_account(credited.view, json=json, also=also)
 
@@ -219,7 +359,10 @@ def history(selected: Chosen, account_id: str, as_json: bool) -> None:
     if as_json:
         print_json(value)
         return
-    columns = ("at", "kind", "amount", "pending", "balance_after", "reserved_after", "grant_id", "key", "who", "reason")
+    columns = (
+        "at", "kind", "amount", "pending", "balance_after", "reserved_after", "bucket", "grant_id", "key", "who",
+        "reason",
+    )  # fmt: skip
     rows = [[_blank(entry[name]) for name in columns] for entry in value["entries"]]
     print_table(columns, rows, numbers=("amount", "pending", "balance_after", "reserved_after"))
     names = ("at", "act", "detail", "who", "reason")

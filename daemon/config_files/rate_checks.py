@@ -10,6 +10,8 @@ from typing import Any, Final
 from daemon.config_files.kinds import UNSTATED, Site
 from daemon.config_files.objects import Entry, Objects, named
 from daemon.kernel.ids import Key
+from daemon.rating.bundle import ONCE
+from daemon.rating.deck import UNITS_IN_ROW_MAX
 from daemon.rating.rate_plan import DEPTH_MAX
 from daemon.rating.rate_type import BUILT_IN
 from daemon.rating.tariff import SECONDS
@@ -182,6 +184,11 @@ def _check_bundle(objects: Objects, bundle: Entry) -> None:
         objects.refer(bundle.site / "account", "account", bundle.tenant, bundle.values["account"])
     if bundle.get("group"):
         objects.refer(bundle.site / "group", "destination_group", bundle.tenant, bundle.values["group"])
+    if bundle.get("period") == ONCE:
+        if bundle.get("units") or bundle.get("rollover"):
+            (bundle.site / "period").report("once: leave units and rollover out; 'tollway account topup' gives units")
+    elif bundle.get("units") == 0:
+        (bundle.site / "units").report(f"is missing, or 0; write a whole number from 1 to {UNITS_IN_ROW_MAX}")
     unit = bundle.get("unit")
     known = {SECONDS, "call", *(kind.unit for kind in BUILT_IN.values())}
     known |= {each.get("unit") for each in objects.of("rate_type") if each.tenant == bundle.tenant}

@@ -30,7 +30,8 @@ from daemon.config_files.kinds import (
 )
 from daemon.config_files.rate_kinds import HOLIDAY, INTERVAL, PATTERN, PREFIX, PREFIX_OR_EVERY, UNIT
 from daemon.kernel.money import DECIMALS_MAX, Rounding
-from daemon.rating.bundle import PERIODS
+from daemon.ledger.bucket import PRIORITY_MAX
+from daemon.rating.bundle import ONCE, PERIODS
 from daemon.rating.deck import CODE_LENGTH_MAX, UNITS_IN_ROW_MAX
 from daemon.rating.rate_table import TIER_RULES
 from daemon.rating.rate_type import PER_MAX
@@ -196,11 +197,23 @@ BUNDLE: Final = Table(
         ID,
         ConfigKey("tenant", IDENTIFIER, UNSTATED, "the tenant of its account", "that of the only account of this id"),
         ConfigKey("account", IDENTIFIER, REQUIRED, "whose it is"),
-        ConfigKey("units", whole(1, UNITS_IN_ROW_MAX, "units"), REQUIRED, "used before money, anew in each period"),
+        ConfigKey(
+            "units",
+            whole(0, UNITS_IN_ROW_MAX, "units"),
+            0,
+            "used before money, anew in each period",
+            "required, but for the period `once`",
+        ),
         ConfigKey("unit", UNIT, SECONDS, "second, call (one pays for a whole call), message, or another rate type's"),
-        ConfigKey("period", words(*PERIODS), "month", "by the account's zone"),
+        ConfigKey("period", words(*PERIODS, ONCE), "month", "by the account's zone; once: units come by top-ups alone"),
         ConfigKey("rollover", FLAG, False, "what is left goes into the next period, once"),
         ConfigKey("prefixes", Many(PREFIX), (), "of the numbers that it pays for", "every number"),
         ConfigKey("group", OPTIONAL_IDENTIFIER, "", "destination group that it pays for, beside `prefixes`"),
+        ConfigKey(
+            "priority",
+            whole(0, PRIORITY_MAX, "priority"),
+            0,
+            "the lower is used first; of one priority, the earlier id",
+        ),
     )
 )

@@ -9,17 +9,19 @@ from dataclasses import dataclass
 
 import msgspec
 
-from daemon.authorize.catalog import AccountTerms
+from daemon.authorize.catalog import AccountTerms, Status
 from daemon.charging.configuration import TokenSpec
+from daemon.charging.expiry import without_expired
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Book, Message, Outside, Reads, Store, StoreConflict
-from daemon.http_api.messages import AccountReply, TopUpReply, TopUpRequest
+from daemon.http_api.messages import AccountReply, TopUpReply, TopUpRequest, instant
 from daemon.http_api.refusal import conflict, malformed, unknown
 from daemon.http_api.replies import account_reply, encode, money_left
-from daemon.kernel.ids import Direction, Key
+from daemon.kernel.ids import Direction, Key, is_id
 from daemon.kernel.money import MoneyError, format_nano, parse_nano
 from daemon.ledger import posting
 from daemon.ledger.account import EntryKind, Overflow, Standing
+from daemon.ledger.bucket import Wanted, met
 
 KEY_LENGTH_MAX = 200  # characters of an Idempotency-Key; a UUID has 36
 
@@ -44,7 +46,8 @@ class AccountDesk:
         """Return an account's money and channels in use."""
         terms = self._terms(token, tenant, name)
         reads = Reads(accounts=(terms.number,))
-        standing = await self.store.transact(reads, lambda book: book.standing(terms.number))
+        look = without_expired(lambda book: book.standing(terms.number), self.outside.now())
+        standing = await self.store.transact(reads, look)
         plan = terms.plan_at(Direction.OUTBOUND, self.outside.now())
         return account_reply(terms, standing, plan.id if plan is not None else "")
 
@@ -53,10 +56,11 @@ class AccountDesk:
         terms = self._terms(token, tenant, name)
         if not key or len(key) > KEY_LENGTH_MAX or not (key.isascii() and key.isprintable()):
             raise malformed(f"state a header Idempotency-Key of 1 to {KEY_LENGTH_MAX} printable ASCII characters")
-        work = _TopUp(terms, _amount(request, terms), key, request, token.id, self.outside.now())
+        now = self.outside.now()
+        work = _TopUp(terms, _amount(request, terms), key, request, _wanted(request), token.id, now)
         reads = Reads(accounts=(terms.number,), messages=(work.message_key,))
         try:
-            reply = await self.store.transact(reads, work)
+            reply = await self.store.transact(reads, without_expired(work, now))
         except StoreConflict:
             raise conflict("this Idempotency-Key was used before: by a command, or more than two days ago") from None
         except Overflow:
@@ -80,6 +84,25 @@ def _amount(request: TopUpRequest, terms: AccountTerms) -> int:
     return nano
 
 
+def _wanted(request: TopUpRequest) -> Wanted | None:
+    if not request.bucket:
+        if (request.kind, request.priority, request.expires_at) != (None, None, None):
+            raise malformed("kind, priority and expires_at are those of a bucket: name it")
+        return None
+    if not is_id(request.bucket):
+        raise malformed("bucket is not an id: letters, digits, dot, underscore, hyphen")
+    expires_at = instant(request.expires_at, "expires_at") if request.expires_at is not None else None
+    return Wanted(request.bucket, request.kind, request.priority, expires_at)
+
+
+def _digest(request: TopUpRequest) -> bytes:
+    """Return what tells two requests apart; one without a bucket is told as it was before there were any."""
+    told: dict[str, object] = {"amount": request.amount, "currency": request.currency, "reason": request.reason}
+    if request.bucket:
+        told |= {name: getattr(request, name) for name in ("bucket", "kind", "priority", "expires_at")}
+    return hashlib.blake2b(msgspec.json.encode(told), digest_size=16).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class _TopUp:
     """The work of one top-up; it returns None where its key was used for another."""
@@ -88,6 +111,7 @@ class _TopUp:
     amount: int
     key: str
     request: TopUpRequest
+    wanted: Wanted | None
     who: str
     now: int
 
@@ -96,19 +120,28 @@ class _TopUp:
         return f"topup:{self.terms.key}:{self.key}"
 
     def __call__(self, book: Book) -> bytes | None:
-        digest = hashlib.blake2b(msgspec.json.encode(self.request), digest_size=16).digest()
+        digest = _digest(self.request)
         earlier = book.message(self.message_key)
         if earlier is not None:
             return earlier.reply if earlier.body == digest else None
+        if self.terms.status is Status.CLOSED:
+            raise conflict("the account is closed: nothing is given to it")
         standing = book.standing(self.terms.number)
-        for posted in posting.credit(
-            standing, EntryKind.TOP_UP, self.amount, self.now,
-            key=self.key, who=f"token {self.who}", reason=self.request.reason,
-        ):  # fmt: skip
-            book.post(posted)
+        posted = self._posted(standing)
+        if isinstance(posted, str):
+            raise conflict(posted)
+        for each in posted:
+            book.post(each)
         reply = self._reply(book.standing(self.terms.number))
         book.save_message(Message(self.message_key, digest, reply, self.now))
         return reply
+
+    def _posted(self, standing: Standing) -> list[posting.Posting] | str:
+        kind, who, reason = EntryKind.TOP_UP, f"token {self.who}", self.request.reason
+        if self.wanted is None:
+            return posting.credit(standing, kind, self.amount, self.now, key=self.key, who=who, reason=reason)
+        terms = met(standing.buckets, self.wanted)
+        return posting.credit_bucket(standing, kind, self.amount, self.now, terms, key=self.key, who=who, reason=reason)
 
     def _reply(self, standing: Standing) -> bytes:
         return encode(

@@ -47,6 +47,7 @@ from daemon.http_api.replies import (
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant
 from daemon.ledger.account import Standing
+from daemon.ledger.posting import current
 from daemon.rating.bundle import Meter
 
 CLOCK_TOLERANCE_SECONDS = 60  # seconds; how far a client's clock and counts may be from ours (SPEC section 4)
@@ -101,10 +102,10 @@ class CallDesk:
         return encode(decision_reply(decision, self.ocf.settings))
 
     async def _explained(self, token: TokenSpec, attempt: CallAttempt) -> bytes:
-        reads = self.ocf.quote_reads(attempt)
+        reads, now = self.ocf.quote_reads(attempt), self.outside.now()
 
         def read(book: Book) -> tuple[dict[int, Standing], dict[tuple[int, str], Meter]]:
-            standings = {number: book.standing(number) for number in reads.accounts}
+            standings = {number: current(book.standing(number), now) for number in reads.accounts}
             return standings, {key: book.meter(*key) for key in reads.meters}
 
         standings, meters = await self.store.transact(reads, read) if reads.accounts else ({}, {})

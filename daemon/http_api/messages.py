@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from daemon.http_api.refusal import malformed
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant, InstantError, parse_rfc3339
+from daemon.ledger.bucket import PRIORITY_MAX, BucketKind
 
 BODY_SIZE_MAX = 1 << 16  # octets of a request's body; the longest of ours has a tenth of it
 ID_OCTETS_MAX = 253  # octets of a call id or a number; what a RADIUS attribute can carry (RFC 2865 section 5)
@@ -202,6 +203,16 @@ class Channels(msgspec.Struct, frozen=True):
     total: int
 
 
+class BucketReply(msgspec.Struct, frozen=True, kw_only=True):
+    """One bucket of an account; ``expires_at`` is null where it never does."""
+
+    id: str
+    kind: str
+    priority: int
+    expires_at: str | None
+    amount: Money
+
+
 class AccountReply(msgspec.Struct, frozen=True, kw_only=True):
     """One account. ``available`` and ``credit_limit`` are the word unlimited where there is no limit."""
 
@@ -217,14 +228,22 @@ class AccountReply(msgspec.Struct, frozen=True, kw_only=True):
     credit_limit: str
     rate_plan: str
     channels: Channels
+    buckets: tuple[BucketReply, ...] = ()
 
 
 class TopUpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Money for an account; ``currency``, where stated, must be the account's."""
+    """Money for an account; ``currency``, where stated, must be the account's.
+
+    With ``bucket`` it is for a bucket of it, whose terms are the other three; a bucket that is there has them already.
+    """
 
     amount: Money
     currency: Annotated[str, Meta(max_length=3)] = ""
     reason: Reason = ""
+    bucket: Annotated[str, Meta(max_length=ID_OCTETS_MAX)] = ""
+    kind: BucketKind | None = None
+    priority: Annotated[int, Meta(ge=0, le=PRIORITY_MAX)] | None = None
+    expires_at: Time | None = None
 
 
 class TopUpReply(msgspec.Struct, frozen=True, kw_only=True):

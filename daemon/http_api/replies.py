@@ -16,6 +16,7 @@ from daemon.charging.ocf import ChargingSettings
 from daemon.http_api.messages import (
     AccountReply,
     AuthorizeReply,
+    BucketReply,
     CallReply,
     Channels,
     EndReply,
@@ -27,6 +28,7 @@ from daemon.http_api.messages import (
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.kernel.money import Rounding, format_nano
 from daemon.ledger.account import Standing, available
+from daemon.ledger.bucket import Bucket
 from daemon.rating.charge import charge, duration_seconds
 
 UNLIMITED = "unlimited"
@@ -156,6 +158,14 @@ def money_left(terms: AccountTerms, standing: Standing) -> str:
     return UNLIMITED if left is None else format_nano(left)
 
 
+def _bucket_reply(bucket: Bucket) -> BucketReply:
+    expires_at = None if bucket.expires_at is None else format_rfc3339(bucket.expires_at)
+    return BucketReply(
+        id=bucket.id, kind=bucket.kind.value, priority=bucket.priority, expires_at=expires_at,
+        amount=format_nano(bucket.amount),
+    )  # fmt: skip
+
+
 def account_reply(terms: AccountTerms, standing: Standing, plan: str) -> AccountReply:
     """Return an account's terms and standing."""
     channels = Channels(standing.channels_in, standing.channels_out, standing.channels)
@@ -164,5 +174,5 @@ def account_reply(terms: AccountTerms, standing: Standing, plan: str) -> Account
         currency=terms.currency, balance=format_nano(standing.balance), reserved=format_nano(standing.reserved),
         uncollected=format_nano(standing.uncollected), available=money_left(terms, standing),
         credit_limit=UNLIMITED if terms.credit_limit is None else format_nano(terms.credit_limit),
-        rate_plan=plan, channels=channels,
+        rate_plan=plan, channels=channels, buckets=tuple(map(_bucket_reply, standing.buckets)),
     )  # fmt: skip

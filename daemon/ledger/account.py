@@ -5,7 +5,7 @@ so two calls never spend one euro.
 A standing is the sum of its entries, field by field, always: ``db check`` adds them up and names what differs.
 Channels are a unit of the same ledger: an entry moves money and channels together, so that
 neither is held without the other.
-A carrier has a standing too; it holds channels and no money.
+A carrier has a standing too; it holds channels and no money. A bucket is the sum of the entries that name it.
 """
 
 from enum import Enum
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO_MAX
+from daemon.ledger.bucket import Buckets, moved, total
 
 
 class EntryKind(Enum):
@@ -26,6 +27,9 @@ class EntryKind(Enum):
     TOP_UP = "top_up"
     ADJUST = "adjust"
     COLLECT = "collect"  # money that arrived pays an uncollected debt
+    VOUCHER = "voucher"  # a top-up that was paid for by a voucher
+    TRANSFER = "transfer"  # from one account to another: an entry of each
+    BALANCE_ASSERTION = "balance_assertion"  # moves nothing: what a person says that the balance was
 
 
 SKEW_SECONDS_MAX = 5  # seconds by which the clocks of daemons on one store may differ; more, and a clock was mended
@@ -35,7 +39,7 @@ class Standing(NamedTuple):
     """One account as a transaction sees it. Money in nano-units of the account's currency, channels in calls."""
 
     account: int  # the store's number of the account
-    balance: int = 0  # credits minus debits
+    balance: int = 0  # credits minus debits, buckets contained
     reserved: int = 0  # pending, of calls that run or ring
     uncollected: int = 0  # charged, and not covered by the balance: a debt
     channels_in: int = 0
@@ -44,6 +48,7 @@ class Standing(NamedTuple):
     day_spent: int = 0  # debits posted on that day
     second: int = 0  # the Unix second that second_calls belongs to
     second_calls: int = 0  # calls granted in that second
+    buckets: Buckets = ()  # in the order of use
 
     def calls_in(self, second: int) -> int:
         """Return the calls granted in a Unix second, or in the one counted now where another's clock is ahead."""
@@ -58,6 +63,11 @@ class Standing(NamedTuple):
     def channels(self) -> int:
         """Channels in use, both directions."""
         return self.channels_in + self.channels_out
+
+    @property
+    def main(self) -> int:
+        """The main balance: what no bucket holds. It alone can be negative."""
+        return self.balance - total(self.buckets)
 
 
 class Entry(NamedTuple):
@@ -77,6 +87,7 @@ class Entry(NamedTuple):
     key: str = ""  # idempotency key of a top-up or adjustment
     who: str = ""
     reason: str = ""
+    bucket: str = ""  # whose amount it is; empty: the main balance's
 
 
 class Overflow(ArithmeticError):
@@ -93,7 +104,7 @@ def available(standing: Standing, credit_limit: int | None) -> int | None:
 def entry_applied(standing: Standing, entry: Entry) -> tuple[Standing, Entry]:
     """Return the standing after an entry, and the entry with the balances that it left.
 
-    Raises Overflow where a sum would leave 64 bits. Reserved money, debts and channels are never negative.
+    Raises Overflow where a sum would leave 64 bits. Reserved money, debts, channels and buckets never are negative.
     """
     assert standing.account == entry.account, (standing.account, entry.account)
     after = Standing(  # by place, in half the time of ``_replace``: every reservation and charge passes here
@@ -105,6 +116,8 @@ def entry_applied(standing: Standing, entry: Entry) -> tuple[Standing, Entry]:
         standing.channels_out + entry.channels_out,
         *standing[6:],
     )
+    if entry.bucket:
+        after = after._replace(buckets=moved(after.buckets, entry.bucket, entry.amount))
     if abs(after.balance) > NANO_MAX or after.reserved > NANO_MAX or after.uncollected > NANO_MAX:
         raise Overflow(f"account {standing.account}: an amount beyond 64 bits of nano-units")
     assert after.reserved >= 0, (standing, entry)

@@ -2,6 +2,7 @@
 
 A meter counts what an account used and holds in one period, and turns to a later one when it is asked in it. What is
 left of the allowance then rolls over once where the bundle says so: what was carried is used first, and never again.
+Units that are given once are those carried into a period that has no end but an expiry of its own.
 A meter never turns back. A period that it has left is closed: nothing more is taken of it, and what is given back
 rolls over where the period after it is still the meter's, or is lost.
 """
@@ -18,6 +19,8 @@ from daemon.rating.tariff import SECONDS
 CALLS_UNIT: Final = "call"  # one unit pays for a whole call
 WHOLE_CALL: Final = 1 << 40  # seconds that one unit of a bundle of calls pays for
 PERIODS: Final = ("day", "week", "month", "year")
+ONCE: Final = "once"  # the period of units that are given once and not anew
+ONCE_PERIOD: Final = 1  # its number, at any instant
 _MONDAY: Final = 1  # the ordinal of 0001-01-01, a Monday
 
 
@@ -31,11 +34,12 @@ class Bundle:
     period: str = "month"
     rollover: bool = False
     prefixes: frozenset[str] = frozenset()
+    priority: int = 0  # the lower one is used first
 
     @property
     def meter(self) -> str:
         """The name of its meter; another kind of period counts on another."""
-        return f"bundle:{self.id}:{self.period}"
+        return bundle_meter(self.id, self.period)
 
     def fits(self, number: str, unit: str) -> bool:
         """Tell whether it pays for usage of a unit to a number."""
@@ -57,6 +61,7 @@ class Meter(NamedTuple):
     used: int = 0
     held: int = 0
     carried: int = 0
+    expires_at: Instant = 0  # of units that were given once; 0: never
 
 
 class Units(NamedTuple):
@@ -98,6 +103,11 @@ class Supply(NamedTuple):
 
 
 NO_SUPPLY: Final = Supply()
+
+
+def bundle_meter(bundle: str, period: str) -> str:
+    """Return the name of the meter that counts the units of a bundle."""
+    return f"bundle:{bundle}:{period}"
 
 
 def volume_meter(table: str, period: str) -> str:
@@ -151,10 +161,11 @@ def supply(
     own: Iterable[Units],
     meter_of: Callable[[str], Meter],
     period_of: Callable[[str], int],
+    at: Instant = 0,
 ) -> Supply:
     """Return what bundles can give a call that holds ``own`` units already; ``period_of`` numbers the call's period.
 
-    Where that period is closed, the call has what it holds of it and no more.
+    Where that period is closed, or units given once had expired ``at``, the call has what it holds and no more.
     """
     holds = tuple(own)
     parts = []
@@ -162,13 +173,16 @@ def supply(
         period = period_of(bundle.period)
         meter = turned(meter_of(bundle.meter), bundle, period)
         mine = sum(held.units for held in holds if (held.meter, held.period) == (bundle.meter, period))
-        free = left(meter, bundle) if meter.period == period else 0
+        open_yet = meter.period == period and not 0 < meter.expires_at <= at
+        free = left(meter, bundle) if open_yet else 0
         parts.append(Part(bundle, period, mine + free))
     return Supply(tuple(parts))
 
 
 def period_number(at: Instant, period: str, timezone: str) -> int:
     """Return the number of the period that holds an instant, in the zone of an account; neighbours differ by 1."""
+    if period == ONCE:
+        return ONCE_PERIOD
     day = local_day(at, zone_of(timezone))
     if period == "day":
         return day

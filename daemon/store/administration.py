@@ -16,6 +16,7 @@ import msgspec
 from daemon.authorize.catalog import Catalog, Emergency, Status
 from daemon.charging.configuration import (
     AccountSpec,
+    BundleSpec,
     Configuration,
     RateTableSpec,
     TokenSpec,
@@ -25,35 +26,33 @@ from daemon.charging.configuration import (
 from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
-from daemon.kernel.money import format_nano
 from daemon.ledger import posting
-from daemon.ledger.account import EntryKind, Overflow, Standing
+from daemon.ledger.account import EntryKind, Standing
+from daemon.ledger.bucket import Wanted
+from daemon.rating.bundle import Bundle, Meter, left, period_number, turned
 from daemon.rating.deck import RateRow
-from daemon.store import objects
+from daemon.store import account_acts, objects
+from daemon.store.account_acts import Act, Assertion, KeyConflict
 from daemon.store.deck_import import DeckChange, DeckDifference, DeckPlan
 from daemon.store.deck_versions import prefix_count
 from daemon.store.decks import Decks, Progress, Staged, deck_digest
 from daemon.store.handoff import Handoff
 from daemon.store.link import Link
 from daemon.store.objects import KINDS, ObjectChange, Refused, Spec, kind_of, write_posting
+from daemon.store.standing_row import READ, standing_of
 
 __all__ = [
-    "KINDS", "AccountView", "Administration", "Credited", "Difference", "KeyConflict", "ObjectChange", "Refused",
-    "Spec", "kind_of", "write_posting",
+    "KINDS", "AccountView", "Administration", "Assertion", "Credited", "Difference", "KeyConflict", "ObjectChange",
+    "Refused", "Spec", "Transferred", "UnitsView", "kind_of", "write_posting",
 ]  # fmt: skip
 
 T = TypeVar("T")
-KEY_LENGTH_MAX = 200  # characters of an idempotency key; a UUID has 36
 SCENARIO = "scenario"  # the source of a deck that a scenario file names
-_STANDING = ", ".join(Standing._fields).replace("account", "number", 1)
+_STANDING = ", ".join(READ)
 _ACCOUNTS = (
     f"SELECT body, {_STANDING} FROM config_object JOIN account USING (tenant, id)"
     " WHERE kind = 'account' AND role = 'customer'"
 )
-
-
-class KeyConflict(Refused):
-    """An idempotency key was used before with another amount or account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """An account as ``account show`` prints it; money in nano-units."""
+    """An account as ``account show`` prints it; money in nano-units. What has expired ``at`` then is not in it."""
 
     spec: AccountSpec
     standing: Standing
+    at: Instant = 0
 
     @property
     def available(self) -> int | None:
@@ -84,6 +84,30 @@ class AccountView:
         limit = self.spec.credit_limit
         held = self.standing.reserved + self.standing.uncollected
         return None if limit is None else self.standing.balance + limit - held
+
+
+@dataclass(frozen=True, slots=True)
+class UnitsView:
+    """What an account has of a bundle: units of the period that runs, or, where it has none, those given once."""
+
+    bundle: str
+    unit: str
+    period: str
+    left: int
+    used: int
+    held: int
+    carried: int  # into the period; of a bundle without one: given
+    expires_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """A transfer: ``repeated`` where its key had been used for the same before."""
+
+    giver: AccountView
+    taker: AccountView
+    amount: int
+    repeated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,11 +298,12 @@ class Administration(Decks, Handoff):
     async def account_view(self, key: Key) -> AccountView | None:
         """Return an account with its standing, None where there is none."""
         rows = await self.rows(f"{_ACCOUNTS} AND tenant = ? AND id = ?", key)
-        return _view(rows[0]) if rows else None
+        return _view(rows[0], self._now()) if rows else None
 
     async def account_views(self, tenants: Sequence[str] = ()) -> list[AccountView]:
         """Return all accounts of some tenants, or of all."""
-        views = [_view(row) for row in await self.rows(f"{_ACCOUNTS} ORDER BY tenant, id")]
+        now = self._now()
+        views = [_view(row, now) for row in await self.rows(f"{_ACCOUNTS} ORDER BY tenant, id")]
         return [view for view in views if not tenants or view.spec.tenant in tenants]
 
     async def create_object(self, spec: Spec, *, who: str, reason: str) -> None:
@@ -311,38 +336,69 @@ class Administration(Decks, Handoff):
         assert view is not None, key
         return view
 
-    async def credit(self, account: Key, kind: EntryKind, amount: int, *, key: str, who: str, reason: str) -> Credited:
-        """Top up or adjust; the same key and amount again changes nothing. Raises Refused, KeyConflict."""
-        now = self._now()
-        if len(key) > KEY_LENGTH_MAX or amount == 0 or (kind is EntryKind.TOP_UP and amount < 0):
-            raise Refused(f"a top-up is more than 0, an adjustment not 0, a key at most {KEY_LENGTH_MAX} characters")
+    async def credit(
+        self, account: Key, kind: EntryKind, amount: int, *, key: str, who: str, reason: str,
+        bucket: Wanted | None = None,
+    ) -> Credited:  # fmt: skip
+        """Top up, redeem or adjust, in a bucket where one is named; the same key and amount again changes nothing.
 
-        def work(connection: Link) -> bool:
-            standing = objects.standing_of(connection, *account)
-            query = "SELECT kind, amount FROM entry WHERE account = ? AND key = ?"
-            earlier = connection.execute(query, (standing.account, key or None)).fetchone()
-            if earlier is not None:
-                if earlier != (kind.value, amount):
-                    raise KeyConflict(f"key {key!r} was used before, for a {earlier[0]} of {format_nano(earlier[1])}")
-                return True
-            try:
-                postings = posting.credit(standing, kind, amount, now, key=key, who=who, reason=reason)
-            except Overflow as error:
-                raise Refused(str(error)) from error
-            for after, entry in postings:
-                write_posting(connection, after, entry)
-            return False
+        Raises Refused, KeyConflict.
+        """
+        act = Act(key, who, reason, self._now())
+        if amount == 0 or (kind is not EntryKind.ADJUST and amount < 0):
+            raise Refused("a top-up is more than 0, an adjustment not 0")
+        repeated = await self.administer(lambda link: account_acts.credit(link, account, kind, amount, act, bucket))
+        return Credited(await self._viewed(account), amount, repeated)
 
-        repeated = await self.administer(work)
-        view = await self.account_view(account)
-        assert view is not None, account
-        return Credited(view, amount, repeated)
+    async def transfer(self, giver: Key, taker: Key, amount: int, *, key: str, who: str, reason: str) -> Transferred:
+        """Move money between two accounts of one tenant and currency, once for a key. Raises Refused, KeyConflict."""
+        act = Act(key, who, reason, self._now())
+        if amount <= 0 or not key:
+            raise Refused("a transfer is more than 0, and has a key")
+        repeated = await self.administer(lambda link: account_acts.transfer(link, giver, taker, amount, act))
+        return Transferred(await self._viewed(giver), await self._viewed(taker), amount, repeated)
+
+    async def assert_balance(
+        self, account: Key, stated: int, at: Instant | None, *, who: str, reason: str
+    ) -> Assertion:  # fmt: skip
+        """Put on record what a balance should be; a difference goes on the exception list. Raises Refused."""
+        act = Act("", who, reason, self._now())
+        return await self.administer(lambda link: account_acts.assert_balance(link, account, stated, at, act))
+
+    async def give_units(
+        self, account: Key, bundle: str, units: int, expires_at: Instant | None, *, key: str, who: str, reason: str
+    ) -> bool:  # fmt: skip
+        """Give units once, of a bundle without a period; tell whether the key had done so before. Raises Refused."""
+        act = Act(key, who, reason, self._now())
+        if units <= 0:
+            raise Refused("units that are given are more than 0")
+        return await self.administer(
+            lambda link: account_acts.give_units(link, account, bundle, units, expires_at, act)
+        )
+
+    async def units_of(self, view: AccountView) -> list[UnitsView]:
+        """Return what an account has of its bundles now, in the order of use."""
+        place = (view.spec.tenant, view.spec.id)
+        configuration = await self.load_configuration()
+        query = f"SELECT {', '.join(Meter._fields)} FROM meter WHERE account = ?"
+        rows = await self.rows(query, (view.standing.account,))
+        meters = {meter.name: meter for meter in (Meter._make(row) for row in rows)}
+        bundles = [spec for spec in configuration.bundles if (spec.tenant, spec.account) == place]
+        return [
+            units_view(spec, meters, view.standing.account, view.spec.timezone, view.at)
+            for spec in sorted(bundles, key=lambda spec: spec.priority)
+        ]
+
+    async def _viewed(self, key: Key) -> AccountView:
+        view = await self.account_view(key)
+        assert view is not None, key
+        return view
 
     async def entries(self, key: Key, limit: int = 1000) -> list[dict[str, object]]:
         """Return the newest entries of an account, oldest first."""
         names = (
             "number", "kind", "at", "grant_id", "amount", "pending", "uncollected", "channels_in", "channels_out",
-            "balance_after", "reserved_after", "key", "who", "reason",
+            "balance_after", "reserved_after", "key", "who", "reason", "bucket",
         )  # fmt: skip
         query = (
             f"SELECT {', '.join('entry.' + name for name in names)} FROM entry JOIN account"
@@ -416,5 +472,18 @@ class _DryRun(Exception):
         self.difference = difference
 
 
-def _view(row: tuple[Any, ...]) -> AccountView:
-    return AccountView(msgspec.json.decode(row[0], type=AccountSpec), Standing._make(row[1:]))
+def _view(row: tuple[Any, ...], now: Instant) -> AccountView:
+    standing = posting.current(standing_of(row[1:]), now)
+    return AccountView(msgspec.json.decode(row[0], type=AccountSpec), standing, now)
+
+
+def units_view(spec: BundleSpec, meters: Mapping[str, Meter], account: int, timezone: str, at: Instant) -> UnitsView:
+    """Return what a bundle's meter, where there is one, says at an instant."""
+    bundle = Bundle(spec.id, spec.units, spec.unit, spec.period, spec.rollover)
+    meter = meters.get(bundle.meter, Meter(account, bundle.meter))
+    meter = turned(meter, bundle, period_number(at, bundle.period, timezone))
+    expired = 0 < meter.expires_at <= at
+    return UnitsView(
+        spec.id, spec.unit, spec.period, 0 if expired else left(meter, bundle), meter.used, meter.held, meter.carried,
+        meter.expires_at or None,
+    )  # fmt: skip

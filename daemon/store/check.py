@@ -9,7 +9,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -18,7 +17,8 @@ from daemon.charging.ports import StoreError
 from daemon.kernel.ids import Direction
 from daemon.kernel.money import format_nano
 from daemon.rating.bundle import Units
-from daemon.store import migrate
+from daemon.store import check_money, migrate
+from daemon.store.finding import Finding
 from daemon.store.ledger_store import LedgerStore
 from daemon.store.link import POSTGRESQL, SQLITE, Link
 from daemon.store.schema import metadata
@@ -30,18 +30,6 @@ BUSY_SECONDS = 5.0  # seconds to wait for a process that recovers the log
 _call = msgspec.json.Decoder(Call)
 _SUMS = ("balance", "reserved", "uncollected", "channels_in", "channels_out")
 _ADDED = ("amount", "pending", "uncollected", "channels_in", "channels_out")
-
-
-class Finding(NamedTuple):
-    """One invariant that does not hold for one subject (an account, a call, a record …)."""
-
-    invariant: str
-    subject: str
-    detail: str
-
-    def __str__(self) -> str:
-        """Return ``invariant: subject: detail``."""
-        return f"{self.invariant}: {self.subject}: {self.detail}"
 
 
 class _Metered(msgspec.Struct):
@@ -123,7 +111,9 @@ def _whole_numbers(connection: Link) -> Iterator[Finding]:
         "account": ("number", (*_SUMS, "day_spent")),
         "entry": ("number", (*_ADDED, "balance_after", "reserved_after")),
         "record": ("seq", ("charge", "uncollected", "cost")),
-        "meter": ("name", ("period", "used", "held", "carried")),
+        "meter": ("name", ("period", "used", "held", "carried", "expires_at")),
+        "unit_grant": ("number", ("units", "expires_at")),
+        "assertion": ("entry", ("stated", "found")),
     }
     for table, (number, columns) in amounts.items():
         for column in columns:
@@ -255,10 +245,11 @@ def _calls(connection: Link) -> Iterator[Finding]:
 
 
 def _records(connection: Link) -> Iterator[Finding]:
-    """Every debit has its record and every refund its reversal, and for each call and account the sums are one."""
+    """Every debit has its record and every refund its reversal; for each call and account the sums are one."""
     query = (
         "SELECT grant_id, account, sum(charged), sum(recorded), sum(entries), sum(records) FROM ("
-        " SELECT grant_id, account, uncollected - amount AS charged, 0 AS recorded, 1 AS entries, 0 AS records"
+        " SELECT grant_id, account, uncollected - amount AS charged, 0 AS recorded,"
+        " CASE bucket WHEN '' THEN 1 ELSE 0 END AS entries, 0 AS records"
         " FROM entry WHERE kind IN ('debit', 'refund') UNION ALL"
         " SELECT grant_id, account, 0, charge, 0, 1 FROM record) AS lines GROUP BY grant_id, account"
         " HAVING sum(charged) <> sum(recorded) OR sum(entries) <> sum(records)"
@@ -322,5 +313,5 @@ def _batches(connection: Link) -> Iterator[Finding]:
 
 _LOOKS: tuple[Look, ...] = (
     _file, _schema, _whole_numbers, _standings, _running, _reservations, _meters, _calls, _records, _unique,
-    _references, _batches,
+    _references, _batches, check_money.buckets, check_money.transfers, check_money.assertions, check_money.given_units,
 )  # fmt: skip

@@ -53,6 +53,11 @@ class LedgerStore(Administration):
         query = "SELECT grant_id, body FROM call WHERE is_open = 1 ORDER BY number"
         return self._readable(await self.rows(query))
 
+    async def expired_accounts(self, now: Instant, limit: int) -> Sequence[int]:
+        """Return at most ``limit`` accounts with a bucket whose expiry has come and has not been looked at."""
+        query = "SELECT number FROM account WHERE bucket_due <= ? ORDER BY bucket_due LIMIT ?"
+        return [number for (number,) in await self.rows(query, (now, limit))]
+
     def _readable(self, rows: Iterable[Sequence[Any]]) -> list[Call]:
         """Return the calls of rows; one that cannot be read never keeps the others from being served."""
         found = []

@@ -34,9 +34,11 @@ from daemon.charging.ports import StoreError
 from daemon.kernel.instant import Instant
 from daemon.ledger import posting
 from daemon.ledger.account import Entry, EntryKind, Standing
+from daemon.store import standing_row
 from daemon.store.currency_faults import alterations, currency_faults
 from daemon.store.link import Link
 from daemon.store.rate_faults import rate_faults
+from daemon.store.standing_row import READ, WRITTEN
 
 Spec = (
     TenantSpec
@@ -76,7 +78,6 @@ _UNTOLD = _SECRET | {"codes"}  # fields that a change names without their values
 _FIXED: dict[type[Spec], tuple[str, ...]] = {
     TenantSpec: ("currency", "parent"), RateTableSpec: ("currency",), AccountSpec: ("currency",),
 }  # fmt: skip
-_STANDING_COLUMNS = ", ".join(Standing._fields).replace("account", "number", 1)
 S = TypeVar("S", bound=Spec)
 Place = tuple[str, str, str]  # kind, tenant, id
 
@@ -259,20 +260,19 @@ def _open_account(connection: Link, spec: Spec, who: str, now: Instant) -> None:
 def standing_of(connection: Link, tenant: str, name: str) -> Standing:
     """Return the standing of a customer's account, which nobody else changes then. Raises Refused for none."""
     row = connection.execute(
-        f"SELECT {_STANDING_COLUMNS} FROM account WHERE role = 'customer' AND tenant = ? AND id = ?"
-        + connection.locking,
+        f"SELECT {', '.join(READ)} FROM account WHERE role = 'customer' AND tenant = ? AND id = ?" + connection.locking,
         (tenant, name),
     ).fetchone()
     if row is None:
         raise Refused(f"there is no account {tenant}/{name}")
-    return Standing._make(row)
+    return standing_row.standing_of(row)
 
 
 def write_posting(connection: Link, standing: Standing, entry: Entry) -> None:
     """Write one entry and the standing after it, outside a batch."""
     connection.execute(
-        "UPDATE account SET " + ", ".join(f"{name} = ?" for name in Standing._fields[1:]) + " WHERE number = ?",
-        (*standing[1:], standing[0]),
+        "UPDATE account SET " + ", ".join(f"{name} = ?" for name in WRITTEN) + " WHERE number = ?",
+        (*standing_row.row_of(standing)[1:], standing.account),
     )
     values = {**entry._asdict(), "kind": entry.kind.value, "key": entry.key or None}
     connection.execute(

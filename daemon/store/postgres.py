@@ -20,7 +20,6 @@ from daemon.charging.cdr import RatedCdr
 from daemon.charging.ports import Message, Reads, StoreError, StoreUnavailable
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant
-from daemon.ledger.account import Standing
 from daemon.rating.bundle import Meter
 from daemon.settings import StoreSettings, shown
 from daemon.store import migrate
@@ -47,6 +46,7 @@ from daemon.store.postgres_link import (
     whole_numbers,
 )
 from daemon.store.rows import MessageAge
+from daemon.store.standing_row import standing_of
 
 T = TypeVar("T")
 BATCH_MAX: Final = 256  # transactions of one batch: each locks some names, and a server keeps a few thousand locks
@@ -131,7 +131,7 @@ class PostgresEngine:
         held = Held({}, {})
         if named.accounts:
             rows = await self._session.fetch(sql.STANDINGS, sorted(named.accounts))
-            held.standings.update((row[0], Standing._make(row)) for row in rows)
+            held.standings.update((row[0], standing_of(row)) for row in rows)
         if named.meters:
             rows = await self._session.fetch(sql.METERS, *zip(*sorted(named.meters), strict=True))
             held.meters.update(((row[0], row[1]), Meter._make(row)) for row in rows)

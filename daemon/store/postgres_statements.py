@@ -15,9 +15,9 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table
 
 from daemon.charging.ports import CALLS_LOADED_MAX, Reads
-from daemon.ledger.account import Standing
 from daemon.rating.bundle import Meter
 from daemon.store.schema import account, call, call_alias, entry, exceptional, message, metadata, meter, record
+from daemon.store.standing_row import READ, WRITTEN
 
 _PLACE = re.compile(r"\$(\d+)")
 # Two numbers are another space of names than the one number of a key.
@@ -41,7 +41,7 @@ held AS MATERIALIZED (
 SELECT number, body, NULL::text, NULL::bytea, NULL::bytea, NULL::bigint, NULL::text FROM held
 UNION ALL SELECT NULL, NULL, key, body, reply, at, grant_id FROM message WHERE key = ANY($7::text[])
 """
-_standing_columns = ", ".join(("number", *Standing._fields[1:]))
+_standing_columns = ", ".join(READ)
 STANDINGS: Final = (
     f"SELECT {_standing_columns} FROM account WHERE number = ANY($1::bigint[]) ORDER BY number FOR UPDATE"
 )
@@ -163,7 +163,7 @@ def _replacing(table: Table, key: Sequence[str], *more: str) -> str:
     return inserting(table, columns, f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {kept}")
 
 
-_STANDING: Final = ("number", *Standing._fields[1:])
+_STANDING: Final = ("number", *WRITTEN)
 
 
 def _standings_written() -> str:

@@ -11,6 +11,7 @@ from daemon.charging.ports import Exceptional
 from daemon.kernel.instant import DAY, MINUTE, Instant
 from daemon.ledger.account import Entry
 from daemon.store.book import Working
+from daemon.store.standing_row import row_of
 
 MESSAGE_KEPT: Final = 2 * DAY  # microseconds; longer than any sender repeats
 PRUNE_FACTOR: Final = 2  # old messages taken out for each that is added: the table shrinks faster than it grows
@@ -30,7 +31,7 @@ class Written(NamedTuple):
 
 def written(working: Working) -> Iterator[Written]:
     """Yield what a batch has to write; the order of tables is everybody's, so that nobody waits in a ring."""
-    yield Written("account", [working.standings[number] for number in sorted(working.touched)])
+    yield Written("account", [row_of(working.standings[number]) for number in sorted(working.touched)])
     yield Written("meter", [working.meters[key] for key in sorted(working.counted)])
     yield Written("call", [call_row(call) for call in working.saved.values()])
     yield Written("call_alias", working.new_aliases)
@@ -45,7 +46,7 @@ def _entry_row(entry: Entry) -> Row:
     return (
         entry.account, entry.kind._value_, entry.at, entry.grant_id, entry.amount, entry.pending, entry.uncollected,
         entry.channels_in, entry.channels_out, entry.balance_after, entry.reserved_after, entry.key or None, entry.who,
-        entry.reason,
+        entry.reason, entry.bucket,
     )  # fmt: skip
 
 

@@ -48,11 +48,18 @@ account = Table(
     Column("day_spent", BigInteger, nullable=False, server_default="0"),
     Column("second", BigInteger, nullable=False, server_default="0"),
     Column("second_calls", Integer, nullable=False, server_default="0"),
+    Column("buckets", Words),  # JSON of ledger.bucket.Bucket in the order of use; null: none
+    Column("bucket_due", BigInteger),  # the first expiry of a bucket that is not closed yet
     UniqueConstraint("role", "tenant", "id"),
     CheckConstraint("role IN ('customer', 'carrier')"),
     CheckConstraint("reserved >= 0 AND uncollected >= 0 AND channels_in >= 0 AND channels_out >= 0"),
     sqlite_autoincrement=True,
 )
+
+Index(
+    "account_bucket_due", account.c.bucket_due,
+    sqlite_where=account.c.bucket_due.is_not(None), postgresql_where=account.c.bucket_due.is_not(None),
+)  # fmt: skip
 
 meter = Table(  # units of bundles and volumes of tiers; held by open calls, used by records
     "meter",
@@ -63,6 +70,7 @@ meter = Table(  # units of bundles and volumes of tiers; held by open calls, use
     Column("used", BigInteger, nullable=False),
     Column("held", BigInteger, nullable=False),
     Column("carried", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, server_default="0"),  # of units given once; 0: never
     CheckConstraint("used >= 0 AND held >= 0 AND carried >= 0"),
 )
 
@@ -84,6 +92,7 @@ entry = Table(
     Column("key", Words),
     Column("who", Words, nullable=False),
     Column("reason", Words, nullable=False),
+    Column("bucket", Words, nullable=False, server_default=""),  # whose amount it is; empty: the main balance's
     Index("entry_by_account", "account", "number"),
     sqlite_autoincrement=True,
 )
@@ -91,6 +100,31 @@ Index(
     "entry_by_key", entry.c.account, entry.c.key, unique=True,
     sqlite_where=entry.c.key.is_not(None), postgresql_where=entry.c.key.is_not(None),
 )  # fmt: skip
+
+assertion = Table(  # what a person said that a balance was at an instant, and what it was
+    "assertion",
+    metadata,
+    Column("entry", Number, ForeignKey("entry.number"), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("stated", BigInteger, nullable=False),
+    Column("found", BigInteger, nullable=False),
+)
+
+unit_grant = Table(  # units given once to a meter without a period; negative: what had expired of it
+    "unit_grant",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("account", Number, ForeignKey("account.number"), nullable=False),
+    Column("name", Words, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("units", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("key", Words),
+    Column("who", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    UniqueConstraint("account", "key"),
+    sqlite_autoincrement=True,
+)
 
 call = Table(
     "call",

@@ -17,9 +17,9 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 
 from daemon.charging.ports import CALLS_LOADED_MAX
-from daemon.ledger.account import Standing
 from daemon.rating.bundle import Meter
 from daemon.store.schema import account, call, call_alias, entry, exceptional, message, meter, record
+from daemon.store.standing_row import READ, WRITTEN
 
 ROWS_MAX = 64  # rows of one statement; with the widest table a twentieth of SQLite's limit of 32,766 values
 _DIALECT = sqlite.dialect(paramstyle="qmark")
@@ -78,7 +78,8 @@ def _calls_of_aliases() -> Select[Any]:
 
 
 _values = select(_asked.c.value)
-_standing_columns = (account.c.number, *(account.c[name] for name in Standing._fields[1:]))
+_buckets = func.json(func.coalesce(account.c.buckets, literal_column("'[]'")))  # an array within the text, not a text
+_standing_columns = (*(account.c[name] for name in READ[:-1]), _buckets)
 STANDINGS = compiled(
     select(func.json_group_array(func.json_array(*_standing_columns))).where(account.c.number.in_(_values))
 )
@@ -146,7 +147,7 @@ def _replacing(*but: str) -> Callable[[Any], Any]:
 
 
 def _standings_written() -> Rows:
-    names = Standing._fields[1:]
+    names = WRITTEN
     sets = ", ".join(f"{name} = v.column{place + 2}" for place, name in enumerate(names))
     return Rows(
         f"UPDATE {account.name} SET {sets} FROM (VALUES ",

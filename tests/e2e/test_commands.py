@@ -225,6 +225,69 @@ def test_money_moves_once_for_each_key(sample: DaemonProcess) -> None:
     assert sum(Decimal(row["amount"]) for row in history["entries"]) == Decimal("25.50")
 
 
+def test_buckets_transfers_and_assertions(sample: DaemonProcess) -> None:
+    for name in ("giver", "taker"):
+        works(sample.command("account", "create", name, "--kind", "prepaid", "--balance", "10.00"))
+    until, promo = "2099-01-01T00:00:00.000000Z", ("--bucket", "promo", "--kind", "promotional", "--priority", "3")
+    for repeated in (False, True):
+        done = sample.json("account", "topup", "giver", "2.50", "--key", "P", *promo, "--expires", until)
+        assert isinstance(done, dict)
+        assert (done["repeated"], done["balance"], done["main"]) == (repeated, "12.50", "10.00")
+    done = sample.json("account", "show", "giver")
+    assert isinstance(done, dict)
+    assert done["buckets"] == [
+        {"id": "promo", "kind": "promotional", "priority": 3, "expires_at": until, "amount": "2.50", "expired": False}
+    ]
+    fails(sample.command("account", "topup", "giver", "1.00", "--key", "Q", "--bucket", "promo", "--priority", "4"),
+          REFUSED, "promo is there with other terms")  # fmt: skip
+    fails(sample.command("account", "topup", "giver", "1.00", "--key", "Q", "--bucket", "old",
+                         "--expires", "2020-01-01T00:00:00Z"), REFUSED, "would have expired already")  # fmt: skip
+    adjusted = sample.json("account", "adjust", "giver", "-0.50", "--bucket", "promo", "--reason", "too much")
+    assert isinstance(adjusted, dict)
+    assert adjusted["balance"] == "12.00"
+    moved = sample.json("account", "transfer", "giver", "taker", "4.00", "--key", "T", "--reason", "rent")
+    assert isinstance(moved, dict)
+    assert (moved["from"]["balance"], moved["to"]["balance"], moved["repeated"]) == ("8.00", "14.00", False)
+    fails(sample.command("account", "transfer", "giver", "taker", "6.01", "--key", "U"), REFUSED, "can give 6.00 USD")
+    said = sample.json("account", "assert", "taker", "14.00", "--reason", "statement 7")
+    assert isinstance(said, dict)
+    assert (said["holds"], said["difference"]) == (True, "0.00")
+    fails(sample.command("account", "assert", "taker", "15.00", "--reason", "statement 8"), REFUSED, "exception list")
+    listed = sample.json("exception", "list")
+    assert isinstance(listed, list)
+    assert any(row["kind"] == "balance_assertion" and "main/taker" in row["detail"] for row in listed)
+    history = sample.json("account", "history", "giver")
+    assert isinstance(history, dict)
+    assert [(row["kind"], row["amount"], row["bucket"]) for row in history["entries"][1:]] == [
+        ("top_up", "2.50", "promo"), ("adjust", "-0.50", "promo"), ("transfer", "-4.00", ""),
+    ]  # fmt: skip
+    shown = sample.command("account", "show", "giver")
+    assert "promotional" in shown.stdout
+    for words in (
+        ("topup", "giver", "1.00", "--key", "k", "--kind", "money"), ("topup", "giver", "--key", "k"),
+        ("topup", "giver", "1.00", "--key", "k", "--units", "5", "--bundle", "b"),
+        ("topup", "giver", "--key", "k", "--units", "5"), ("transfer", "giver", "taker", "-1", "--key", "k"),
+    ):  # fmt: skip
+        assert sample.command("account", *words).returncode == USAGE, words
+
+
+def test_units_are_given_once_and_shown(sample: DaemonProcess) -> None:
+    file = sample.folder / "extra.toml"
+    file.write_text(sample.scenario + '\n[[bundle]]\nid = "extra"\naccount = "alice"\nperiod = "once"\n')
+    works(sample.command("apply", str(file)))
+    for repeated in (False, True):
+        given = sample.json("account", "topup", "alice", "--units", "3600", "--bundle", "extra", "--key", "K")
+        assert isinstance(given, dict)
+        assert (given["units"], given["repeated"]) == (3600, repeated)
+    shown = sample.json("account", "show", "alice")
+    assert isinstance(shown, dict)
+    assert [each for each in shown["bundles"] if each["id"] == "extra"] == [
+        {"id": "extra", "unit": "second", "period": "once", "left": 3600, "used": 0, "held": 0, "carried": 3600,
+         "expires_at": None},
+    ]  # fmt: skip
+    works(sample.command("db", "check"))
+
+
 def test_a_status_changes_with_a_reason_on_record(sample: DaemonProcess) -> None:
     account = sample.json("account", "create", "held", "--kind", "postpaid", "--credit-limit", "unlimited")
     assert isinstance(account, dict)

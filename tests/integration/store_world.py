@@ -32,7 +32,8 @@ from daemon.kernel.money import NANO
 from daemon.rating.deck import RateRow
 from daemon.settings import StoreSettings, is_server
 from daemon.store import LedgerStore, open_store
-from daemon.store.check import Finding, check_store
+from daemon.store.check import check_store
+from daemon.store.finding import Finding
 from daemon.store.objects import Spec
 from daemon.store.sqlite import connect
 from tests.decks import read_deck
@@ -59,6 +60,11 @@ SCENARIO: tuple[Spec, ...] = (
     NasSpec("gw1", "main", "127.0.0.1", "loopback-secret"),
 )  # fmt: skip
 URL_FILE = "store.url"  # in a test's folder, where its store is no file in it
+WITHOUT_BUCKETS = (  # what takes a store of this release back to the one before; the last is a column of a table of it
+    "DROP TABLE unit_grant", "DROP TABLE assertion", "DROP INDEX account_bucket_due",
+    "ALTER TABLE account DROP COLUMN buckets", "ALTER TABLE account DROP COLUMN bucket_due",
+    "ALTER TABLE entry DROP COLUMN bucket", "ALTER TABLE meter DROP COLUMN expires_at",
+)  # fmt: skip
 Connect = Callable[[Path], sqlite3.Connection]
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from daemon.kernel.money import NANO, parse_nano
@@ -155,12 +156,36 @@ async def test_a_top_up_pays_debts_first(world: HttpWorld) -> None:
     assert (reply["balance"], reply["uncollected"], reply["available"]) == ("0.70", "0.00", "0.70")
 
 
+async def test_a_top_up_of_a_bucket(world: HttpWorld) -> None:
+    promo = {"bucket": "promo", "kind": "promotional", "priority": 3, "expires_at": "2099-01-01T00:00:00Z"}
+
+    async def top_up(key: str, **body: object) -> httpx.Response:
+        whole = {"amount": "2.00", **body}
+        return await world.post("/v1/accounts/alice/topups", whole, "billing", headers={"Idempotency-Key": key})
+
+    first = await top_up("k1", **promo)
+    assert good(first)["balance"] == "3.20"
+    assert (await top_up("k1", **promo)).content == first.content
+    assert refused(await top_up("k1")) == (409, "conflict"), "the same key for the main balance"
+    assert good(await top_up("k2", bucket="promo"))["balance"] == "5.20"
+    assert refused(await top_up("k3", **{**promo, "priority": 4})) == (409, "conflict")
+    assert refused(await top_up("k3", bucket="old", expires_at="2020-01-01T00:00:00Z")) == (409, "conflict")
+    for body in ({"kind": "money"}, {"bucket": "no id"}, {"bucket": "b", "expires_at": "soon"},
+                 {"bucket": "b", "priority": -1}, {"bucket": "b", "kind": "gold"}):  # fmt: skip
+        assert refused(await top_up("k4", **body)) == (400, "malformed"), body
+    shown = good(await world.send("GET", "/v1/accounts/alice", "read"))
+    assert shown["buckets"] == [
+        {"id": "promo", "kind": "promotional", "priority": 3, "expires_at": "2099-01-01T00:00:00.000000Z",
+         "amount": "4.00"},
+    ]  # fmt: skip
+
+
 async def test_an_account_shows_what_it_holds(world: HttpWorld) -> None:
     good(await world.ask())
     assert good(await world.send("GET", "/v1/accounts/alice", "read")) == {
         "id": "alice", "tenant": "main", "kind": "prepaid", "status": "active", "currency": "USD", "balance": "1.20",
         "reserved": "1.20", "uncollected": "0.00", "available": "0.00", "credit_limit": "0.00", "rate_plan": "retail",
-        "channels": {"inbound": 0, "outbound": 1, "total": 1},
+        "channels": {"inbound": 0, "outbound": 1, "total": 1}, "buckets": [],
     }  # fmt: skip
     bob = good(await world.send("GET", "/v1/accounts/bob", "billing"))
     assert (bob["available"], bob["credit_limit"], bob["kind"]) == ("unlimited", "unlimited", "postpaid")

@@ -21,7 +21,19 @@ from daemon.kernel.instant import DAY
 from daemon.kernel.money import parse_nano
 from daemon.rating.bundle import Bundle, Meter, period_number
 from daemon.store import migrate, open_store
-from tests.integration.store_world import RAYS, RITA, START, TRUNK, World, altered, deck, findings, opened, settings
+from tests.integration.store_world import (
+    RAYS,
+    RITA,
+    START,
+    TRUNK,
+    WITHOUT_BUCKETS,
+    World,
+    altered,
+    deck,
+    findings,
+    opened,
+    settings,
+)
 from tests.integration.test_store_check import broken
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -216,7 +228,9 @@ async def test_a_process_that_dies_leaves_no_unit_held_for_ever(tmp_path: Path) 
 async def test_a_store_of_the_release_before_gets_its_meters(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await world.whole("c1")
-    await altered(tmp_path, "DROP TABLE meter", "UPDATE alembic_version SET version_num = '0002'")
+    await altered(
+        tmp_path, *WITHOUT_BUCKETS[:-1], "DROP TABLE meter", "UPDATE alembic_version SET version_num = '0002'"
+    )
     with pytest.raises(StoreError, match="has schema 0002: run 'tollway db upgrade' first"):
         await open_store(settings(tmp_path), lambda: START)
     async with opened(tmp_path, prefix="after") as world:

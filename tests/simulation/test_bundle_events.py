@@ -12,7 +12,7 @@ import pytest
 
 from daemon.charging.call import CallState
 from daemon.kernel.instant import SECOND, parse_rfc3339
-from daemon.rating.bundle import Bundle, Meter, period_number, turned
+from daemon.rating.bundle import ONCE, Bundle, Meter, period_number, turned
 from daemon.rating.charge import charge, duration_seconds
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import Policy, RateTable
@@ -26,14 +26,16 @@ SHARED = (
     Bundle("day", 200, period="day", rollover=True, prefixes=frozenset({"44"})),
     Bundle("calls", 2, unit="call", period="day"),
     Bundle("month", 150, rollover=True),
+    Bundle("extra", 0, period=ONCE),
 )
+GIVEN, EXPIRES = 120, BEGINS + 400 * SECOND  # units given once, and until when calls may begin to use them
 
 
 def _desk(dice: random.Random) -> Desk:
     rule, period = dice.choice(["graduated", "whole"]), dice.choice(["day", "month"])
     made, errors = RateTable.of(Policy("retail", 1, "USD", tiers=rule, tier_period=period), ROWS)
     assert made is not None, errors
-    bundles = tuple(dice.sample(SHARED, dice.randrange(1, 4)))
+    bundles = tuple(dice.sample(SHARED, dice.randrange(1, 5)))
     found = with_account(catalog(), ALICE, bundles=bundles, margin_floor_percent=None)
     found = with_account(found, BOB, bundles=bundles, margin_floor_percent=None)
     found = replace(found, plans={**found.plans, RETAIL: RatePlan("retail", (found.tables[RETAIL], made))})
@@ -46,7 +48,8 @@ def _desk(dice: random.Random) -> Desk:
 
 
 def _begun(account: int, bundle: Bundle) -> Meter:
-    return Meter(account, bundle.meter, period_number(BEGINS, bundle.period, "UTC"))
+    begun = Meter(account, bundle.meter, period_number(BEGINS, bundle.period, "UTC"))
+    return begun._replace(carried=GIVEN, expires_at=EXPIRES) if bundle.period == ONCE else begun
 
 
 async def _world(seed: int) -> tuple[Desk, list[Planned]]:
@@ -126,3 +129,4 @@ def _charges_follow_from_their_units(desk: Desk, seed: int) -> None:
             assert answered_at is not None
             assert units.period <= period_number(desk.now, kind, "UTC"), (seed, call)
             assert units.period >= period_number(answered_at, kind, "UTC"), (seed, call)
+            assert kind != ONCE or min(answered_at, call.requested_at) < EXPIRES, (seed, call)

@@ -13,6 +13,7 @@ from daemon.charging.cdr import RatedCdr
 from daemon.charging.ports import Exceptional, Message, Reads
 from daemon.kernel.instant import Instant
 from daemon.ledger.account import Entry, Standing
+from daemon.ledger.bucket import found
 from daemon.rating.bundle import Meter
 
 T = TypeVar("T")
@@ -140,6 +141,14 @@ class MemoryStore:
         due = [call for call in self.saved.values() if call.is_open and call.due_at <= now]
         return sorted(due, key=lambda call: call.due_at)[:limit]
 
+    async def expired_accounts(self, now: Instant, limit: int) -> Sequence[int]:
+        due = [
+            number
+            for number, standing in self.standings.items()
+            if any(each.held is None and each.has_expired(now) for each in standing.buckets)
+        ]
+        return due[:limit]
+
     async def open_calls(self) -> Sequence[Call]:
         return [call for call in self.saved.values() if call.is_open]
 
@@ -166,3 +175,8 @@ def _summed(standing: Standing, entries: Iterable[Entry]) -> None:
     assert standing.uncollected == sum(entry.uncollected for entry in listed), standing
     assert standing.channels_in == sum(entry.channels_in for entry in listed), standing
     assert standing.channels_out == sum(entry.channels_out for entry in listed), standing
+    named = {entry.bucket for entry in listed if entry.bucket} | {each.id for each in standing.buckets}
+    for name in named:
+        there = found(standing.buckets, name)
+        amount = there.amount if there is not None else 0
+        assert amount == sum(entry.amount for entry in listed if entry.bucket == name), (standing, name)

@@ -15,7 +15,8 @@ LEAVES = [(words, command) for words, command in ALL if not isinstance(command, 
 # INTERFACES, "The command tollway", as far as this release goes.
 PROMISED = {
     "run", "check", "try", "apply", "account list", "account show", "account create", "account topup",
-    "account adjust", "account suspend", "account resume", "account history", "token create", "token list",
+    "account adjust", "account assert", "account transfer",
+    "account suspend", "account resume", "account history", "token create", "token list",
     "token revoke", "rate import", "rate price", "rate batch", "rate history", "rate rollback",
     "rate conversions", "radius send",
     "radius decode", "call list", "call show", "call explain", "call end", "export run", "export list",

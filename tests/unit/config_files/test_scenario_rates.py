@@ -284,6 +284,7 @@ FAULTS = [
     # bundles
     ('account = "acme"', 'account = "acne"', 89, "bundle[uk].account", "did you mean acme?"),
     ("units = 30000", "units = 0", 90, "bundle[uk].units", "from 1 to"),
+    ("units = 30000", "units = 30000\nperiod = \"once\"", 91, "bundle[uk].period", "leave units and rollover out"),
     ("rollover = true", 'unit = "parsec"', 91, "bundle[uk].unit", "is counted by no rate type"),
     ("rollover = true", 'period = "fortnight"', 91, "bundle[uk].period", "is not one of day"),
     ('group = "premium"', 'group = "premiums"', 93, "bundle[uk].group", "did you mean premium?"),

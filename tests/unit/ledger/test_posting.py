@@ -61,22 +61,22 @@ def test_a_debit_pays_down_to_the_limit_and_the_rest_is_a_debt(
     balance: int, limit: int | None, charge: int, left: int, debt: int
 ) -> None:
     held, _ = posting.reserve(Standing(1, balance=balance), "g", 3, Direction.OUTBOUND, 1)
-    after, entry = posting.debit(held, "g", charge, 3, Direction.OUTBOUND, limit, 2)
+    ((after, entry),) = posting.debit(held, "g", charge, 3, Direction.OUTBOUND, limit, 2)
     assert (after.balance, after.uncollected, after.reserved, after.channels) == (left, debt, 0, 0)
     assert -entry.amount + entry.uncollected == charge
 
 
 def test_a_refund_takes_back_what_was_paid_and_what_was_owed() -> None:
-    charged, _ = posting.debit(Standing(1, balance=5), "g", 8, 0, None, 0, 1)
-    back, entry = posting.refund(charged, "g", 5, 3, 2)
+    ((charged, _),) = posting.debit(Standing(1, balance=5), "g", 8, 0, None, 0, 1)
+    ((back, entry),) = posting.refund(charged, "g", 5, 3, 2)
     assert (back.balance, back.uncollected) == (5, 0)
     assert entry.kind is EntryKind.REFUND
 
 
 def test_a_refund_of_a_debt_that_was_collected_meanwhile_gives_money_back() -> None:
-    charged, _ = posting.debit(Standing(1, balance=5), "g", 8, 0, None, 0, 1)
+    ((charged, _),) = posting.debit(Standing(1, balance=5), "g", 8, 0, None, 0, 1)
     paid = posting.credit(charged, EntryKind.TOP_UP, 10, 2, key="k", who="w", reason="r")[-1][0]
-    back, _ = posting.refund(paid, "g", 5, 3, 3)
+    ((back, _),) = posting.refund(paid, "g", 5, 3, 3)
     assert (back.balance, back.uncollected) == (15, 0)
 
 
@@ -115,7 +115,7 @@ def test_the_standing_is_the_sum_of_its_entries(
         standing, entry = posting.reserve(standing, "g", held, Direction.OUTBOUND, 1)
         kept.append(entry)
         if posts:
-            standing, entry = posting.debit(standing, "g", charge, held, Direction.OUTBOUND, limit, 2)
+            ((standing, entry),) = posting.debit(standing, "g", charge, held, Direction.OUTBOUND, limit, 2)
         else:
             standing, entry = posting.release(standing, "g", held, Direction.OUTBOUND, 2)
         kept.append(entry)

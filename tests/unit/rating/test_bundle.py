@@ -3,7 +3,19 @@
 import pytest
 
 from daemon.kernel.instant import parse_rfc3339
-from daemon.rating.bundle import CALLS_UNIT, PERIODS, WHOLE_CALL, Bundle, Meter, period_number
+from daemon.rating.bundle import (
+    CALLS_UNIT,
+    ONCE,
+    ONCE_PERIOD,
+    PERIODS,
+    WHOLE_CALL,
+    Bundle,
+    Meter,
+    Units,
+    period_number,
+    supply,
+    turned,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,4 +81,20 @@ def test_a_period_is_one_from_end_to_end(period: str, begin: str, end: str) -> N
 
 
 def test_a_new_meter_counts_nothing() -> None:
-    assert Meter(7, "minutes") == (7, "minutes", 0, 0, 0, 0)
+    assert Meter(7, "minutes") == (7, "minutes", 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("at", "expires_at", "units"), [(99, 100, 60), (100, 100, 15), (10**18, 0, 60)])
+def test_units_that_are_given_once_are_there_until_they_expire(at: int, expires_at: int, units: int) -> None:
+    extra = Bundle("extra", 0, period=ONCE)
+    meter = Meter(7, extra.meter, ONCE_PERIOD, used=40, held=15, carried=100, expires_at=expires_at)
+    holds = (Units(extra.meter, 15, ONCE_PERIOD),)
+    has = supply((extra,), holds, lambda _name: meter, lambda period: period_number(at, period, "UTC"), at)
+    assert has.units == units, "what a call holds it keeps"
+
+
+def test_a_meter_without_a_period_never_turns() -> None:
+    extra = Bundle("extra", 0, period=ONCE)
+    given = Meter(7, extra.meter, ONCE_PERIOD, carried=100)
+    assert turned(given, extra, period_number(10**18, ONCE, "UTC")) is given
+    assert turned(Meter(7, extra.meter), extra, ONCE_PERIOD) == given._replace(carried=0)
