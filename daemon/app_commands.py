@@ -66,6 +66,8 @@ from daemon.rating.tariff import Tariff
 from daemon.settings import Settings
 from daemon.store import LedgerStore, backup, open_store, opening
 from daemon.store.administration import AccountView, Credited, Difference, Refused
+from daemon.store.archive_files import is_month
+from daemon.store.archives import Archived
 from daemon.store.check import Finding as StoreFinding
 from daemon.store.check import check_store
 from daemon.store.deck_difference import KINDS
@@ -76,13 +78,13 @@ from daemon.store.objects import note
 T = TypeVar("T")
 
 __all__ = [
-    "KINDS", "AccountKind", "AccountView", "Asked", "BatchRules", "BatchStatus", "BatchSummary", "Call",
+    "KINDS", "AccountKind", "AccountView", "Archived", "Asked", "BatchRules", "BatchStatus", "BatchSummary", "Call",
     "CallAttempt", "Credited", "Decision", "DeckDifference", "Difference", "EntryKind", "ExportError",
     "ExportRefused", "ExportUnavailable", "Exported", "FileRefused", "Finding", "ListedBatch", "LocalPacketError",
     "NasSpec", "NewAccount", "NoReply", "Opened", "Priced", "PricedCall", "Progress", "Question", "RadiusError",
     "Refused", "Reply", "Rule", "RunStopped", "Status", "StoreError", "StoreFinding", "StoreUnavailable", "Tariff",
-    "TokenSpec", "backed_up", "charged_so_far", "checked", "clock", "opened", "operate", "parse_pairs", "price_file",
-    "radius_decode", "radius_send", "sequence_of", "store_exists", "upgraded", "who",
+    "TokenSpec", "backed_up", "charged_so_far", "checked", "clock", "is_month", "opened", "operate", "parse_pairs",
+    "price_file", "radius_decode", "radius_send", "sequence_of", "store_exists", "upgraded", "who",
 ]  # fmt: skip
 
 
@@ -239,7 +241,7 @@ class Opened:
     async def history(self, text: str) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
         """Return the newest ledger entries of an account, and who changed it."""
         key = await self.key(text)
-        return await self.store.entries(key), await self.store.changes_of("account", key)
+        return await self.store.history(key), await self.store.changes_of("account", key)
 
     async def import_deck(
         self, text: str, rows: Sequence[RateRow], *, mode: str, effective_from: Instant | None, source: str,
@@ -335,6 +337,18 @@ class Opened:
     async def find_calls(self, call_id: str) -> Sequence[Call]:
         """Return the calls of a call id or grant id."""
         return await self.store.find_calls(call_id)
+
+    async def find_archived_calls(self, call_id: str) -> Sequence[tuple[str, Call]]:
+        """Return the calls of a call id or grant id that have left the store, each with the month of its archive."""
+        return await self.store.find_archived_calls(call_id)
+
+    async def archive(self, keep_months: int | None, before: str, progress: Callable[[str], None]) -> list[Archived]:
+        """Move closed months out of the store. Raises StoreError."""
+        # What writes files is loaded by the command that does, not by every other.
+        from daemon.store.archiving import archive_months  # noqa: PLC0415
+
+        keep = self.settings.store.archive_keep_months if keep_months is None else keep_months
+        return await archive_months(self.store, keep, before, clock(), progress)
 
     async def end_call(self, call: Call, reason: str) -> bool:
         """Ask whoever has the call to end it, on record; tell whether it was open and not cut before."""

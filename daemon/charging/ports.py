@@ -143,6 +143,9 @@ class Store(Protocol):
     async def open_calls(self) -> Sequence[Call]:
         """Return every open call, for recovery and for lists."""
 
+    async def archived_until(self) -> Instant:
+        """Return the instant before which closed calls may have left the store for an archive, 0 where none has."""
+
 
 class Directory(Protocol):
     """Gives the configuration in force."""

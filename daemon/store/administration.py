@@ -46,6 +46,14 @@ T = TypeVar("T")
 KEY_LENGTH_MAX = 200  # characters of an idempotency key; a UUID has 36
 SCENARIO = "scenario"  # the source of a deck that a scenario file names
 _STANDING = ", ".join(Standing._fields).replace("account", "number", 1)
+_KEY_USED = (
+    "SELECT kind, amount FROM entry WHERE account = ? AND key = ?"
+    " UNION ALL SELECT kind, amount FROM spent_key WHERE account = ? AND key = ?"
+)
+ENTRY_NAMES = (
+    "number", "kind", "at", "grant_id", "amount", "pending", "uncollected", "channels_in", "channels_out",
+    "balance_after", "reserved_after", "key", "who", "reason",
+)  # fmt: skip
 _ACCOUNTS = (
     f"SELECT body, {_STANDING} FROM config_object JOIN account USING (tenant, id)"
     " WHERE kind = 'account' AND role = 'customer'"
@@ -318,8 +326,7 @@ class Administration(Decks, Handoff):
 
         def work(connection: Link) -> bool:
             standing = objects.standing_of(connection, *account)
-            query = "SELECT kind, amount FROM entry WHERE account = ? AND key = ?"
-            earlier = connection.execute(query, (standing.account, key or None)).fetchone()
+            earlier = connection.execute(_KEY_USED, (standing.account, key or None) * 2).fetchone()
             if earlier is not None:
                 if earlier != (kind.value, amount):
                     raise KeyConflict(f"key {key!r} was used before, for a {earlier[0]} of {format_nano(earlier[1])}")
@@ -339,17 +346,13 @@ class Administration(Decks, Handoff):
 
     async def entries(self, key: Key, limit: int = 1000) -> list[dict[str, object]]:
         """Return the newest entries of an account, oldest first."""
-        names = (
-            "number", "kind", "at", "grant_id", "amount", "pending", "uncollected", "channels_in", "channels_out",
-            "balance_after", "reserved_after", "key", "who", "reason",
-        )  # fmt: skip
         query = (
-            f"SELECT {', '.join('entry.' + name for name in names)} FROM entry JOIN account"
+            f"SELECT {', '.join('entry.' + name for name in ENTRY_NAMES)} FROM entry JOIN account"
             " ON account.number = entry.account WHERE role = 'customer' AND tenant = ? AND id = ?"
             " ORDER BY entry.number DESC LIMIT ?"
         )
         rows = await self.rows(query, (*key, limit))
-        return [dict(zip(names, row, strict=True)) for row in reversed(rows)]
+        return [dict(zip(ENTRY_NAMES, row, strict=True)) for row in reversed(rows)]
 
     async def changes_of(self, kind: str, key: Key) -> list[dict[str, object]]:
         """Return who changed an object, when, what and why."""

@@ -6,9 +6,11 @@ A connection that breaks in the middle of a COMMIT leaves a question, which the 
 """
 
 import asyncio
+import contextlib
 import importlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -37,6 +39,7 @@ from daemon.store.postgres_link import (
     WRITING,
     PostgresLink,
     Session,
+    connected,
     explained,
     numbered,
     state_of,
@@ -225,7 +228,8 @@ class PostgresStore(LedgerStore):
         """Take a database that is migrated; use ``opened``."""
         self._url = settings.url
         engine = PostgresEngine(self._url, CHARGING)
-        super().__init__(now, Writer(engine, min(settings.batch_max, BATCH_MAX), settings.queue_max))
+        archive = Path(settings.archive).absolute() if settings.archive else None
+        super().__init__(now, Writer(engine, min(settings.batch_max, BATCH_MAX), settings.queue_max), archive)
         # What persons change has a thread and a connection of its own: no call waits for an import.
         self._desk = PostgresEngine(self._url, WRITING)
         self._clerk = Writer(self._desk, 1, 1)
@@ -261,6 +265,20 @@ class PostgresStore(LedgerStore):
     async def reading(self, work: Callable[[Link], T]) -> T:
         """Run work that reads much in a thread, on a connection of its own: it sees one snapshot. Raises StoreError."""
         return await asyncio.to_thread(_read, self._url, work)
+
+    @contextlib.asynccontextmanager
+    async def alone_in_archiving(self) -> AsyncIterator[None]:
+        """Hold a lock of the server's on a connection of its own, with which it ends. Raises StoreUnavailable."""
+        try:
+            connection = await connected(self._url, READING)
+        except DRIVER_ERRORS as error:
+            raise explained(error, self._url) from error
+        try:
+            if not await connection.fetchval(sql.LOCK_ARCHIVING):
+                raise StoreUnavailable(f"another process archives from {self.name}: wait for it")
+            yield
+        finally:
+            connection.terminate()
 
     async def close(self) -> None:
         """Finish what is queued, then close; nothing can be asked of the store afterwards."""
