@@ -219,9 +219,9 @@ def history(selected: Chosen, account_id: str, as_json: bool) -> None:
     if as_json:
         print_json(value)
         return
-    columns = ("at", "kind", "amount", "pending", "balance_after", "reserved_after", "grant_id", "key", "who", "reason")
+    columns = ["at", "kind", "amount", "pending", "balance_after", "reserved_after", "grant_id", "key", "who", "reason"]
     if any(entry["archive"] for entry in value["entries"]):
-        columns = (*columns, "archive")
+        columns.append("archive")
     rows = [[_blank(entry[name]) for name in columns] for entry in value["entries"]]
     print_table(columns, rows, numbers=("amount", "pending", "balance_after", "reserved_after"))
     names = ("at", "act", "detail", "who", "reason")
