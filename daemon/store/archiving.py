@@ -38,7 +38,7 @@ PAGE_ENTRIES: Final = 5_000  # entries read at once, some 1 MB
 PAGE_CALLS: Final = 400  # calls read at once with their records, some 2 MB; each is a value of one statement
 STEP_MIN, STEP_MAX = 16, 4_000  # rows of one transaction that takes rows out
 STEP_MAX_CALLS: Final = PAGE_CALLS
-STEP_SECONDS: Final = 0.015  # that such a transaction should take: what a call may have to wait for it
+STEP_SECONDS: Final = 0.015  # of the work of such a transaction, its commit apart: what a call may have to wait for
 PAUSE_SECONDS_MIN: Final = 0.005  # between two; at least as long as the last one took, so that calls have half of it
 ALIAS_SPAN: Final = 1_000  # numbers of aliases looked at in one transaction
 UNEXPORTED: Final = "SELECT count(*) FROM record WHERE tenant = ? AND seq > ? AND settled_at < ?"
@@ -164,11 +164,19 @@ class _Pace:
 
     async def step(self, work: Callable[[Link], None]) -> None:
         """Run one transaction, wait, and choose the size of the next."""
+        worked = 0.0
+
+        def timed(link: Link) -> None:
+            nonlocal worked
+            began = time.perf_counter()
+            work(link)
+            worked = time.perf_counter() - began
+
         began = time.perf_counter()
-        await self._store.administer(work)
-        took = time.perf_counter() - began
-        self.rows = max(STEP_MIN, self.rows // 2) if took > STEP_SECONDS else min(self._most, self.rows * 2)
-        await asyncio.sleep(max(PAUSE_SECONDS_MIN, took))
+        await self._store.administer(timed)
+        # How long it waited for others, and for the disk, no number of rows changes.
+        self.rows = max(STEP_MIN, self.rows // 2) if worked > STEP_SECONDS else min(self._most, self.rows * 2)
+        await asyncio.sleep(max(PAUSE_SECONDS_MIN, time.perf_counter() - began))
 
 
 class _Move:
