@@ -1,7 +1,7 @@
 """A process that archives in children of its own, each killed at a chosen point: before or after anything durable.
 
-A line on its input, ``FOLDER TAB NOW TAB POINT``, forks a child; how it ended is answered, and how many points it
-passed. Children are forked before polars is loaded, whose threads a fork would not take along.
+A line on its input, ``FOLDER TAB NOW TAB KEEP TAB POINT``, forks a child; how it ended is answered, and how many
+points it passed. Children are forked before polars is loaded, whose threads a fork would not take along.
 """
 
 import asyncio
@@ -16,8 +16,6 @@ from typing import Any
 
 from daemon.store import archiving, open_store
 from tests.integration.store_world import settings
-
-KEEP_MONTHS = 3
 
 
 class Points:
@@ -50,23 +48,23 @@ class Points:
         return acted
 
 
-async def archive(folder: Path, now: int, points: Points) -> None:
+async def archive(folder: Path, now: int, keep: int, points: Points) -> None:
     """Archive once, as the command does, a few rows at a time."""
     store = await open_store(settings(folder), lambda: now)
     store.administer = points.around_awaited(store.administer)  # type: ignore[method-assign]
     os.fsync, os.rename = points.around(os.fsync), points.around(os.rename)
     archiving.STEP_MIN = archiving.STEP_MAX = archiving.STEP_MAX_CALLS = 5  # type: ignore[misc]
     try:
-        await archiving.archive_months(store, KEEP_MONTHS, "", now, lambda _told: None)
+        await archiving.archive_months(store, keep, "", now, lambda _told: None)
     finally:
         await store.close()
 
 
-def child(folder: str, now: str, point: str) -> None:
+def child(folder: str, now: str, keep: str, point: str) -> None:
     """Archive, and leave without looking back; say how many points there were."""
     points, status = Points(int(point)), 70
     try:
-        asyncio.run(archive(Path(folder), int(now), points))
+        asyncio.run(archive(Path(folder), int(now), int(keep), points))
         status = 0
         os.write(1, f"{points.passed}\n".encode())
     except BaseException:

@@ -17,6 +17,7 @@ from tests.integration.store_world import World, opened
 
 KILLED = -9
 POINTS_MAX = 400
+ONE_MONTH, TWO_MONTHS = 4, 3  # that are left to archive where so many are kept
 
 pytestmark = pytest.mark.slow
 
@@ -30,11 +31,11 @@ class ArchiveProcess:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
         )  # fmt: skip
 
-    def archive(self, folder: Path, point: int = 0) -> tuple[int, int]:
+    def archive(self, folder: Path, keep: int, point: int = 0) -> tuple[int, int]:
         """Archive once in a child that dies at a point; return its status and the points that it passed."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{folder}\t{NOW}\t{point}\n")
+        self.process.stdin.write(f"{folder}\t{NOW}\t{keep}\t{point}\n")
         said, passed = self.process.stdout.readline(), 0
         if not said.startswith("ended"):
             passed, said = int(said), self.process.stdout.readline()
@@ -69,20 +70,20 @@ async def test_killed_at_every_point(tmp_path: Path, process: ArchiveProcess) ->
     before = await prepared(template)
     whole = tmp_path / "whole"
     shutil.copytree(template, whole)
-    status, points = process.archive(whole)
+    status, points = process.archive(whole, ONE_MONTH)
     assert status == 0
-    assert 40 < points < POINTS_MAX
+    assert 20 < points < POINTS_MAX
     for point in range(1, points + 1):
         folder = tmp_path / "killed"
         shutil.copytree(template, folder)
-        assert process.archive(folder, point) == (KILLED, 0), point
+        assert process.archive(folder, ONE_MONTH, point) == (KILLED, 0), point
         async with opened(folder) as world:
             await looked_at(world, before)
             if point < points:
-                await archived(world)
+                await archived(world, ONE_MONTH)
                 await looked_at(world, before)
-            assert [row[0] for row in await world.store.rows("SELECT is_done FROM archive")] == [1, 1]
-        assert sorted(path.name for path in (folder / "tollway.archive").iterdir()) == ["2026-01", "2026-02"]
+            assert [row[0] for row in await world.store.rows("SELECT is_done FROM archive")] == [1]
+        assert [path.name for path in (folder / "tollway.archive").iterdir()] == ["2026-01"]
         shutil.rmtree(folder)
 
 
@@ -91,7 +92,7 @@ async def test_killed_again_and_again(tmp_path: Path, process: ArchiveProcess, e
     del engine
     before = await prepared(tmp_path)
     point = 2
-    while process.archive(tmp_path, point)[0] == KILLED:
+    while process.archive(tmp_path, TWO_MONTHS, point)[0] == KILLED:
         async with opened(tmp_path) as world:
             await looked_at(world, before)
         point += 3
