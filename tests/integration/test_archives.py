@@ -13,7 +13,8 @@ from daemon.kernel.instant import DAY, SECOND
 from daemon.kernel.money import NANO
 from daemon.ledger.account import EntryKind
 from daemon.store.administration import KeyConflict
-from daemon.store.check import check_store
+from daemon.store.check import check_store, findings
+from daemon.store.link import Link
 from tests.integration.archive_world import JANUARY, MONTH, archive_folder, archived, exported, lived, shown
 from tests.integration.store_world import ACME, RITA, opened
 
@@ -197,21 +198,22 @@ async def test_another_stores_archive_is_left_alone(tmp_path: Path) -> None:
         assert list(theirs.iterdir()) == []
 
 
-@pytest.mark.parametrize("table", ["entry", "call", "record"])
-async def test_a_flipped_byte_is_named(tmp_path: Path, table: str) -> None:
+async def test_a_flipped_byte_is_named(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await lived(world)
         await exported(world, tmp_path)
         await archived(world)
-        path = archive_folder(tmp_path) / "2026-01" / f"{table}-00001.parquet"
-        octets = bytearray(path.read_bytes())
-        octets[len(octets) // 2] ^= 1
-        path.write_bytes(octets)
-        found = await check_store(world.store)
-        assert [(each.invariant, each.subject) for each in found] == [
-            ("archives", f"2026-01/{path.name}"), ("archives", "sums"),
-        ]  # fmt: skip
-        assert found[0].detail == "it was altered: its SHA-256 is another one"
+        for table in ("entry", "call", "record"):
+            path = archive_folder(tmp_path) / "2026-01" / f"{table}-00001.parquet"
+            written = path.read_bytes()
+            middle = len(written) // 2
+            path.write_bytes(written[:middle] + bytes([written[middle] ^ 1]) + written[middle + 1 :])
+            found = await check_store(world.store)
+            assert [(each.invariant, each.subject) for each in found] == [
+                ("archives", f"2026-01/{path.name}"), ("archives", "sums"),
+            ]  # fmt: skip
+            assert found[0].detail == "it was altered: its SHA-256 is another one"
+            path.write_bytes(written)
 
 
 async def test_a_missing_file_month_or_manifest_is_named(tmp_path: Path) -> None:
@@ -247,30 +249,34 @@ async def test_a_manifest_written_anew_breaks_the_chain(tmp_path: Path) -> None:
         assert "was altered" in (await check_store(world.store))[0].detail
 
 
-@pytest.mark.parametrize(
-    ("statement", "invariant"),
-    [
-        ("UPDATE opening SET balance = balance + 1", "openings"),
-        ("UPDATE opening SET number = number + 1", "openings"),
-        ("DELETE FROM spent_key WHERE key = 'top-0'", "spent keys"),
-        ("UPDATE spent_key SET amount = 1 WHERE key = 'top-0'", "spent keys"),
-        ("UPDATE archive SET token = 'x' WHERE month = '2026-01'", "archives"),
-        ("DELETE FROM archive WHERE month = '2026-01'", "archives"),
-        ("DELETE FROM archive", "archives"),
-        ("UPDATE archive SET calls_done = 0, is_done = 0", "records"),
-    ],
-)
-async def test_what_stays_behind_is_held_against_the_files(tmp_path: Path, statement: str, invariant: str) -> None:
+class _RolledBackError(Exception):
+    """Carries what was found out of a transaction that leaves nothing."""
+
+
+async def test_what_stays_behind_is_held_against_the_files(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await lived(world)
         await exported(world, tmp_path)
         await archived(world)
+        for statement, invariant in (
+            ("UPDATE opening SET balance = balance + 1", "openings"),
+            ("UPDATE opening SET number = number + 1", "openings"),
+            ("DELETE FROM spent_key WHERE key = 'top-0'", "spent keys"),
+            ("UPDATE spent_key SET amount = 1 WHERE key = 'top-0'", "spent keys"),
+            ("UPDATE archive SET token = 'x' WHERE month = '2026-01'", "archives"),
+            ("DELETE FROM archive WHERE month = '2026-01'", "archives"),
+            ("DELETE FROM archive", "archives"),
+            ("UPDATE archive SET calls_done = 0, is_done = 0", "records"),
+        ):
 
-        def work(link: object) -> None:
-            link.execute(statement)  # type: ignore[attr-defined]
+            def work(link: Link, statement: str = statement) -> None:
+                link.execute(statement)
+                raise _RolledBackError({finding.invariant for finding in findings(link, archive_folder(tmp_path))})
 
-        await world.store.administer(work)
-        assert invariant in {finding.invariant for finding in await check_store(world.store)}
+            with pytest.raises(_RolledBackError) as broken:
+                await world.store.administer(work)
+            assert invariant in broken.value.args[0], statement
+        assert await check_store(world.store) == []
 
 
 async def test_a_row_in_both_is_named(tmp_path: Path) -> None:
