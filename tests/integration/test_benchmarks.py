@@ -1,4 +1,4 @@
-"""``make bench`` starts: every bench is there, and those of decks and of growth run to their end, with some rows."""
+"""``make bench`` starts: every bench is there, and those that read a store run to their end, with some rows."""
 
 import importlib
 import sys
@@ -31,3 +31,11 @@ def test_the_bench_of_growth_runs_to_its_end(
     printed = capfd.readouterr().out
     for figure in ("a year of 300 calls", "the year in it", "11 months", "while archiving", "after archiving"):
         assert figure in printed
+
+
+def test_the_bench_of_decisions_decides(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks.bench_decide", "--small"])
+    bench = importlib.import_module("benchmarks.bench_decide")
+    monkeypatch.setattr(bench, "DECISIONS", 50)
+    bench.main()
+    assert "goal: 60 us" in capfd.readouterr().out
