@@ -18,7 +18,7 @@ PROMISED = {
     "account adjust", "account suspend", "account resume", "account history", "token create", "token list",
     "token revoke", "rate import", "rate price", "rate batch", "rate history", "rate rollback", "radius send",
     "radius decode", "call list", "call show", "call explain", "call end", "export run", "export list",
-    "export verify", "exception list", "db upgrade", "db backup", "db check",
+    "export verify", "exception list", "db upgrade", "db backup", "db archive", "db check",
 }  # fmt: skip
 
 
