@@ -13,6 +13,7 @@ from daemon.kernel.instant import DAY, SECOND
 from daemon.kernel.money import NANO
 from daemon.ledger.account import EntryKind
 from daemon.store.administration import KeyConflict
+from daemon.store.archive_files import PART_ROWS
 from daemon.store.check import check_store, findings
 from daemon.store.link import Link
 from tests.integration.archive_world import JANUARY, MONTH, archive_folder, archived, exported, lived, shown
@@ -44,6 +45,24 @@ async def test_what_left_the_store_is_seen_as_before(tmp_path: Path) -> None:
         assert [each.manifest_sha256 for each in handed if each.tenant == "main"] == [again.manifest_sha256]
         assert await verify_exports(StoreSource(world.store), tmp_path / "exports") == []
         await world.whole("new", 5, ACME)
+        assert await check_store(world.store) == []
+
+
+async def test_a_month_of_many_files_is_one_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for table, rows in (("entry", 5), ("call", 2), ("record", 2)):
+        monkeypatch.setitem(PART_ROWS, table, rows)
+    monkeypatch.setattr("daemon.store.archiving.STEP_MIN", 2)
+    monkeypatch.setattr("daemon.store.archiving.PAGE_CALLS", 3)
+    monkeypatch.setattr("daemon.store.archiving.PAGE_ENTRIES", 4)
+    monkeypatch.setattr("daemon.store.ledger_store.PAGE_ROWS", 3)
+    async with opened(tmp_path) as world:
+        await lived(world)
+        await exported(world, tmp_path)
+        before = await shown(world)
+        await archived(world)
+        names = {path.name for path in (archive_folder(tmp_path) / "2026-02").iterdir()}
+        assert {"entry-00004.parquet", "call-00003.parquet", "record-00003.parquet"} <= names
+        assert await shown(world) == before
         assert await check_store(world.store) == []
 
 
