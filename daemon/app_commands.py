@@ -69,6 +69,8 @@ from daemon.rating.tariff import Gap, Tariff
 from daemon.settings import Settings
 from daemon.store import LedgerStore, backup, open_store, opening
 from daemon.store.administration import AccountView, Assertion, Credited, Difference, Refused, Transferred, UnitsView
+from daemon.store.archive_files import is_month
+from daemon.store.archives import Archived
 from daemon.store.check import check_store
 from daemon.store.deck_difference import KINDS
 from daemon.store.decks import DeckChange, DeckDifference
@@ -79,67 +81,14 @@ from daemon.store.objects import note
 T = TypeVar("T")
 
 __all__ = [
-    "KINDS",
-    "AccountKind",
-    "AccountView",
-    "Asked",
-    "Assertion",
-    "BatchRules",
-    "BatchStatus",
-    "BatchSummary",
-    "Bucket",
-    "BucketKind",
-    "Call",
-    "CallAttempt",
-    "Credited",
-    "Decision",
-    "DeckDifference",
-    "Difference",
-    "EntryKind",
-    "ExportError",
-    "ExportRefused",
-    "ExportUnavailable",
-    "Exported",
-    "FileRefused",
-    "Finding",
-    "ListedBatch",
-    "LocalPacketError",
-    "NasSpec",
-    "NewAccount",
-    "NoReply",
-    "Opened",
-    "Priced",
-    "PricedCall",
-    "Progress",
-    "Question",
-    "RadiusError",
-    "Refused",
-    "Reply",
-    "Rule",
-    "RunStopped",
-    "Status",
-    "StoreError",
-    "StoreFinding",
-    "StoreUnavailable",
-    "Tariff",
-    "TokenSpec",
-    "Transferred",
-    "UnitsView",
-    "Wanted",
-    "backed_up",
-    "charged_so_far",
-    "checked",
-    "clock",
-    "opened",
-    "operate",
-    "parse_pairs",
-    "price_file",
-    "radius_decode",
-    "radius_send",
-    "sequence_of",
-    "store_exists",
-    "upgraded",
-    "who",
+    "KINDS", "AccountKind", "AccountView", "Archived", "Asked", "Assertion", "BatchRules", "BatchStatus",
+    "BatchSummary", "Bucket", "BucketKind", "Call", "CallAttempt", "Credited", "Decision", "DeckDifference",
+    "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported", "FileRefused",
+    "Finding", "ListedBatch", "LocalPacketError", "NasSpec", "NewAccount", "NoReply", "Opened", "Priced",
+    "PricedCall", "Progress", "Question", "RadiusError", "Refused", "Reply", "Rule", "RunStopped", "Status",
+    "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec", "Transferred", "UnitsView", "Wanted",
+    "backed_up", "charged_so_far", "checked", "clock", "is_month", "opened", "operate", "parse_pairs", "price_file",
+    "radius_decode", "radius_send", "sequence_of", "store_exists", "upgraded", "who",
 ]  # fmt: skip
 
 
@@ -334,7 +283,7 @@ class Opened:
     async def history(self, text: str) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
         """Return the newest ledger entries of an account, and who changed it."""
         key = await self.key(text)
-        return await self.store.entries(key), await self.store.changes_of("account", key)
+        return await self.store.history(key), await self.store.changes_of("account", key)
 
     async def import_deck(
         self, text: str, rows: Sequence[RateRow], *, mode: str, effective_from: Instant | None, source: str,
@@ -436,6 +385,18 @@ class Opened:
     async def find_calls(self, call_id: str) -> Sequence[Call]:
         """Return the calls of a call id or grant id."""
         return await self.store.find_calls(call_id)
+
+    async def find_archived_calls(self, call_id: str) -> Sequence[tuple[str, Call]]:
+        """Return the calls of a call id or grant id that have left the store, each with the month of its archive."""
+        return await self.store.find_archived_calls(call_id)
+
+    async def archive(self, keep_months: int | None, before: str, progress: Callable[[str], None]) -> list[Archived]:
+        """Move closed months out of the store. Raises StoreError."""
+        # What writes files is loaded by the command that does, not by every other.
+        from daemon.store.archiving import archive_months  # noqa: PLC0415
+
+        keep = self.settings.store.archive_keep_months if keep_months is None else keep_months
+        return await archive_months(self.store, keep, before, clock(), progress)
 
     async def end_call(self, call: Call, reason: str) -> bool:
         """Ask whoever has the call to end it, on record; tell whether it was open and not cut before."""

@@ -36,11 +36,16 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """``[store]``. ``batch_max`` transactions share a commit; ``queue_max`` wait for one at most."""
+    """``[store]``. ``batch_max`` transactions share a commit; ``queue_max`` wait for one at most.
+
+    ``archive`` is the folder of archived months, empty: beside the file. So many months before this one stay.
+    """
 
     url: str = "sqlite:///var/tollway.db"
     batch_max: int = 256
     queue_max: int = 4096
+    archive: str = ""
+    archive_keep_months: int = 3
 
 
 @dataclass(frozen=True, slots=True)

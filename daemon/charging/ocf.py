@@ -28,6 +28,7 @@ from daemon.authorize.decision import Decision, Denied, Granted, Level, Rule
 from daemon.authorize.metering import Meters, metered, no_meter
 from daemon.authorize.pricing import Service, tariffs_for
 from daemon.charging import metering, settle
+from daemon.charging.archived import listed_as_archived
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call
 from daemon.charging.cdr import EndReport
 from daemon.charging.event import Authorized, CallReport, Conflict, Decided, MessageKey, Outcome, Replay, Reported
@@ -245,7 +246,8 @@ class OnlineCharging:
             return await self._transacted(report, act, encode, check, context)
         except _PayerWanted:
             quote = prepare(catalog, report.attempt, min(report.answered_at or report.at, now), limits)
-            return await self._transacted(report, act, encode, check, replace(context, quote=quote))
+            context = replace(context, quote=quote, archived_until=await self._store.archived_until())
+            return await self._transacted(report, act, encode, check, context)
 
     async def _transacted(
         self, report: CallReport, act: "Act", encode: EncodeOutcome | None, check: Check | None, context: "_Context"
@@ -313,6 +315,7 @@ class _Context:
     quote: Quote | Denied | None
     new_id: str
     now: Instant
+    archived_until: Instant = 0
 
     @property
     def terms(self) -> settle.Terms:
@@ -465,6 +468,8 @@ def _unasked_call(book: Book, report: CallReport, context: _Context) -> Call | N
     asked, attempt = context.quote, report.attempt
     if asked is None:
         raise _PayerWanted
+    if listed_as_archived(book, report, context.archived_until, context.now):
+        return None
     refusal = refusal_of(asked)
     quote = asked if isinstance(asked, Quote) and refusal is None else _forced_quote(context, report, refusal)
     emergency_call = emergency(context.catalog, attempt, context.now) is not None

@@ -145,6 +145,9 @@ class Store(Protocol):
     async def expired_accounts(self, now: Instant, limit: int) -> Sequence[int]:
         """Return at most ``limit`` accounts with a bucket whose expiry has come and has not been looked at."""
 
+    async def archived_until(self) -> Instant:
+        """Return the instant before which closed calls may have left the store for an archive, 0 where none has."""
+
 
 class SharedStore(Store, Protocol):
     """A store that several daemons may share, and on which they agree who does what one does alone."""

@@ -348,7 +348,7 @@ def resume(selected: Chosen, account_id: str, reason: str, as_json: bool) -> Non
 @as_json
 @chosen
 def history(selected: Chosen, account_id: str, as_json: bool) -> None:
-    """Show an account's newest entries in the ledger, and who changed it, when and why."""
+    """Show an account's newest entries in the ledger, archived ones too, and who changed it, when and why."""
 
     async def read(store: Opened) -> dict[str, Any]:
         await _found(store, account_id)
@@ -359,10 +359,12 @@ def history(selected: Chosen, account_id: str, as_json: bool) -> None:
     if as_json:
         print_json(value)
         return
-    columns = (
+    columns = [
         "at", "kind", "amount", "pending", "balance_after", "reserved_after", "bucket", "grant_id", "key", "who",
         "reason",
-    )  # fmt: skip
+    ]  # fmt: skip
+    if any(entry["archive"] for entry in value["entries"]):
+        columns.append("archive")
     rows = [[_blank(entry[name]) for name in columns] for entry in value["entries"]]
     print_table(columns, rows, numbers=("amount", "pending", "balance_after", "reserved_after"))
     names = ("at", "act", "detail", "who", "reason")

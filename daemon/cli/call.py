@@ -71,13 +71,20 @@ def _blank(value: object) -> object:
 @as_json
 @chosen
 def show(selected: Chosen, call_id: str, as_json: bool) -> None:
-    """Show every part of a call, live or over, by its call id or grant id."""
+    """Show every part of a call, live, over or archived, by its call id or grant id."""
 
     async def read(store: Opened) -> list[dict[str, Any]]:
+        here = [("", found) for found in await store.find_calls(call_id)]
+        known = {found.grant_id for _month, found in here}
+        # Looked at second: what leaves the store in between is seen in both, and shown once.
+        left = [each for each in await store.find_archived_calls(call_id) if each[1].grant_id not in known]
         return [
-            {**_whole(found), "changes": [dated(change) for change in await store.call_changes(found)]}
-            for found in await store.find_calls(call_id)
-        ]
+            {
+                **_whole(found), "archive": month,
+                "changes": [dated(change) for change in await store.call_changes(found)],
+            }
+            for month, found in (*left, *here)
+        ]  # fmt: skip
 
     values = selected.perform(read)
     if not values:

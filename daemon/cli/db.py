@@ -1,18 +1,19 @@
-"""``tollway db``: the schema of the store, a copy of it, and every invariant of its ledger."""
+"""``tollway db``: the schema of the store, a copy of it, what may leave it, and every invariant of its ledger."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from daemon.app_commands import StoreError, StoreUnavailable, backed_up, checked, upgraded
+from daemon.app_commands import Archived, StoreError, StoreUnavailable, backed_up, checked, is_month, upgraded
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused, Unavailable
-from daemon.cli.output import print_json
+from daemon.cli.output import print_json, working
 
 
 @click.group()
 def db() -> None:
-    """Upgrade, back up and check the store."""
+    """Upgrade, back up, archive and check the store."""
 
 
 @db.command()
@@ -48,11 +49,51 @@ def backup(selected: Chosen, file: Path, as_json: bool) -> None:
     click.echo(f"{file} is a copy of the store")
 
 
+def _month(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if value and not is_month(value):
+        raise click.BadParameter(f"{value!r} is no month such as 2026-01")
+    return value
+
+
+@db.command()
+@click.option("--before", metavar="YYYY-MM", default="", callback=_month, help="Only the months before this one.")
+@click.option(
+    "--keep", type=click.IntRange(1, 120), metavar="MONTHS",
+    help="Whole months before the current one that stay. Default: [store] archive_keep_months.",
+)  # fmt: skip
+@as_json
+@chosen
+def archive(selected: Chosen, before: str, keep: int | None, as_json: bool) -> None:
+    """Move closed months of entries, calls and records into files, while the daemon charges; finish an interrupted one.
+
+    They are still found by call show, account history, export run --again and db check.
+    """
+    with working("archiving") as show:
+        done = selected.perform(lambda store: store.archive(keep, before, show))
+    if as_json:
+        print_json([{**_archived(month), "directory": str(month.directory)} for month in done])
+        return
+    for month in done:
+        told = f"{month.entries} entries, {month.calls} calls, {month.records} records, {month.octets} octets"
+        kept = f"; {month.kept} calls changed meanwhile and stay" if month.kept else ""
+        click.echo(f"{month.directory}: {told}{' (resumed)' if month.resumed else ''}{kept}")
+    if not done:
+        click.echo("no month is to be archived")
+
+
+def _archived(month: Archived) -> dict[str, Any]:
+    return {
+        "month": month.month, "entries": month.entries, "calls": month.calls, "records": month.records,
+        "kept": month.kept, "octets": month.octets, "manifest_sha256": month.manifest_sha256,
+        "resumed": month.resumed,
+    }  # fmt: skip
+
+
 @db.command()
 @as_json
 @chosen
 def check(selected: Chosen, as_json: bool) -> None:
-    """Add every entry of the ledger up and name what does not hold; it may run beside the daemon."""
+    """Add every entry of the ledger up, archived ones too, and name what does not hold; beside the daemon or not."""
     try:
         findings = [str(finding) for finding in checked(selected.settings())]
     except StoreUnavailable as error:

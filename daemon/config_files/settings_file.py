@@ -14,6 +14,7 @@ from daemon.config_files.kinds import (
     NON_EMPTY,
     NUMBER,
     OPTIONAL_DIAL,
+    TEXT,
     ConfigKey,
     Kind,
     Many,
@@ -105,6 +106,11 @@ SECTIONS: Final[dict[str, Table]] = {
         ),
         batch_max=(whole(1, 4_096, "transactions"), "share one commit at most; on PostgreSQL never more than 256"),
         queue_max=(whole(64, 1_048_576, "transactions"), "wait for a commit at most; beyond, the store is overloaded"),
+        archive=(
+            TEXT, "folder of archived months, relative to the working directory; empty: beside the store's"
+            " file, such as var/tollway.archive; needed to archive from PostgreSQL, and the same for all who share it"
+        ),
+        archive_keep_months=(whole(1, 120, "months"), "before the current one stay in the store when it is archived"),
     ),
     "radius_auth": _listener(_DEFAULT.radius_auth, "RADIUS authentication, UDP"),
     "radius_acct": _listener(_DEFAULT.radius_acct, "RADIUS accounting, UDP"),

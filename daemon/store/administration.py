@@ -49,6 +49,10 @@ __all__ = [
 T = TypeVar("T")
 SCENARIO = "scenario"  # the source of a deck that a scenario file names
 _STANDING = ", ".join(READ)
+ENTRY_NAMES = (
+    "number", "kind", "at", "grant_id", "amount", "pending", "uncollected", "channels_in", "channels_out",
+    "balance_after", "reserved_after", "key", "who", "reason", "bucket",
+)  # fmt: skip
 _ACCOUNTS = (
     f"SELECT body, {_STANDING} FROM config_object JOIN account USING (tenant, id)"
     " WHERE kind = 'account' AND role = 'customer'"
@@ -396,17 +400,13 @@ class Administration(Decks, Handoff):
 
     async def entries(self, key: Key, limit: int = 1000) -> list[dict[str, object]]:
         """Return the newest entries of an account, oldest first."""
-        names = (
-            "number", "kind", "at", "grant_id", "amount", "pending", "uncollected", "channels_in", "channels_out",
-            "balance_after", "reserved_after", "key", "who", "reason", "bucket",
-        )  # fmt: skip
         query = (
-            f"SELECT {', '.join('entry.' + name for name in names)} FROM entry JOIN account"
+            f"SELECT {', '.join('entry.' + name for name in ENTRY_NAMES)} FROM entry JOIN account"
             " ON account.number = entry.account WHERE role = 'customer' AND tenant = ? AND id = ?"
             " ORDER BY entry.number DESC LIMIT ?"
         )
         rows = await self.rows(query, (*key, limit))
-        return [dict(zip(names, row, strict=True)) for row in reversed(rows)]
+        return [dict(zip(ENTRY_NAMES, row, strict=True)) for row in reversed(rows)]
 
     async def changes_of(self, kind: str, key: Key) -> list[dict[str, object]]:
         """Return who changed an object, when, what and why."""

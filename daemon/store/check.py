@@ -8,6 +8,7 @@ import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from daemon.kernel.ids import Direction
 from daemon.kernel.money import format_nano
 from daemon.rating.bundle import Units
 from daemon.store import check_money, migrate
+from daemon.store.archive_check import ArchiveCheck
 from daemon.store.finding import Finding
 from daemon.store.ledger_store import LedgerStore
 from daemon.store.link import POSTGRESQL, SQLITE, Link
@@ -44,16 +46,19 @@ _INDEXES = {
     POSTGRESQL: "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()",
 }
 Look = Callable[[Link], Iterator[Finding]]
+ArchiveLook = Callable[[Link, ArchiveCheck], Iterator[Finding]]
 
 
 async def check_store(store: LedgerStore) -> list[Finding]:
     """Return every invariant that does not hold, none where all is well. Raises StoreError where it cannot be read."""
-    return await store.reading(findings)
+    return await store.reading(lambda link: findings(link, store.archive_folder))
 
 
-def findings(link: Link) -> list[Finding]:
-    """Return what does not hold in the snapshot that a connection sees."""
-    return [finding for look in _LOOKS for finding in _bounded(look(link))]
+def findings(link: Link, archive_folder: Path | None) -> list[Finding]:
+    """Return what does not hold in the snapshot that a connection sees, and in what left the store before it."""
+    archives = ArchiveCheck(link, archive_folder)
+    looks = (*(partial(look, link) for look in _LOOKS), *(partial(look, link, archives) for look in _ARCHIVE_LOOKS))
+    return [finding for look in looks for finding in _bounded(look())]
 
 
 def check_file(path: Path) -> list[Finding]:
@@ -64,7 +69,7 @@ def check_file(path: Path) -> list[Finding]:
         with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
             connection.execute("PRAGMA query_only = ON")
             connection.execute("BEGIN")
-            return findings(SqliteLink(connection))
+            return findings(SqliteLink(connection), path.with_name(f"{path.stem}.archive"))
     except sqlite3.Error as error:
         raise explained(error, path) from error
 
@@ -114,6 +119,7 @@ def _whole_numbers(connection: Link) -> Iterator[Finding]:
         "meter": ("name", ("period", "used", "held", "carried", "expires_at")),
         "unit_grant": ("number", ("units", "expires_at")),
         "assertion": ("entry", ("stated", "found")),
+        "opening": ("account", _SUMS),
     }
     for table, (number, columns) in amounts.items():
         for column in columns:
@@ -123,12 +129,16 @@ def _whole_numbers(connection: Link) -> Iterator[Finding]:
 
 
 def _standings(connection: Link) -> Iterator[Finding]:
-    """A standing is the sum of its entries, field by field."""
-    sums = ", ".join(f"coalesce(sum(entry.{name}), 0)" for name in _ADDED)
+    """A standing is the sum of its entries, field by field: of archived ones its opening is the sum."""
+    sums = ", ".join(
+        f"coalesce(sum(entry.{added}), 0) + coalesce(min(opening.{name}), 0)"
+        for name, added in zip(_SUMS, _ADDED, strict=True)
+    )
     fields = ", ".join(f"account.{name}" for name in _SUMS)
     query = (
         f"SELECT account.number, role, tenant, id, {fields}, {sums}"
-        " FROM account LEFT JOIN entry ON entry.account = account.number GROUP BY account.number"
+        " FROM account LEFT JOIN entry ON entry.account = account.number"
+        " LEFT JOIN opening ON opening.account = account.number GROUP BY account.number"
     )
     for number, role, tenant, name, *rest in connection.execute(query):
         for field, stands, added in zip(_SUMS, rest[: len(_SUMS)], rest[len(_SUMS) :], strict=True):
@@ -145,10 +155,13 @@ def _shown(field: str, value: object) -> str:
 def _running(connection: Link) -> Iterator[Finding]:
     """Every entry says what it left: the sum of all entries of its account up to it."""
     query = (
-        "SELECT number, account, balance_after, balance, reserved_after, reserved FROM ("
+        "SELECT sums.number, sums.account, balance_after, sums.balance + coalesce(opening.balance, 0), reserved_after,"
+        " sums.reserved + coalesce(opening.reserved, 0) FROM ("
         "SELECT number, account, balance_after, reserved_after, sum(amount) OVER line AS balance,"
         " sum(pending) OVER line AS reserved FROM entry WINDOW line AS (PARTITION BY account ORDER BY number)) AS sums"
-        " WHERE balance_after <> balance OR reserved_after <> reserved"
+        " LEFT JOIN opening ON opening.account = sums.account"
+        " WHERE balance_after <> sums.balance + coalesce(opening.balance, 0)"
+        " OR reserved_after <> sums.reserved + coalesce(opening.reserved, 0)"
     )
     for number, account, said, balance, held, reserved in connection.execute(query):
         detail = (
@@ -185,9 +198,12 @@ def _reservations(connection: Link) -> Iterator[Finding]:
                 yield Finding("open calls", f"{tenant}/{name}", detail)
 
 
-def _meters(connection: Link) -> Iterator[Finding]:
+def _meters(connection: Link, archives: ArchiveCheck) -> Iterator[Finding]:
     """A meter holds what open calls hold of its period, and has used what the records of that period say."""
+    if archives.faults:
+        return  # which it says itself
     held, used = _units_held(connection), _units_used(connection)
+    used.update(archives.units_used())
     reached: dict[tuple[int, str], int] = {}
     for account, name, period, *stands in connection.execute("SELECT account, name, period, used, held FROM meter"):
         reached[account, name] = period
@@ -244,8 +260,13 @@ def _calls(connection: Link) -> Iterator[Finding]:
             yield Finding("references", f"grant {grant_id}", f"there are no accounts {sorted(missing)}")
 
 
-def _records(connection: Link) -> Iterator[Finding]:
-    """Every debit has its record and every refund its reversal; for each call and account the sums are one."""
+def _records(connection: Link, archives: ArchiveCheck) -> Iterator[Finding]:
+    """Every debit has its record and every refund its reversal, and for each call and account the sums are one.
+
+    A call may have left the store in two months: what is not one in the store and in a month has to be one in all.
+    """
+    if archives.faults:
+        return  # which it says itself
     query = (
         "SELECT grant_id, account, sum(charged), sum(recorded), sum(entries), sum(records) FROM ("
         " SELECT grant_id, account, uncollected - amount AS charged, 0 AS recorded,"
@@ -254,7 +275,13 @@ def _records(connection: Link) -> Iterator[Finding]:
         " SELECT grant_id, account, 0, charge, 0, 1 FROM record) AS lines GROUP BY grant_id, account"
         " HAVING sum(charged) <> sum(recorded) OR sum(entries) <> sum(records)"
     )
-    for grant_id, account, charged, recorded, entries, records in connection.execute(query):
+    lines = archives.lines()
+    for grant_id, account, *row in connection.execute(query):
+        known = lines.get((grant_id, account), [0, 0, 0, 0])
+        lines[grant_id, account] = [stored + left for stored, left in zip(row, known, strict=True)]
+    for (grant_id, account), (charged, recorded, entries, records) in lines.items():
+        if charged == recorded and entries == records:
+            continue
         detail = (
             f"account {account}: {entries} entries charge {format_nano(charged)},"
             f" {records} records say {format_nano(recorded)}"
@@ -311,7 +338,13 @@ def _batches(connection: Link) -> Iterator[Finding]:
         before = (tenant, sequence, until, manifest)
 
 
+def _archives(_connection: Link, archives: ArchiveCheck) -> Iterator[Finding]:
+    """What left the store is whole, and goes on where it ends."""
+    return (Finding(*found) for found in archives.found())
+
+
 _LOOKS: tuple[Look, ...] = (
-    _file, _schema, _whole_numbers, _standings, _running, _reservations, _meters, _calls, _records, _unique,
-    _references, _batches, check_money.buckets, check_money.transfers, check_money.assertions, check_money.given_units,
+    _file, _schema, _whole_numbers, _standings, _running, _reservations, _calls, _unique, _references, _batches,
+    check_money.buckets, check_money.transfers, check_money.assertions, check_money.given_units,
 )  # fmt: skip
+_ARCHIVE_LOOKS: tuple[ArchiveLook, ...] = (_meters, _records, _archives)

@@ -3,6 +3,8 @@
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,8 +12,10 @@ import msgspec
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
 from daemon.charging.ports import Book, Message, Reads
+from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
-from daemon.store.administration import Administration
+from daemon.store.administration import ENTRY_NAMES, Administration
+from daemon.store.archives import KEPT, MONTHS, Archives, horizon, months_of
 from daemon.store.commit import Job, Writer
 from daemon.store.link import Link
 
@@ -26,10 +30,11 @@ _record = msgspec.json.Decoder(RatedCdr)
 class LedgerStore(Administration):
     """Implements charging.ports.Store, and what commands, exports and the composition root need beside it."""
 
-    def __init__(self, now: Callable[[], Instant], writer: Writer) -> None:
-        """Take the clock, and the writer whose batches charge calls."""
+    def __init__(self, now: Callable[[], Instant], writer: Writer, archive_folder: Path | None) -> None:
+        """Take the clock, the writer whose batches charge calls, and the folder of what leaves the store, if any."""
         super().__init__(now)
         self.writer = writer
+        self.archive_folder = archive_folder
         self.unreadable: dict[str, str] = {}  # open calls whose row makes no sense, by grant id, and why
 
     @property
@@ -81,10 +86,50 @@ class LedgerStore(Administration):
     async def records(self, tenant: str, after_seq: int, until_seq: int) -> AsyncIterator[tuple[int, RatedCdr]]:
         """Stream a tenant's records with their sequence, ``after_seq`` excluded."""
         query = "SELECT seq, body FROM record WHERE tenant = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-        while page := await self.rows(query, (tenant, after_seq, until_seq, PAGE_ROWS)):
-            for seq, body in page:
-                yield seq, _record.decode(body)
-            after_seq = page[-1][0]
+        while after_seq < until_seq:
+            page = await self.rows(query, (tenant, after_seq, until_seq, PAGE_ROWS))
+            upto = page[-1][0] if len(page) == PAGE_ROWS else until_seq
+            # Looked at second: what leaves the store in between is seen in both, and counts once.
+            left = (await self.archives()).records(tenant, after_seq, upto, PAGE_ROWS)
+            upto = left[-1][0] if len(left) == PAGE_ROWS else upto
+            for seq, body in sorted({**dict(left), **dict(page)}.items()):
+                if seq <= upto:
+                    yield seq, _record.decode(body)
+            after_seq = upto
+
+    # -- what left the store
+
+    async def archives(self) -> Archives:
+        """Return what is known of the archives now."""
+        months = months_of(await self.rows(MONTHS))
+        kept = await self.rows(KEPT) if months else []
+        return Archives(self.archive_folder, months, [(month, grant_id) for month, grant_id in kept])
+
+    async def archived_until(self) -> Instant:
+        """Return the instant before which calls have left the store, 0 where none has."""
+        return horizon(months_of(await self.rows(MONTHS)))
+
+    async def history(self, key: Key, limit: int = 1000) -> list[dict[str, object]]:
+        """Return the newest entries of an account, archived ones too, oldest first, each with its ``archive``.
+
+        Raises StoreError where an archive that it needs is not there.
+        """
+        found: list[dict[str, object]] = [{**row, "archive": ""} for row in await self.entries(key, limit)]
+        query = "SELECT number FROM account WHERE role = 'customer' AND tenant = ? AND id = ?"
+        numbers = await self.rows(query, key) if len(found) < limit else []
+        for (number,) in numbers:
+            here = {row["number"] for row in found}
+            left = (await self.archives()).entries(number, ENTRY_NAMES, limit - len(found))
+            found = [row for row in left if row["number"] not in here] + found
+        return found
+
+    async def find_archived_calls(self, call_id: str) -> Sequence[tuple[str, Call]]:
+        """Return the newest archived calls of a call id or grant id with their month, oldest first. StoreError."""
+        return (await self.archives()).calls(call_id, CALLS_FOUND_MAX)
+
+    @abstractmethod
+    def alone_in_archiving(self) -> AbstractAsyncContextManager[None]:
+        """Be the only one who archives from this store, until the context or the process ends. Raises StoreError."""
 
     async def claimed(self, names: Collection[str]) -> Collection[str]:
         """Return those of the names that this daemon serves alone: all, where no other daemon shares the store."""

@@ -6,10 +6,12 @@ A connection that breaks in the middle of a COMMIT leaves a question, which the 
 """
 
 import asyncio
+import contextlib
 import importlib
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -40,6 +42,7 @@ from daemon.store.postgres_link import (
     WRITING,
     PostgresLink,
     Session,
+    connected,
     explained,
     numbered,
     state_of,
@@ -240,7 +243,8 @@ class PostgresStore(LedgerStore):
         """Take a database that is migrated; use ``opened``."""
         self._url = settings.url
         engine = LaneEngine(self._url, CHARGING)
-        super().__init__(now, LanedWriter(engine, min(settings.batch_max, BATCH_MAX), settings.queue_max))
+        archive = Path(settings.archive).absolute() if settings.archive else None
+        super().__init__(now, LanedWriter(engine, min(settings.batch_max, BATCH_MAX), settings.queue_max), archive)
         # What persons change has a thread and a connection of its own: no call waits for an import.
         self._desk = PostgresEngine(self._url, WRITING)
         self._clerk = Writer(self._desk, 1, 1)
@@ -281,6 +285,20 @@ class PostgresStore(LedgerStore):
     async def reading(self, work: Callable[[Link], T]) -> T:
         """Run work that reads much in a thread, on a connection of its own: it sees one snapshot. Raises StoreError."""
         return await asyncio.to_thread(_read, self._url, work)
+
+    @contextlib.asynccontextmanager
+    async def alone_in_archiving(self) -> AsyncIterator[None]:
+        """Hold a lock of the server's on a connection of its own, with which it ends. Raises StoreUnavailable."""
+        try:
+            connection = await connected(self._url, READING)
+        except DRIVER_ERRORS as error:
+            raise explained(error, self._url) from error
+        try:
+            if not await connection.fetchval(sql.LOCK_ARCHIVING):
+                raise StoreUnavailable(f"another process archives from {self.name}: wait for it")
+            yield
+        finally:
+            connection.terminate()
 
     async def close(self) -> None:
         """Finish what is queued, then close; nothing can be asked of the store afterwards."""

@@ -22,6 +22,7 @@ from daemon.store.standing_row import READ, WRITTEN
 _PLACE = re.compile(r"\$(\d+)")
 # Two numbers are another space of names than the one number of a key.
 LOCK_ADMINISTRATION: Final = "SELECT pg_advisory_xact_lock(1953459308, 1)"
+LOCK_ARCHIVING: Final = "SELECT pg_try_advisory_lock(1953459308, 2)"  # held by a session, not by a transaction
 OUTCOME: Final = "SELECT pg_xact_status($1::text::xid8)"
 
 # Calls under a lock, in the order of their numbers, and the messages, which have no lock but their names'.

@@ -319,3 +319,46 @@ export_batch = Table(
     Column("manifest_sha256", Words, nullable=False),
     CheckConstraint("after_seq <= until_seq"),
 )
+
+archive = Table(  # one row for each month whose rows have left, or are leaving, for a folder of files
+    "archive",
+    metadata,
+    Column("month", Words, primary_key=True),  # such as 2026-01, of UTC
+    Column("token", Words, nullable=False),  # its manifest has it too: the folder is this store's
+    Column("begun_at", BigInteger, nullable=False),
+    Column("entries_until", BigInteger, nullable=False),  # number of the last entry that it takes
+    Column("entries_done", BigInteger, nullable=False),  # number up to which they have left
+    Column("calls_done", BigInteger, nullable=False),  # number up to which its calls have left, with their records
+    Column("manifest_sha256", Words, nullable=False),  # empty while its files are written
+    Column("is_done", Integer, nullable=False),
+)
+
+archive_kept = Table(  # calls that changed after they were written to a month's files: the store's row is the call
+    "archive_kept",
+    metadata,
+    Column("month", Words, primary_key=True),
+    Column("grant_id", Words, primary_key=True),
+)
+
+opening = Table(  # of an account, what its archived entries add up to, and the number of the last of them
+    "opening",
+    metadata,
+    Column("account", Number, ForeignKey("account.number"), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("balance", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("uncollected", BigInteger, nullable=False),
+    Column("channels_in", BigInteger, nullable=False),
+    Column("channels_out", BigInteger, nullable=False),
+)
+
+spent_key = Table(  # idempotency keys of archived entries: sent again they still change nothing
+    "spent_key",
+    metadata,
+    Column("account", Number, ForeignKey("account.number"), primary_key=True),
+    Column("key", Words, primary_key=True),
+    Column("kind", Words, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+)

@@ -7,10 +7,11 @@ what the engine believes to be in its cache is no longer trusted.
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -263,7 +264,8 @@ class SqliteStore(LedgerStore):
     ) -> None:  # fmt: skip
         """Take an existing, migrated file; use ``open_store``."""
         self._engine = SqliteEngine(path, connection)
-        super().__init__(now, Writer(self._engine, settings.batch_max, settings.queue_max))
+        archive = Path(settings.archive).absolute() if settings.archive else path.with_name(f"{path.stem}.archive")
+        super().__init__(now, Writer(self._engine, settings.batch_max, settings.queue_max), archive)
         self.path = path
         self._reader: aiosqlite.Connection | None = None
         self._opening = asyncio.Lock()
@@ -297,6 +299,20 @@ class SqliteStore(LedgerStore):
                 return work(SqliteLink(connection))
         except sqlite3.Error as error:
             raise explained(error, self.path) from error
+
+    @contextlib.asynccontextmanager
+    async def alone_in_archiving(self) -> AsyncIterator[None]:
+        """Hold a lock beside the file, which ends with the process. Raises StoreUnavailable where another has it."""
+        beside = self.path.with_name(f"{self.path.name}.archiving")
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreUnavailable(f"another process archives from {self.path}: wait for it") from error
+            yield
+        finally:
+            os.close(descriptor)
 
     async def _read_connection(self) -> aiosqlite.Connection:
         async with self._opening:

@@ -154,7 +154,8 @@ def url_of(folder: Path) -> str:
 
 
 def settings(folder: Path, batch_max: int = 256, queue_max: int = 4096) -> StoreSettings:
-    return StoreSettings(url_of(folder), batch_max, queue_max)
+    archive = f"{folder}/archive" if is_server(url_of(folder)) else ""
+    return StoreSettings(url_of(folder), batch_max, queue_max, archive)
 
 
 async def altered(folder: Path, *statements: str) -> None:

@@ -1,4 +1,4 @@
-"""``make bench`` starts: every bench is there, and that of decks runs to its end, with a deck of some rows."""
+"""``make bench`` starts: every bench is there, and those that read a store run to their end, with some rows."""
 
 import importlib
 import sys
@@ -20,6 +20,16 @@ def test_the_bench_of_decks_runs_to_its_end(capfd: pytest.CaptureFixture[str], m
     importlib.import_module("benchmarks.bench_decks").main(ROWS)
     printed = capfd.readouterr().out
     for figure in (f"import of {ROWS} rows", "the same deck again", f"load of {ROWS} rows", "the bare driver"):
+        assert figure in printed
+
+
+def test_the_bench_of_growth_runs_to_its_end(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks.bench_growth"])
+    importlib.import_module("benchmarks.bench_growth").main(ROWS, 0.1)
+    printed = capfd.readouterr().out
+    for figure in ("a year of 300 calls", "the year in it", "11 months", "while archiving", "after archiving"):
         assert figure in printed
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
-NAMES = ("tollway.service", "tollway-export.service", "tollway-export.timer")
+NAMES = (
+    "tollway.service", "tollway-export.service", "tollway-archive.service", "tollway-export.timer",
+    "tollway-archive.timer",
+)  # fmt: skip
 PROGRAM = "/opt/tollway/.venv/bin/tollway"
 EXPOSURE_MAX = 15  # tenths of systemd's exposure level, 0 (closed) to 100; "OK" ends at 44
 
@@ -49,7 +52,7 @@ def test_a_misspelt_unit_would_be_complained_about(installed: Path) -> None:
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", NAMES[:2])
+@pytest.mark.parametrize("name", NAMES[:3])
 def test_the_services_are_closed(installed: Path, name: str) -> None:
     said = analyze("security", "--offline=yes", "--no-pager", f"--threshold={EXPOSURE_MAX}", str(installed / name))
     assert "Overall exposure level" in said

@@ -93,6 +93,7 @@ class MemoryStore:
     exceptions: list[Exceptional] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     meters: dict[tuple[int, str], Meter] = field(default_factory=dict)
+    archived: Instant = 0
 
     async def transact(self, reads: Reads, decide: Callable[[MemoryBook], T]) -> T:
         book = MemoryBook(
@@ -151,6 +152,9 @@ class MemoryStore:
 
     async def open_calls(self) -> Sequence[Call]:
         return [call for call in self.saved.values() if call.is_open]
+
+    async def archived_until(self) -> Instant:
+        return self.archived
 
 
 def _counted(meter: Meter, calls: Iterable[Call], records: Iterable[RatedCdr]) -> None:

@@ -20,7 +20,7 @@ PROMISED = {
     "token revoke", "rate import", "rate price", "rate batch", "rate history", "rate rollback",
     "rate conversions", "radius send",
     "radius decode", "call list", "call show", "call explain", "call end", "export run", "export list",
-    "export verify", "exception list", "db upgrade", "db backup", "db check",
+    "export verify", "exception list", "db upgrade", "db backup", "db archive", "db check",
 }  # fmt: skip
 
 
