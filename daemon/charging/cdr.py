@@ -20,6 +20,7 @@ from daemon.rating.tariff import SECONDS
 class RatedCdr:
     """Money in nano-units; instants in microseconds; ``tenant`` is the seller, whose export holds the record.
 
+    ``told_by`` is the source of the report that it was settled by, empty for an estimate of ours.
     ``bundle`` names the bundles that paid ``bundle_units`` of it, in their order; ``metered`` is what it counts on
     meters. ``tier`` began at that unit of the period's volume, and ``volume`` was reached before the call.
     """
@@ -74,6 +75,7 @@ class RatedCdr:
     tier: int = 0
     volume: int = 0
     metered: tuple[Units, ...] = ()
+    told_by: str = ""
 
     @property
     def margin(self) -> int:
@@ -83,13 +85,17 @@ class RatedCdr:
 
 @dataclass(frozen=True, slots=True)
 class EndReport:
-    """How a call ended, as whoever reports it knows it. ``duration_us`` is measured from answer to release."""
+    """How a call ended, as whoever reports it knows it. ``duration_us`` is measured from answer to release.
+
+    ``told_by`` is the road that reported it, empty where nobody did.
+    """
 
     ended_at: Instant
     duration_us: int
     cause: str
     switch_seconds: int | None
     overrun_us: int
+    told_by: str = ""
 
 
 def reversal(record: RatedCdr, revision: int, now: Instant) -> RatedCdr:
@@ -149,7 +155,7 @@ def _level_record(
         rounding=f"{tariff.decimals} {tariff.rounding.value}, duration {tariff.duration_rounding.value}",
         overrun_us=report.overrun_us, settled_at=now, unit=tariff.unit, bundle=_bundle_ids(level, posted),
         bundle_units=sum(each.units for each in posted.units), tier=tariff.tier, volume=tariff.volume,
-        metered=posted.units + posted.volume,
+        metered=posted.units + posted.volume, told_by=report.told_by,
     )  # fmt: skip
 
 

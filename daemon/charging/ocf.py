@@ -114,6 +114,10 @@ class OnlineCharging:
         self._without_store = without_store
         self.stuck: dict[str, str] = {}  # calls that could not be resolved in the last round, and why
 
+    def now(self) -> Instant:
+        """Return the instant by the clock that every charge is dated by."""
+        return self._outside.now()
+
     def catalog(self) -> Catalog:
         """Return the configuration in force."""
         return self._directory.catalog()
@@ -619,7 +623,7 @@ def _settled(book: Book, call: Call, report: CallReport, context: _Context) -> O
     duration_us = measured_us(call, report)
     _question_duration(book, call, report, duration_us, context)
     by = SettledBy(report.settled_by) if report.settled_by else SettledBy.HANGUP
-    end = EndReport(report.at, duration_us, report.cause, report.switch_seconds, 0)
+    end = EndReport(report.at, duration_us, report.cause, report.switch_seconds, 0, report.attempt.source)
     call = settle.settled(book, context.catalog, adopted(book, call, report), end, by, context.terms, context.now)
     book.save_call(call)
     return Outcome(call, True)

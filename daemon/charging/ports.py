@@ -143,6 +143,9 @@ class Store(Protocol):
     async def open_calls(self) -> Sequence[Call]:
         """Return every open call, for recovery and for lists."""
 
+    async def adopted(self, grant_ids: Sequence[str]) -> None:
+        """Note, for the report of recovery, that the switch still runs these calls."""
+
 
 class Directory(Protocol):
     """Gives the configuration in force."""

@@ -126,7 +126,15 @@ class Switch:
         for call in stored:
             open_calls.setdefault(call.call_id, []).append(call)
         await _together(self._look_at(channel, open_calls.get(channel, [])) for channel in running)
-        _log.info("switch resynchronised", switch=self.spec.id, channels=len(running), open_calls=len(stored))
+        adopted = [call.grant_id for call in stored if call.call_id in running]
+        try:
+            await self._store.adopted(adopted)
+        except StoreError as error:
+            _log.warning("adopted calls are not noted for the report", error=str(error))
+        _log.info(
+            "switch resynchronised", switch=self.spec.id, channels=len(running), open_calls=len(stored),
+            adopted=len(adopted), settled=len(stored) - len(adopted),
+        )  # fmt: skip
 
     async def _stored(self) -> list[Call]:
         mine = (SOURCE, self.spec.id)

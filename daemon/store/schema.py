@@ -170,6 +170,28 @@ exceptional = Table(
     sqlite_autoincrement=True,
 )
 
+recovery = Table(  # one row for each start of a daemon
+    "recovery",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("daemon", Words, nullable=False),  # host and process that started
+    Column("found", Integer, nullable=False),  # open calls
+    Column("journalled", Integer, nullable=False),  # grants that waited in its journal
+    sqlite_autoincrement=True,
+)
+
+recovery_call = Table(  # the open calls that a start found; what became of them is told by the calls themselves
+    "recovery_call",
+    metadata,
+    Column("recovery", Number, ForeignKey("recovery.number"), primary_key=True),
+    Column("grant_id", Words, primary_key=True),
+    Column("state", Words, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("adopted_at", BigInteger, nullable=False),  # when its switch said that it runs, 0 for never
+    Index("recovery_by_grant", "grant_id"),
+)
+
 config_object = Table(
     "config_object",
     metadata,

@@ -54,7 +54,6 @@ class Totals:
 
 
 async def _played(seed: int, made: Path, folder: Path, totals: Totals) -> None:
-    folder.mkdir()
     async with crash_world(seed, made, folder) as world:
         totals.charged += await held_against_the_model(world)
         found = check_file(world.disk.path)
@@ -72,8 +71,10 @@ async def test_the_ledger_is_exact_after_every_seed(tmp_path: Path, monkeypatch:
     await template(made)
     totals, began = Totals(), time.monotonic()
     for seed in range(FIRST, FIRST + SEEDS):
+        folder = tmp_path / f"seed-{seed}"
+        folder.mkdir()
         try:
-            await _played(seed, made, tmp_path / f"seed-{seed}", totals)
+            await _played(seed, made, folder, totals)
         except AssertionError as error:
             totals.fails(seed, error)
             if len(totals.failed) == min(FAILURES_MAX, SEEDS):

@@ -140,6 +140,9 @@ class MemoryStore:
         due = [call for call in self.saved.values() if call.is_open and call.due_at <= now]
         return sorted(due, key=lambda call: call.due_at)[:limit]
 
+    async def adopted(self, grant_ids: Sequence[str]) -> None:
+        del grant_ids
+
     async def open_calls(self) -> Sequence[Call]:
         return [call for call in self.saved.values() if call.is_open]
 
