@@ -5,7 +5,7 @@ Our own cut is not the customer's second: an overrun within ``cut_tolerance`` is
 A charge is reversed whole before a better one is posted, so the sum of a call's entries is always one charge.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog
@@ -15,10 +15,10 @@ from daemon.authorize.pricing import Service, tariffs_for
 from daemon.charging import metering
 from daemon.charging.call import OPEN_STATES, Call, CallState, Posted, SettledBy
 from daemon.charging.cdr import EndReport, carrier_cost, rated, reversal
-from daemon.charging.ports import Book
+from daemon.charging.ports import Book, Exceptional
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant, local_day
-from daemon.kernel.money import NANO_MAX
+from daemon.kernel.money import NANO_MAX, format_nano
 from daemon.ledger import posting
 from daemon.ledger.account import Standing
 from daemon.rating.tariff import Tariff
@@ -210,7 +210,20 @@ def settled(
     cost = carrier_cost(call, report.duration_us)
     for record in rated(catalog, call, report, call.posted, tuple(billed), cost, call.revision, now):
         book.append_record(record)
+    for item in _beyond_ledger(catalog, call, now):
+        book.append_exception(item)
     return call
+
+
+def _beyond_ledger(catalog: Catalog, call: Call, now: Instant) -> Iterator[Exceptional]:
+    """Yield what the balance of a postpaid account could not hold of a charge: it is owed all the same."""
+    for level, posted in zip(call.levels, call.posted, strict=True):
+        if posted.uncollected and catalog.by_number[level.account].kind is AccountKind.POSTPAID:
+            detail = f"{format_nano(posted.uncollected)} of the charge of {level.key} is beyond 64 bits of its balance"
+            key = f"beyond_ledger:{call.grant_id}:{level.account}:{call.revision}"
+            yield Exceptional(
+                "beyond_ledger", call.tenant, call.source, call.switch, call.call_id, detail, now, key=key
+            )
 
 
 def _answered(call: Call, report: EndReport) -> Call:

@@ -7,6 +7,7 @@ Money that arrives pays debts first. An expired reservation never prevents a lat
 
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant
+from daemon.kernel.money import NANO_MAX
 from daemon.ledger.account import Entry, EntryKind, Standing, entry_applied
 
 Posting = tuple[Standing, Entry]
@@ -58,10 +59,12 @@ def debit(
 ) -> Posting:
     """Post a call's charge and let go of all that it held. ``credit_limit`` is None where credit is unlimited.
 
+    What 64 bits of balance cannot hold is uncollected too: a call that ran is charged whatever the account owes.
     The entry's ``-amount + uncollected`` is the charge: what could be paid, and the debt that is left.
     """
     assert charge >= 0, charge
-    payable = charge if credit_limit is None else max(0, min(charge, standing.balance + credit_limit))
+    lowest = NANO_MAX if credit_limit is None else min(credit_limit, NANO_MAX)
+    payable = max(0, min(charge, standing.balance + lowest))
     channels_in, channels_out = _channels(channel, -1)
     entry = Entry(
         standing.account, EntryKind.DEBIT, now, grant_id,
