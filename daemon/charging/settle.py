@@ -260,6 +260,14 @@ def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> C
     return metering.taken_back(book, call).changed(posted=(), revision=revision)
 
 
+def estimate_listed(call: Call, by: SettledBy, detail: str, now: Instant) -> Exceptional:
+    """Return what a person should read about a call that was resolved without a report of its end."""
+    return Exceptional(
+        by.value, call.tenant, call.source, call.switch, call.call_id, detail, now,
+        key=f"{by.value}:{call.grant_id}:{call.revision}",
+    )  # fmt: skip
+
+
 def due_at(call: Call, terms: Terms) -> Instant:
     """Return when to look at an open call again: its grant lapses, its limit has passed, or its interims stopped."""
     if call.answered_at is None:

@@ -42,15 +42,16 @@ strip_digits = 1
 host = "127.0.0.1"
 port = {port}
 password = "ClueCon"
+cdr_spool = "{spool}"
 """
 CHARGING = "[charging]\nring_seconds = 3\nslice_seconds = 10\nblock_seconds_min = 1\nmax_grant_seconds = 600\n"
 
 
 @asynccontextmanager
-async def killed_and_back(folder: Path) -> AsyncIterator[tuple[DaemonProcess, SwitchDouble]]:
+async def killed_and_back(folder: Path, spool: str = "none") -> AsyncIterator[tuple[DaemonProcess, SwitchDouble]]:
     """Give a daemon that runs on a switch of its own; whatever a test did, both are gone afterwards."""
     async with SwitchDouble() as switch:
-        daemon = DaemonProcess(folder, SCENARIO + REST.format(port=switch.port), CHARGING)
+        daemon = DaemonProcess(folder, SCENARIO + REST.format(port=switch.port, spool=folder / spool), CHARGING)
         await asyncio.to_thread(daemon.apply)
         await asyncio.to_thread(daemon.start)
         try:
@@ -167,7 +168,7 @@ async def _told_in_log_and_metrics(daemon: DaemonProcess) -> None:
     await until(lambda: "event=recovery start=2 found=6" in daemon.log(), 15)
     assert 'event="recovery begins" start=2 open_calls=6 answered=4 grants_in_the_journal=0' in daemon.log()
     metrics = (await asyncio.to_thread(daemon.get, "/metrics"))[1].decode()
-    assert 'tollway_recovery_calls{fate="voided"} 1.0' in metrics
+    assert 'tollway_recovery_calls{fate="voided"} 2.0' in metrics
     assert "tollway_stuck_calls 0.0" in metrics
     assert "tollway_journalled_grants 0.0" in metrics
     text = await asyncio.to_thread(daemon.command, "call", "recovery")
@@ -194,3 +195,35 @@ async def test_a_daemon_that_dies_before_the_cut_leaves_the_cut_to_the_switch(tm
         assert float(found[call.a]["charged"]) > 0, "never silently free"
         listed = json.loads(daemon.command("exception", "list", "--json").stdout)
         assert [item["kind"] for item in listed] == ["recovery"]
+
+
+async def test_what_ended_while_the_daemon_was_dead_is_charged_by_the_record_of_the_switch(tmp_path: Path) -> None:
+    async with killed_and_back(tmp_path, "spool") as (daemon, switch):
+        switch.spool = tmp_path / "spool"
+        switch.spool.mkdir()
+        talks, rings = switch.play(Plan("acme", UK)), switch.play(Plan("acme", UK, ring=3))
+        unheard = Plan("acme", UK, parks=False)
+        await until(lambda: bool(talks.answered and rings.b_created))
+        await asyncio.sleep(1)  # what was told is committed within milliseconds
+        daemon.kill()
+        unasked = switch.play(unheard)
+        await until(lambda: bool(rings.answered and unasked.answered))
+        await asyncio.sleep(1.5)
+        for call in (talks, rings, unasked):
+            switch.hang_up(call, "NORMAL_CLEARING")
+        (switch.spool / "a_broken.cdr.json").write_text("{")
+        await asyncio.to_thread(daemon.start)
+        found = await fate_is(daemon, {talks.a: "ended", rings.a: "ended"})
+        assert {each["told_by"] for each in found.values()} == {"spool"}
+        for call in (talks, rings):
+            assert abs(float(found[call.a]["seconds"]) * SECOND - call.talked_us) < 50_000, "to the answer's 20 ms"
+        await until(lambda: not list((tmp_path / "spool").glob("*.json")), 20)
+        assert {path.name for path in (tmp_path / "spool" / "taken").iterdir()} == {
+            f"a_{call.a}.cdr.json" for call in (talks, rings, unasked)
+        }  # fmt: skip
+        assert [path.name for path in (tmp_path / "spool" / "refused").iterdir()] == ["a_broken.cdr.json"]
+        (charged,) = await asyncio.to_thread(daemon.json, "call", "show", unasked.a)  # type: ignore[misc]
+        assert (charged["authorised"], charged["state"], charged["source"]) == (False, "settled", "spool")
+        listed = json.loads((await asyncio.to_thread(daemon.command, "exception", "list", "--json")).stdout)
+        assert [item["kind"] for item in listed] == ["unauthorised"]
+        assert (await asyncio.to_thread(daemon.command, "db", "check")).returncode == 0
