@@ -222,7 +222,9 @@ async def test_what_ended_while_the_daemon_was_dead_is_charged_by_the_record_of_
             f"a_{call.a}.cdr.json" for call in (talks, rings, unasked)
         }  # fmt: skip
         assert [path.name for path in (tmp_path / "spool" / "refused").iterdir()] == ["a_broken.cdr.json"]
-        (charged,) = await asyncio.to_thread(daemon.json, "call", "show", unasked.a)  # type: ignore[misc]
+        shown = await asyncio.to_thread(daemon.json, "call", "show", unasked.a)
+        assert isinstance(shown, list)
+        (charged,) = shown
         assert (charged["authorised"], charged["state"], charged["source"]) == (False, "settled", "spool")
         listed = json.loads((await asyncio.to_thread(daemon.command, "exception", "list", "--json")).stdout)
         assert [item["kind"] for item in listed] == ["unauthorised"]
