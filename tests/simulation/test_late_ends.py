@@ -86,7 +86,7 @@ ROADS: tuple[dict[str, object], ...] = ({}, RENEWABLE)
 
 async def _talking(desk: Desk, payer: Key, road: dict[str, object], name: str = "c1") -> Call:
     """Return a call that was answered, and seen alive once."""
-    await desk.ask(name, payer=payer, **road)
+    await desk.ask(name, payer=payer, **road)  # type: ignore[arg-type]
     desk.wait(5)
     await desk.answer(name, payer=payer, road=road)
     desk.now += BEAT

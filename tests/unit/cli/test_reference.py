@@ -17,7 +17,7 @@ PROMISED = {
     "run", "check", "try", "apply", "account list", "account show", "account create", "account topup",
     "account adjust", "account suspend", "account resume", "account history", "token create", "token list",
     "token revoke", "rate import", "rate price", "rate batch", "rate history", "rate rollback", "radius send",
-    "radius decode", "call list", "call show", "call explain", "call end", "export run", "export list",
+    "radius decode", "call list", "call recovery", "call show", "call explain", "call end", "export run", "export list",
     "export verify", "exception list", "db upgrade", "db backup", "db check",
 }  # fmt: skip
 
