@@ -81,6 +81,7 @@ def _talked_at(event: Event, answered_at: Instant, told: dict[str, str]) -> Inst
     """Return the answer of the side that the leg called, or its own where it pays from that; 0 for none.
 
     A caller's leg is bridged before it is answered where early media is passed on, and after where a menu answered it.
+    Of a leg that was bridged twice only the last is told.
     """
     if not answered_at or dialplan.pays_from_answer(event):
         return answered_at
