@@ -195,6 +195,34 @@ def _reservations(connection: Link) -> Iterator[Finding]:
                 yield Finding("open calls", f"{tenant}/{name}", detail)
 
 
+def _held_by_calls(connection: Link) -> Iterator[Finding]:
+    """What the entries of each call still hold is what it holds while it is open, and nothing afterwards."""
+    holds: dict[tuple[str, int], tuple[int, int]] = {}
+    for call in _open_calls(connection):
+        route = call.carrier
+        if route is not None and route.account:
+            holds[call.grant_id, route.account] = (0, 1)
+        for level in call.levels:
+            holds[call.grant_id, level.account] = (level.reserved, 1)
+    query = (
+        "SELECT grant_id, account, sum(pending) AS money, sum(channels_in + channels_out) AS channels FROM entry"
+        " WHERE grant_id <> '' GROUP BY grant_id, account"
+        " HAVING sum(pending) <> 0 OR sum(channels_in + channels_out) <> 0"
+    )
+    for grant_id, account, money, channels in connection.execute(query):
+        said = holds.pop((grant_id, account), (0, 0))
+        if said != (money, channels):
+            yield _held_otherwise(grant_id, account, (money, channels), said)
+    for (grant_id, account), said in holds.items():
+        yield _held_otherwise(grant_id, account, (0, 0), said)
+
+
+def _held_otherwise(grant_id: str, account: int, entries: tuple[int, int], call: tuple[int, int]) -> Finding:
+    told = [f"{format_nano(money)} and {channels} channels" for money, channels in (entries, call)]
+    detail = f"account {account}: its entries hold {told[0]}, it holds {told[1]}"
+    return Finding("held by calls", f"grant {grant_id}", detail)
+
+
 def _meters(connection: Link) -> Iterator[Finding]:
     """A meter holds what open calls hold of its period, and has used what the records of that period say."""
     held, used = _units_held(connection), _units_used(connection)
@@ -321,6 +349,6 @@ def _batches(connection: Link) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Look, ...] = (
-    _file, _schema, _whole_numbers, _standings, _running, _reservations, _meters, _calls, _records, _unique,
-    _references, _batches,
+    _file, _schema, _whole_numbers, _standings, _running, _reservations, _held_by_calls, _meters, _calls, _records,
+    _unique, _references, _batches,
 )  # fmt: skip
