@@ -19,7 +19,7 @@ help:
 	@echo 'make test   install what tests need and run them all'
 	@echo 'make bench  measure, and print ratios against peers or bounds in the same run'
 	@echo 'make check  lint, types, import rings, documents up to date'
-	@echo 'make simulate  the crash tests at length: SEEDS=10000 worlds, KILLS=300 kills, CUTS=100 power cuts'
+	@echo 'make simulate  the crash tests at length: SEEDS=10000 worlds, KILLS=300 kills on each engine, CUTS=100 power cuts'
 	@echo 'make docs   write the generated pages of docs/ anew'
 
 $(VENV)/.installed: pyproject.toml

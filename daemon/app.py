@@ -21,6 +21,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
+from daemon.app_recovery import RecoveryWatch
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.charging.configuration import Configuration, TokenSpec
 from daemon.charging.ocf import ChargingSettings, OnlineCharging
@@ -137,9 +138,11 @@ class Daemon:
     http: HttpServer
     esl: EslAdapter
     metrics: Metrics
+    recovery: RecoveryWatch
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Listen until ``stop`` is set. A part that dies takes the daemon down with its exception."""
+        await self.recovery.begin()
         await self._listen()
         ready()
         parts = {
@@ -147,6 +150,7 @@ class Daemon:
             "expiry": self._expire(),
             "standings": self._learn(),
             "esl": self.esl.run(),
+            "recovery": self.recovery.run(),
         }
         try:
             await _until(stop, parts)
@@ -165,15 +169,11 @@ class Daemon:
         _log.info("serving", pid=os.getpid(), store=shown(self.settings.store.url))
 
     async def _expire(self) -> None:
-        told: dict[str, str] = {}  # what an operator was told once need not fill the log
         while True:
             await asyncio.sleep(EXPIRE_SECONDS)
             try:
                 resolved = await self.ocf.expire_due()
-                failing = {**self.store.unreadable, **self.ocf.stuck}
-                for grant_id, reason in failing.items() - told.items():
-                    _log.error("call cannot be resolved", grant_id=grant_id, error=reason)
-                told = failing
+                await self.recovery.note_failing({**self.store.unreadable, **self.ocf.stuck})
                 for call in resolved:
                     _log.info("call resolved", call_id=call.call_id, account=str(call.payer), state=call.state.value)
             except StoreError as error:
@@ -232,7 +232,9 @@ async def build(settings: Settings) -> Daemon:
     esl = EslAdapter(ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics)
     radius = RadiusServers(ocf, store, lambda: directory.configuration.nas, OUTSIDE, metrics)
     http = HttpServer(ocf, store, directory.tokens, metrics, OUTSIDE, esl.links_up)
-    return Daemon(settings, store, directory, ocf, radius, http, esl, metrics)
+    recovery = RecoveryWatch(store, ocf)
+    metrics.watch_recovery(lambda: recovery.counts, lambda: ocf.journalled, lambda: len(recovery.failing))
+    return Daemon(settings, store, directory, ocf, radius, http, esl, metrics, recovery)
 
 
 def configure_logging(level: str) -> None:

@@ -39,12 +39,13 @@ from daemon.charging.configuration import (
 )
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Book, StoreError, StoreUnavailable
+from daemon.charging.recovery import RecoveryReport
 from daemon.config_files.scenario_file import Scenario
 from daemon.http_api.replies import charged_so_far
 from daemon.ingest.batch_columns import FileRefused, RunStopped
 from daemon.ingest.batch_rules import AccountRule, BatchRules
 from daemon.ingest.batch_summary import BatchStatus, BatchSummary
-from daemon.journal import EmergencyJournal
+from daemon.journal import EmergencyJournal, PostpaidJournal
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Direction, Key, split_key
 from daemon.kernel.instant import Instant
@@ -381,6 +382,20 @@ class Opened:
     async def open_calls(self) -> Sequence[Call]:
         """Return the live calls."""
         return await self.store.open_calls()
+
+    async def recovery(self, since: Instant | None) -> RecoveryReport:
+        """Return what starts since an instant found and what became of it; without one, of the newest start alone."""
+        starts = await self.store.recovery_starts(since)
+        told = [(start, tuple(await self.store.recovered_calls(start))) for start in starts]
+        known = {each.found.grant_id for _, calls in told for each in calls}
+        begins = since if since is not None else starts[0].at if starts else 0
+        estimates = await self.store.estimated_calls(begins)
+        await self.store.open_calls()  # notes those that cannot be read
+        waiting = await PostpaidJournal(Path(self.settings.charging.postpaid_journal)).waiting()
+        return RecoveryReport(
+            tuple(told), tuple(each for each in estimates if each.found.grant_id not in known), waiting,
+            tuple(sorted(self.store.unreadable.items())),
+        )  # fmt: skip
 
     async def find_calls(self, call_id: str) -> Sequence[Call]:
         """Return the calls of a call id or grant id."""

@@ -59,15 +59,21 @@ class PostpaidJournal:
         """Return its grants. A last line without its end was never told to anybody; any other fault is an error."""
         return await asyncio.to_thread(self._load)
 
-    def _load(self) -> list[Journalled]:
+    async def waiting(self) -> int:
+        """Return how many whole lines it holds; a daemon may be writing, so nothing is mended. StoreUnavailable."""
+        return (await asyncio.to_thread(self._read)).count(b"\n")
+
+    def _read(self) -> bytes:
         try:
             with self._path.open("rb") as stream:
-                whole = stream.read(LINE_OCTETS_MAX * GRANTS_MAX + 1)
+                return stream.read(LINE_OCTETS_MAX * GRANTS_MAX + 1)
         except FileNotFoundError:
-            return []
+            return b""
         except OSError as error:
             raise StoreUnavailable(f"the journal {self._path} cannot be read: {error.strerror}") from error
-        *lines, torn = whole.split(b"\n")
+
+    def _load(self) -> list[Journalled]:
+        *lines, torn = self._read().split(b"\n")
         if torn:
             _log.warning("the journal's last line is torn and was never granted", path=str(self._path))
             self._replace(b"".join(line + b"\n" for line in lines))

@@ -21,7 +21,7 @@ from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import DAY, SECOND, Instant, local_day
 from daemon.kernel.money import NANO, format_nano
-from daemon.ledger.account import Standing, available
+from daemon.ledger.account import Standing, available, room
 from daemon.rating.bundle import Supply
 from daemon.rating.charge import block_end, charge, first_paid_second
 from daemon.rating.conversion import Conversion, at_one_instant
@@ -414,31 +414,38 @@ def _level_earns(
     )
 
 
-def spendable(terms: AccountTerms, standing: Standing, now: Instant) -> int | None:
+def _money(terms: AccountTerms, standing: Standing) -> int:
+    """Return what an account has, and where its credit has no limit what the ledger can still hold of its debt."""
+    money, most = available(standing, terms.credit_limit), room(standing)
+    return most if money is None else min(money, most)
+
+
+def spendable(terms: AccountTerms, standing: Standing, now: Instant) -> int:
     """Return what a new reservation may take: what is available, and what is left of the day's spend."""
-    money = available(standing, terms.credit_limit)
+    money = _money(terms, standing)
     if terms.daily_spend is None:
         return money
     today = local_day(now, terms.zone)
     spent = standing.day_spent if standing.day == today else 0
-    left = terms.daily_spend - spent - standing.reserved
-    return left if money is None else min(money, left)
+    return min(money, terms.daily_spend - spent - standing.reserved)
 
 
 def _affordable(
     terms: AccountTerms, level: Level, standing: Standing, units: int, limits: Limits, now: Instant, notes: Trace
 ) -> int | Denied:
     # Caps and money bear on what units do not pay: whoever has some may call that long whatever his money is.
-    block, money = first_block(level, units), available(standing, terms.credit_limit)
+    block, money = first_block(level, units), _money(terms, standing)
     left = spendable(terms, standing, now)
-    if left is not None and (money is None or left < money):
+    if left < money:
         detail = f"the first block costs {format_nano(block)}, {format_nano(left)} is left of the day's spend"
-        if block > left and (money is None or block <= money) and not units:
+        if left < block <= money and not units:
             return _refused(notes, "daily_spend", Denied(Denial.DAILY_SPEND, detail, terms.key))
         notes.append(Rule("daily_spend", True, detail))
-    shown = "unlimited" if money is None else format_nano(money)
+    shown = "unlimited" if terms.credit_limit is None else format_nano(money)
     detail = f"the first block costs {format_nano(block)}, {shown} {level.currency} is available"
-    if money is not None and block > money and not units:
+    if terms.credit_limit is None and block > money:
+        detail = f"the first block costs {format_nano(block)}; the ledger can hold {format_nano(money)} more of debt"
+    if block > money and not units:
         return _refused(notes, "balance", Denied(Denial.BALANCE_INSUFFICIENT, detail, terms.key, money))
     seconds = seconds_for(level, left, 0, 0, terms, limits, units)
     if seconds == 0:

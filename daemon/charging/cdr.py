@@ -22,6 +22,7 @@ from daemon.rating.tariff import SECONDS, Tariff
 class RatedCdr(msgspec.Struct, frozen=True, gc=False):
     """Money in nano-units; instants in microseconds; ``tenant`` is the seller, whose export holds the record.
 
+    ``told_by`` is the source of the report that it was settled by, empty for an estimate of ours.
     ``bundle`` names the bundles that paid ``bundle_units`` of it, in their order; ``metered`` is what it counts on
     meters. ``tier`` began at that unit of the period's volume, and ``volume`` was reached before the call. Rate and fee
     are in ``rate_currency``, ``conversion`` made the charge of them. ``paid`` is what the supplier is owed in its own
@@ -78,6 +79,7 @@ class RatedCdr(msgspec.Struct, frozen=True, gc=False):
     tier: int = 0
     volume: int = 0
     metered: tuple[Units, ...] = ()
+    told_by: str = ""
     conversion: Conversion | None = None
     paid: int = 0
     cost_conversion: Conversion | None = None
@@ -108,13 +110,17 @@ class RatedCdr(msgspec.Struct, frozen=True, gc=False):
 
 
 class EndReport(msgspec.Struct, frozen=True, gc=False):
-    """How a call ended, as whoever reports it knows it. ``duration_us`` is measured from answer to release."""
+    """How a call ended, as whoever reports it knows it. ``duration_us`` is measured from answer to release.
+
+    ``told_by`` is the road that reported it, empty where nobody did.
+    """
 
     ended_at: Instant
     duration_us: int
     cause: str
     switch_seconds: int | None
     overrun_us: int
+    told_by: str = ""
 
 
 def reversal(record: RatedCdr, revision: int, now: Instant) -> RatedCdr:
@@ -195,6 +201,7 @@ def _level_record(call: Call, report: EndReport, place: int, billed: int, supply
         bundle_units=sum(each.units for each in posted.units), tier=tariff.tier, volume=tariff.volume,
         metered=posted.units + posted.volume, conversion=tariff.conversion,
         paid=supply.paid if supply.conversion is not None else 0, cost_conversion=supply.conversion,
+        told_by=report.told_by,
     )  # fmt: skip
 
 

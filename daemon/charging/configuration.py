@@ -281,6 +281,7 @@ class FreeswitchSpec:
     charged_contexts: tuple[str, ...] = ()
     cgr_aliases: bool = False
     routing: bool = True
+    cdr_spool: str = ""
 
 
 @dataclass(frozen=True, slots=True)

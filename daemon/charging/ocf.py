@@ -117,6 +117,10 @@ class OnlineCharging:
         self._without_store = without_store
         self.stuck: dict[str, str] = {}  # calls that could not be resolved in the last round, and why
 
+    def now(self) -> Instant:
+        """Return the instant by the clock that every charge is dated by."""
+        return self._outside.now()
+
     def catalog(self) -> Catalog:
         """Return the configuration in force."""
         return self._directory.catalog()
@@ -626,7 +630,7 @@ def _settled(book: Book, call: Call, report: CallReport, context: _Context) -> O
     duration_us = measured_us(call, report)
     _question_duration(book, call, report, duration_us, context)
     by = SettledBy(report.settled_by) if report.settled_by else SettledBy.HANGUP
-    end = EndReport(report.at, duration_us, report.cause, report.switch_seconds, 0)
+    end = EndReport(report.at, duration_us, report.cause, report.switch_seconds, 0, report.attempt.source)
     call = settle.settled(book, context.catalog, adopted(book, call, report), end, by, context.terms, context.now)
     book.save_call(call)
     return Outcome(call, True)
@@ -677,11 +681,7 @@ def _estimated(book: Book, call: Call, by: SettledBy, context: _Context) -> Outc
     call = settle.settled(book, context.catalog, call, end, by, context.terms, context.now)
     book.save_call(call)
     detail = f"nobody reported the end; charged for {lived_us} microseconds, its last proof of life"
-    item = Exceptional(
-        by.value, call.tenant, call.source, call.switch, call.call_id, detail, context.now,
-        key=f"{by.value}:{call.grant_id}:{call.revision}",
-    )  # fmt: skip
-    book.append_exception(item)
+    book.append_exception(settle.estimate_listed(call, by, detail, context.now))
     return Outcome(call, True)
 
 
@@ -696,6 +696,12 @@ def _on_cut(book: Book, call: Call, _context: _Context) -> Outcome:
 def _on_recovery(book: Book, call: Call, by: SettledBy, context: _Context) -> Outcome:
     if not call.is_open:
         return Outcome(call, False)
-    if call.state is CallState.GRANTED:
-        return _voided(book, call, context)
-    return _estimated(book, call, by, context)
+    if call.state is CallState.ANSWERED:
+        return _estimated(book, call, by, context)
+    freed = settle.let_go(book, call, context.now)
+    freed = freed.moved(CallState.VOIDED, ended_at=context.now, settled_by=by)
+    book.save_call(freed)
+    if by is SettledBy.RECOVERY:
+        detail = "granted, and gone when its switch was asked: nobody can tell whether it was answered; nothing charged"
+        book.append_exception(settle.estimate_listed(freed, by, detail, context.now))
+    return Outcome(freed, True)

@@ -148,6 +148,9 @@ class Store(Protocol):
     async def archived_until(self) -> Instant:
         """Return the instant before which closed calls may have left the store for an archive, 0 where none has."""
 
+    async def adopted(self, grant_ids: Sequence[str]) -> None:
+        """Note, for the report of recovery, that the switch still runs these calls."""
+
 
 class SharedStore(Store, Protocol):
     """A store that several daemons may share, and on which they agree who does what one does alone."""

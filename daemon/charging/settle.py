@@ -5,7 +5,7 @@ Our own cut is not the customer's second: an overrun within ``cut_tolerance`` is
 A charge is reversed whole before a better one is posted, so the sum of a call's entries is always one charge.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -21,7 +21,7 @@ from daemon.charging.cdr import EndReport, rated, reversal, supplies
 from daemon.charging.ports import Book, Exceptional
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant, local_day
-from daemon.kernel.money import NANO_MAX
+from daemon.kernel.money import NANO_MAX, format_nano
 from daemon.ledger import posting
 from daemon.ledger.account import Standing
 from daemon.ledger.bucket import Buckets
@@ -230,6 +230,8 @@ def settled(
     for record in rated(call, report, tuple(billed), bought, now):
         book.append_record(record)
     _list_lapsed(book, call, [supply.conversion for supply in bought], now)
+    for item in _beyond_ledger(catalog, call, now):
+        book.append_exception(item)
     return call
 
 
@@ -244,6 +246,17 @@ def _list_lapsed(book: Book, call: Call, bought: list[Conversion | None], now: I
             key = f"conversion_lapsed:{call.grant_id}:{found.source}:{found.target}"
             book.append_exception(
                 Exceptional("conversion_lapsed", call.tenant, call.source, call.switch, call.call_id, detail, now, key)
+            )
+
+
+def _beyond_ledger(catalog: Catalog, call: Call, now: Instant) -> Iterator[Exceptional]:
+    """Yield what the balance of a postpaid account could not hold of a charge: it is owed all the same."""
+    for level, posted in zip(call.levels, call.posted, strict=True):
+        if posted.uncollected and catalog.by_number[level.account].kind is AccountKind.POSTPAID:
+            detail = f"{format_nano(posted.uncollected)} of the charge of {level.key} is beyond 64 bits of its balance"
+            key = f"beyond_ledger:{call.grant_id}:{level.account}:{call.revision}"
+            yield Exceptional(
+                "beyond_ledger", call.tenant, call.source, call.switch, call.call_id, detail, now, key=key
             )
 
 
@@ -286,6 +299,14 @@ def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> C
         if record.status == "rated" and record.record_id.endswith(f".{call.revision}"):
             book.append_record(reversal(record, revision, now))
     return metering.taken_back(book, call).changed(posted=(), revision=revision)
+
+
+def estimate_listed(call: Call, by: SettledBy, detail: str, now: Instant) -> Exceptional:
+    """Return what a person should read about a call that was resolved without a report of its end."""
+    return Exceptional(
+        by.value, call.tenant, call.source, call.switch, call.call_id, detail, now,
+        key=f"{by.value}:{call.grant_id}:{call.revision}",
+    )  # fmt: skip
 
 
 def due_at(call: Call, terms: Terms) -> Instant:

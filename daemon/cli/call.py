@@ -16,6 +16,7 @@ from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused
 from daemon.cli.output import dated, print_json, print_pairs, print_table, printable
 from daemon.cli.parameters import ID, KEY, REASON
+from daemon.cli.recovery import recovery
 from daemon.kernel.ids import Direction, split_key
 from daemon.kernel.instant import format_rfc3339
 from daemon.kernel.money import format_nano
@@ -23,7 +24,10 @@ from daemon.kernel.money import format_nano
 
 @click.group()
 def call() -> None:
-    """Look at live calls, explain decisions, end a call."""
+    """Look at live calls, explain decisions, end a call, report what a start found open."""
+
+
+call.add_command(recovery)
 
 
 def call_value(found: Call) -> dict[str, Any]:

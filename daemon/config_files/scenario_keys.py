@@ -319,6 +319,13 @@ FREESWITCH: Final = Table(
         ConfigKey(
             "cgr_aliases", FLAG, False, "read and write cgr_*, nibble_account and accountcode as old dialplans use them"
         ),
+        ConfigKey(
+            "cdr_spool",
+            NON_EMPTY,
+            "",
+            "the folder in which its mod_json_cdr writes, where the daemon can read and move its files",
+            "none",
+        ),
         _ROUTING,
     )
 )

@@ -193,6 +193,9 @@ class CallControl:
 
     async def _void(self, gone: Unanswered) -> None:
         self._timers.pop(gone.channel, None)
+        if gone.vanished:
+            await persisted(lambda: self._ocf.recover(gone.grant.grant_id), "recovery", gone.channel)
+            return
         report = self._reporter.unanswered(gone)
         await persisted(lambda: self._ocf.ended(report), "void", gone.channel)
 

@@ -13,7 +13,7 @@ import msgspec
 from daemon.esl.wire import Encoding, EventBody, RemoteWireError
 from daemon.kernel.instant import INSTANT_MAX, Instant
 
-_VARIABLES = (
+VARIABLES = (
     "uuid", "originator", "signal_bond", "bridge_uuid", "billsec", "loopback_leg", "current_application",
     "tollway_account", "tollway_tenant", "tollway_destination", "tollway_request", "tollway_direction",
     "tollway_charge_from", "tollway_override", "tollway_next", "tollway_denied", "tollway_route", "tollway_timer",
@@ -34,7 +34,7 @@ _HEADERS = {
     "bridge_b": "Bridge-B-Unique-ID",
     "task_id": "Task-ID", "task_group": "Task-Group", "task_runtime": "Task-Runtime",
 }  # fmt: skip
-HEADERS_OF = _HEADERS | {name: f"variable_{name}" for name in _VARIABLES}
+HEADERS_OF = _HEADERS | {name: f"variable_{name}" for name in VARIABLES}
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, rename=HEADERS_OF.__getitem__):

@@ -86,12 +86,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A granted leg is gone and nobody ever answered it."""
+    """A granted leg is gone and nobody ever answered it; where it ``vanished``, nobody told whether anybody did."""
 
     channel: str
     grant: Grant
     at: Instant
     cause: str
+    vanished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +307,7 @@ class Legs:
             return self._ended_all(leg, leg.hung_up_at, "", None) + self._forgotten(leg, leg.hung_up_at, "")
         intents: list[Intent] = [Vanished(paying.paid) for paying in leg.calls]
         leg.calls.clear()
-        return intents + self._forgotten(leg, now, "")
+        return intents + self._forgotten(leg, now, "", vanished=True)
 
     def _known(self, event: Event) -> _Leg | None:
         leg = self._legs.get(event.channel)
@@ -575,10 +576,10 @@ class Legs:
             return False
         return leg.direction == "inbound" or leg.originated or leg.called_someone
 
-    def _forgotten(self, leg: _Leg, at: Instant, cause: str) -> list[Intent]:
+    def _forgotten(self, leg: _Leg, at: Instant, cause: str, *, vanished: bool = False) -> list[Intent]:
         intents: list[Intent] = []
         if leg.grant is not None:
-            intents.append(Unanswered(leg.channel, leg.grant, at, cause))
+            intents.append(Unanswered(leg.channel, leg.grant, at, cause, vanished))
         intents.append(Closed(leg.channel, self._role(leg)))
         self._forget(leg)
         return intents

@@ -4,13 +4,14 @@ The switch's instants are kept as they are, unless its clock is further from our
 are brought to ours, so that a switch with a wrong clock is charged right and its calls are not taken for long ended.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from daemon.authorize.attempt import CallAttempt, Identity
 from daemon.charging.call import Call
 from daemon.charging.configuration import FreeswitchSpec
 from daemon.charging.event import CallReport
 from daemon.esl import dialplan
+from daemon.esl.cdr import SpooledLeg
 from daemon.esl.dialplan import Rules
 from daemon.esl.events import Event
 from daemon.esl.legs import Ended, Grant, Paid, Unanswered, Unpaid
@@ -19,6 +20,7 @@ from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant
 
 SOURCE = "esl"
+SPOOL = "spool"  # the source of what the switch's own record tells
 CLOCK_TOLERANCE = 60 * SECOND  # microseconds; SPEC section 4, clock_tolerance
 CALLER = "a"  # the leg that a record names: the one that calls
 
@@ -121,6 +123,20 @@ class Reporter:
         return CallReport(
             attempt, self.ours(leg.at), answered_at=self.ours(leg.answered_at),
             duration_us=max(0, leg.at - leg.answered_at), cause=leg.cause, switch_seconds=leg.switch_seconds,
+        )  # fmt: skip
+
+    def spooled(self, leg: SpooledLeg, call: Call | None) -> CallReport:
+        """Report the end of a leg by the switch's own record; when it was answered is for the caller to say."""
+        event = leg.event
+        number = self.rules.stated(event) or self.rules.stripped(event.destination)
+        identity = Identity(account=self.rules.account(event), account_tenant=self.rules.tenant(event))
+        attempt = self._attempt(
+            event.channel, identity, number, event.calling, dialplan.direction(event), event.tollway_override, False
+        )
+        return CallReport(
+            replace(attempt, source=SPOOL), self.ours(leg.ended_at), grant_id=call.grant_id if call is not None else "",
+            part=call.part if call is not None else 0, switch_seconds=leg.switch_seconds, cause=leg.cause,
+            exact=call is not None,
         )  # fmt: skip
 
     def stored(self, call: Call) -> Paid:

@@ -6,6 +6,7 @@ what still runs is taken over, also by a daemon that started anew. A question th
 """
 
 import asyncio
+import time
 from collections.abc import Iterable
 
 import msgspec
@@ -23,10 +24,13 @@ from daemon.esl.link import Link, LinkLost
 from daemon.esl.reports import SOURCE, Reporter, rules_of
 from daemon.esl.road import Road
 from daemon.esl.session import persisted
+from daemon.esl.spool import Spool
+from daemon.kernel.instant import Instant
 
 BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)  # waits before the next attempt to connect; the last one for ever
 STEADY_SECONDS = 10.0  # a link that held so long starts the back-off anew
 LOOKS_MAX = 32  # channels looked at together after a link came up
+SPOOL_SECONDS = 5.0  # how often the folder of the switch's own records is looked at
 CUTS_SECONDS = 1.0  # how often the store is asked which calls a person wants ended; longer with many calls
 CUTS_SHARE = 0.002  # seconds more for each call: 1,000 calls are read every 3 s
 
@@ -62,6 +66,8 @@ class Switch:
         self._road = Road(outside.now, self._vanished)
         self._reporter = Reporter(spec, rules, self._road.clock)
         self.control = CallControl(ocf, self._reporter, self.legs, self._road, counters)
+        self._spool = Spool(ocf, store, self._reporter, counters)
+        self._heard_since: Instant | None = None  # when the link came up, by the switch's clock; None while it is down
 
     @property
     def is_up(self) -> bool:
@@ -70,7 +76,7 @@ class Switch:
 
     async def run(self) -> None:
         """Connect for ever. When cancelled, settlements under way are finished and calls stay up."""
-        cuts = asyncio.create_task(self._follow_cuts())
+        following = [asyncio.create_task(self._follow_cuts()), asyncio.create_task(self._follow_spool())]
         failures = 0
         try:
             while True:
@@ -83,8 +89,9 @@ class Switch:
                 failures = 0 if held else failures + 1
                 await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
         finally:
-            cuts.cancel()
-            await asyncio.gather(cuts, return_exceptions=True)
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
             await self.control.stop()
 
     async def _linked(self) -> None:
@@ -95,11 +102,12 @@ class Switch:
         try:
             await link.login(self.spec.password)
             self._road.link, was_up = link, True
+            self._heard_since = self._road.now()
             _log.info("link up", switch=self.spec.id, host=self.spec.host, port=self.spec.port)
             pinging, looking = asyncio.create_task(link.ping()), asyncio.create_task(self._resynchronise())
             await _first_failure(reading, pinging, looking)
         finally:
-            self._road.link = None
+            self._road.link = self._heard_since = None
             link.close()
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -126,7 +134,15 @@ class Switch:
         for call in stored:
             open_calls.setdefault(call.call_id, []).append(call)
         await _together(self._look_at(channel, open_calls.get(channel, [])) for channel in running)
-        _log.info("switch resynchronised", switch=self.spec.id, channels=len(running), open_calls=len(stored))
+        adopted = [call.grant_id for call in stored if call.call_id in running]
+        try:
+            await self._store.adopted(adopted)
+        except StoreError as error:
+            _log.warning("adopted calls are not noted for the report", error=str(error))
+        _log.info(
+            "switch resynchronised", switch=self.spec.id, channels=len(running), open_calls=len(stored),
+            adopted=len(adopted), settled=len(stored) - len(adopted),
+        )  # fmt: skip
 
     async def _stored(self) -> list[Call]:
         mine = (SOURCE, self.spec.id)
@@ -140,12 +156,15 @@ class Switch:
             raise LinkLost(f"the table of channels cannot be read: {error}") from None
 
     async def _missing(self, channel: str) -> None:
-        await self._road.confirm(channel)
+        if await self._denied(channel):
+            await self._spool.take_of(channel)
+            self._vanished(channel)
 
     async def _recovered(self, call: Call) -> None:
         """Settle an open call of the store whose channel the switch denies; one that we follow settles itself."""
         if self.control.follows(call) or not await self._denied(call.call_id):
             return
+        await self._spool.take_of(call.call_id)
         await persisted(lambda: self._ocf.recover(call.grant_id), "recovery", call.call_id)
         self._counters.count("tollway_reports_total", road="esl", kind="recovery")
 
@@ -178,6 +197,15 @@ class Switch:
         self.control.remember_timer(call.call_id, event.tollway_timer)
         if call.answered_at is not None:
             self.control.begin(paid, call)
+
+    async def _follow_spool(self) -> None:
+        """Charge by the switch's own records what ended while nobody listened."""
+        while True:
+            await asyncio.sleep(SPOOL_SECONDS)
+            try:
+                await self._spool.take_all(self._heard_since, time.time())
+            except StoreError as error:
+                _log.error("a record of the switch is left where it is", switch=self.spec.id, error=str(error))
 
     async def _follow_cuts(self) -> None:
         """End what a person wants ended, whichever road he took to say so."""

@@ -169,7 +169,7 @@ class CallDesk:
                 return
             if not _own(self.ocf, call, report):
                 raise unknown("call")
-            _plausible(call, report)
+            _plausible(call, report, self.outside.now())
             if must_be_answered and call.answered_at is None and report.duration_us is None:
                 raise malformed("an answered call whose answer was not reported needs duration_seconds")
 
@@ -275,15 +275,18 @@ def _own(ocf: OnlineCharging, call: Call, report: CallReport) -> bool:
     return same and ocf.catalog().descends(call.payer.tenant, attempt.tenant)
 
 
-def _plausible(call: Call, report: CallReport) -> None:
-    """Hold a stated duration against our own clock. Raises RequestRefused (400)."""
+def _plausible(call: Call, report: CallReport, now: Instant) -> None:
+    """Hold a stated duration against our own clock, from the answer as it was told. Raises RequestRefused (400).
+
+    The instant that the report itself states is not used: one tolerance then holds for the whole call.
+    """
     if report.duration_us is None:
         return
     tolerance = CLOCK_TOLERANCE_SECONDS * SECOND
     if call.answered_at is not None:
-        wrong = abs(report.duration_us - (report.at - call.answered_at)) > tolerance
+        wrong = abs(report.duration_us - (now - call.answered_at)) > tolerance
     else:
-        wrong = report.duration_us > report.at - call.requested_at + tolerance
+        wrong = report.duration_us > now - call.requested_at + tolerance
     if wrong:
         raise malformed(
             f"duration_seconds is more than {CLOCK_TOLERANCE_SECONDS} seconds from what this machine's clock says"

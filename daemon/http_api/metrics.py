@@ -66,6 +66,12 @@ class Metrics:
         self._open = self._gauge("tollway_open_calls", "Calls that hold money or channels")
         self._reserved = self._gauge("tollway_reserved_nano", "Money held by open calls, nano-units", "currency")
         self._links = self._gauge("tollway_esl_links_up", "1 where the link to the switch is up, else 0", "switch")
+        self._recovered = self._gauge(
+            "tollway_recovery_calls", "Calls that were open at the last start, by what became of them", "fate"
+        )
+        self._journalled = self._gauge("tollway_journalled_grants", "Grants in the journal that wait for the store")
+        self._stuck = self._gauge("tollway_stuck_calls", "Open calls that cannot be resolved; see the log")
+        self._fates: Callable[[], Mapping[str, int]] = dict
         self._links_up: Callable[[], Mapping[str, bool]] = dict
         ProcessCollector(registry=self._registry)
         if isinstance(store, WatchedStore):
@@ -109,12 +115,23 @@ class Metrics:
         """Read the state of the links to switches from here on."""
         self._links_up = links_up
 
+    def watch_recovery(
+        self, fates: Callable[[], Mapping[str, int]], journalled: Callable[[], int], stuck: Callable[[], int]
+    ) -> None:
+        """Read what became of the calls of the last start, and what still waits, from here on."""
+        self._fates = fates
+        self._journalled.set_function(lambda: float(journalled()))
+        self._stuck.set_function(lambda: float(stuck()))
+
     async def render(self) -> bytes:
         """Return every figure in Prometheus' text format."""
         await self._read_calls()
         self._links.clear()
         for switch, is_up in self._links_up().items():
             self._links.labels(switch).set(1 if is_up else 0)
+        self._recovered.clear()
+        for fate, calls in self._fates().items():
+            self._recovered.labels(fate).set(calls)
         return generate_latest(self._registry)
 
     async def _read_calls(self) -> None:

@@ -101,6 +101,14 @@ def available(standing: Standing, credit_limit: int | None) -> int | None:
     return standing.balance + credit_limit - standing.reserved - standing.uncollected
 
 
+def room(standing: Standing) -> int:
+    """Return the nano-units that may still be reserved and debited before the ledger's 64 bits end, however much
+    credit there is; not below 0.
+    """
+    held = standing.reserved + standing.uncollected
+    return max(0, min(NANO_MAX + standing.balance - held, NANO_MAX - standing.reserved))
+
+
 def entry_applied(standing: Standing, entry: Entry) -> tuple[Standing, Entry]:
     """Return the standing after an entry, and the entry with the balances that it left.
 

@@ -8,6 +8,7 @@ Each debit and refund is one entry of the main balance, with all that is let go 
 
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant
+from daemon.kernel.money import NANO_MAX
 from daemon.ledger import bucket as pots
 from daemon.ledger.account import Entry, EntryKind, Standing, entry_applied
 from daemon.ledger.bucket import Bucket, BucketKind, Buckets
@@ -76,16 +77,17 @@ def debit(
     """Post a call's charge and let go of all that it held. ``credit_limit`` is None where credit is unlimited.
 
     The entries' ``-amount + uncollected`` is the charge: what could be paid, and the debt that is left. Buckets pay
-    first, those that had not expired at ``since``, when the call was asked about (by default now).
+    first, those that had not expired at ``since``, when the call was asked about (by default now). What 64 bits of
+    balance cannot hold is uncollected too: a call that ran is charged whatever the account owes.
     """
     assert charge >= 0, charge
     parts: Buckets = ()
-    payable = charge if credit_limit is None else max(0, min(charge, standing.balance + credit_limit))
+    lowest = NANO_MAX if credit_limit is None else min(credit_limit, NANO_MAX)
+    payable = max(0, min(charge, standing.balance + lowest))
     if standing.buckets:
         since = now if since is None else since
         usable = sum(each.amount for each in standing.buckets if each.pays(since))
-        if credit_limit is not None:
-            payable = max(0, min(charge, usable + standing.main + credit_limit))
+        payable = max(0, min(charge, usable + standing.main + lowest))
         parts = pots.drawn(standing.buckets, payable, since)
     channels_in, channels_out = _channels(channel, -1)
     entry = Entry(

@@ -16,6 +16,7 @@ from daemon.ledger.account import EntryKind, Overflow, Standing
 from daemon.ledger.bucket import Wanted, found, met
 from daemon.rating.bundle import ONCE, ONCE_PERIOD, Meter, bundle_meter
 from daemon.store import objects
+from daemon.store.archives import archived_before
 from daemon.store.link import Link
 from daemon.store.objects import Refused, write_posting
 from daemon.store.standing_row import READ, standing_of
@@ -23,6 +24,10 @@ from daemon.store.standing_row import READ, standing_of
 KEY_LENGTH_MAX = 200  # characters of an idempotency key; a UUID has 36
 UNITS_GIVEN_MAX = 1 << 50  # units that a meter holds in all; 35 million years of seconds, and far from 64 bits
 _METER = ", ".join(Meter._fields)
+_KEY_USED = (
+    "SELECT kind, amount, bucket FROM entry WHERE account = ? AND key = ?"
+    " UNION ALL SELECT kind, amount, bucket FROM spent_key WHERE account = ? AND key = ?"
+)
 
 
 class KeyConflict(Refused):
@@ -131,8 +136,7 @@ def assert_balance(connection: Link, account: Key, stated: int, at: Instant | No
     standing = _closed_buckets(connection, _standing(connection, account, act), act.now)
     is_found = standing.balance
     if at != act.now:
-        query = "SELECT coalesce(sum(amount), 0) FROM entry WHERE account = ? AND at <= ?"
-        is_found = int(connection.execute(query, (standing.account, at)).fetchone()[0])
+        is_found = _balance_at(connection, standing.account, at)
     said = Assertion(stated, is_found, at)
     write_posting(connection, *posting.asserted(standing, act.now, key=act.key, who=act.who, reason=act.reason))
     (number,) = connection.execute("SELECT max(number) FROM entry WHERE account = ?", (standing.account,)).fetchone()
@@ -150,6 +154,18 @@ def assert_balance(connection: Link, account: Key, stated: int, at: Instant | No
             (f"balance_assertion:{number}", account.tenant, detail, act.now),
         )
     return said
+
+
+def _balance_at(connection: Link, account: int, at: Instant) -> int:
+    """Return what the entries until an instant add up to. Raises Refused where they have left the store."""
+    begins = archived_before(connection)
+    if at < begins:
+        raise Refused(f"entries until {format_rfc3339(begins)} are archived: state the balance at a later instant")
+    query = (
+        "SELECT coalesce(sum(amount), 0) + coalesce((SELECT balance FROM opening WHERE opening.account = ?), 0)"
+        " FROM entry WHERE account = ? AND at <= ?"
+    )
+    return int(connection.execute(query, (account, account, at)).fetchone()[0])
 
 
 def give_units(connection: Link, account: Key, bundle: str, units: int, expires_at: Instant | None, act: Act) -> bool:
@@ -229,8 +245,7 @@ def _both(connection: Link, giver: Key, taker: Key) -> tuple[Standing, Standing]
 
 
 def _earlier(connection: Link, standing: Standing, act: Act) -> tuple[str, int, str] | None:
-    query = "SELECT kind, amount, bucket FROM entry WHERE account = ? AND key = ?"
-    row = connection.execute(query, (standing.account, act.key or None)).fetchone()
+    row = connection.execute(_KEY_USED, (standing.account, act.key or None) * 2).fetchone()
     return None if row is None else (row[0], row[1], row[2])
 
 

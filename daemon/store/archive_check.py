@@ -192,7 +192,8 @@ class ArchiveCheck:
                 debits = entries.filter(pl.col("kind").is_in(["debit", "refund"]))
                 both.append(debits.select(
                     "grant_id", "account", charged=pl.col("uncollected") - pl.col("amount"),
-                    recorded=pl.lit(0, pl.Int64), entries=pl.lit(1, pl.Int64), records=pl.lit(0, pl.Int64),
+                    recorded=pl.lit(0, pl.Int64), entries=(pl.col("bucket") == "").cast(pl.Int64),
+                    records=pl.lit(0, pl.Int64),
                 ))  # fmt: skip
             if records is not None:
                 both.append(records.select(
@@ -207,6 +208,38 @@ class ArchiveCheck:
                 known = found.setdefault((grant_id, account), [0, 0, 0, 0])
                 found[grant_id, account] = [a + b for a, b in zip(known, row, strict=True)]
         return found
+
+    def held(self) -> dict[Line, tuple[int, int]]:
+        """Return what the archived entries of each call and account still hold: money and channels, where any."""
+        import polars as pl  # noqa: PLC0415 - as above
+
+        rows = self._summed(
+            pl.col("grant_id") != "", ("grant_id", "account"),
+            {"money": pl.col("pending"), "channels": pl.col("channels_in") + pl.col("channels_out")},
+        )  # fmt: skip
+        return {(grant_id, account): (money, channels) for grant_id, account, money, channels in rows}
+
+    def buckets(self) -> dict[tuple[int, str], int]:
+        """Return what the archived entries of each account's buckets add up to."""
+        import polars as pl  # noqa: PLC0415 - as above
+
+        rows = self._summed(pl.col("bucket") != "", ("account", "bucket"), {"amount": pl.col("amount")})
+        return {(account, name): amount for account, name, amount in rows}
+
+    def _summed(self, chosen: "pl.Expr", keys: tuple[str, str], sums: "dict[str, pl.Expr]") -> list[tuple[Any, ...]]:
+        """Return the sums over all archived entries that are chosen, by two keys, where they are not all 0."""
+        import polars as pl  # noqa: PLC0415 - as above
+
+        found = []
+        for month in self._archives.months if not self.faults else ():
+            entries = self._archives.left(month, "entry")
+            if entries is not None:
+                summed = entries.filter(chosen).group_by(*keys).agg(**{name: each.sum() for name, each in sums.items()})
+                found.append(summed.collect(engine="streaming"))
+        if not found:
+            return []
+        whole = pl.concat(found).group_by(*keys).agg(pl.col(*sums).sum())
+        return whole.filter(pl.any_horizontal(pl.col(name) != 0 for name in sums)).rows()
 
     def units_used(self) -> Counter[tuple[int, str, int]]:
         """Return what archived records used of meters, by account, meter and period."""

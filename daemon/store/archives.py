@@ -17,6 +17,7 @@ from daemon.charging.call import Call
 from daemon.charging.ports import StoreError
 from daemon.kernel.instant import SECOND, Instant
 from daemon.store.archive_files import ArchiveFault, Manifest, Part, manifest_of, scan
+from daemon.store.link import Link
 
 if TYPE_CHECKING:
     import polars as pl
@@ -183,6 +184,11 @@ class Archives:
             rows = self.left(month, table)
             if rows is not None:
                 yield month, rows
+
+
+def archived_before(link: Link) -> Instant:
+    """Return the instant before which entries and calls have left the store, 0 where none has."""
+    return horizon(months_of(link.execute(MONTHS).fetchall()))
 
 
 def horizon(months: Sequence[Month]) -> Instant:

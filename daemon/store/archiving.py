@@ -54,7 +54,8 @@ INSERT INTO opening (account, number, balance, reserved, uncollected, channels_i
  channels_in = opening.channels_in + excluded.channels_in, channels_out = opening.channels_out + excluded.channels_out
 """
 KEYS_KEPT: Final = (
-    "INSERT INTO spent_key (account, key, kind, amount, at, number) SELECT account, key, kind, amount, at, number"
+    "INSERT INTO spent_key (account, key, kind, amount, bucket, at, number)"
+    " SELECT account, key, kind, amount, bucket, at, number"
     " FROM entry WHERE number > ? AND number <= ? AND key IS NOT NULL"
 )
 _call = msgspec.json.Decoder(Call)

@@ -198,6 +198,40 @@ def _reservations(connection: Link) -> Iterator[Finding]:
                 yield Finding("open calls", f"{tenant}/{name}", detail)
 
 
+def _held_by_calls(connection: Link, archives: ArchiveCheck) -> Iterator[Finding]:
+    """What the entries of each call still hold is what it holds while it is open, and nothing afterwards."""
+    if archives.faults:
+        return  # which it says itself
+    holds: dict[tuple[str, int], tuple[int, int]] = {}
+    for call in _open_calls(connection):
+        route = call.carrier
+        if route is not None and route.account:
+            holds[call.grant_id, route.account] = (0, 1)
+        for level in call.levels:
+            holds[call.grant_id, level.account] = (level.reserved, 1)
+    query = (
+        "SELECT grant_id, account, sum(pending) AS money, sum(channels_in + channels_out) AS channels FROM entry"
+        " WHERE grant_id <> '' GROUP BY grant_id, account"
+        " HAVING sum(pending) <> 0 OR sum(channels_in + channels_out) <> 0"
+    )
+    held = archives.held()
+    for grant_id, account, money, channels in connection.execute(query):
+        left = held.get((grant_id, account), (0, 0))
+        held[grant_id, account] = (money + left[0], channels + left[1])
+    for (grant_id, account), stands in held.items():
+        said = holds.pop((grant_id, account), (0, 0))
+        if said != stands:
+            yield _held_otherwise(grant_id, account, stands, said)
+    for (grant_id, account), said in holds.items():
+        yield _held_otherwise(grant_id, account, (0, 0), said)
+
+
+def _held_otherwise(grant_id: str, account: int, entries: tuple[int, int], call: tuple[int, int]) -> Finding:
+    told = [f"{format_nano(money)} and {channels} channels" for money, channels in (entries, call)]
+    detail = f"account {account}: its entries hold {told[0]}, it holds {told[1]}"
+    return Finding("held by calls", f"grant {grant_id}", detail)
+
+
 def _meters(connection: Link, archives: ArchiveCheck) -> Iterator[Finding]:
     """A meter holds what open calls hold of its period, and has used what the records of that period say."""
     if archives.faults:
@@ -344,7 +378,7 @@ def _archives(_connection: Link, archives: ArchiveCheck) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Look, ...] = (
-    _file, _schema, _whole_numbers, _standings, _running, _reservations, _calls, _unique, _references, _batches,
-    check_money.buckets, check_money.transfers, check_money.assertions, check_money.given_units,
+    _file, _schema, _whole_numbers, _standings, _running, _reservations, _calls, _unique, _references,
+    _batches, check_money.transfers, check_money.assertions, check_money.given_units,
 )  # fmt: skip
-_ARCHIVE_LOOKS: tuple[ArchiveLook, ...] = (_meters, _records, _archives)
+_ARCHIVE_LOOKS: tuple[ArchiveLook, ...] = (_held_by_calls, check_money.buckets, _meters, _records, _archives)

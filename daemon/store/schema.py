@@ -104,7 +104,7 @@ Index(
 assertion = Table(  # what a person said that a balance was at an instant, and what it was
     "assertion",
     metadata,
-    Column("entry", Number, ForeignKey("entry.number"), primary_key=True),
+    Column("entry", Number, primary_key=True),  # which may have left the store since
     Column("at", BigInteger, nullable=False),
     Column("stated", BigInteger, nullable=False),
     Column("found", BigInteger, nullable=False),
@@ -202,6 +202,28 @@ exceptional = Table(
     Column("detail", Words, nullable=False),
     Column("at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
+)
+
+recovery = Table(  # one row for each start of a daemon
+    "recovery",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("daemon", Words, nullable=False),  # host and process that started
+    Column("found", Integer, nullable=False),  # open calls
+    Column("journalled", Integer, nullable=False),  # grants that waited in its journal
+    sqlite_autoincrement=True,
+)
+
+recovery_call = Table(  # the open calls that a start found; what became of them is told by the calls themselves
+    "recovery_call",
+    metadata,
+    Column("recovery", Number, ForeignKey("recovery.number"), primary_key=True),
+    Column("grant_id", Words, primary_key=True),
+    Column("state", Words, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("adopted_at", BigInteger, nullable=False),  # when its switch said that it runs, 0 for never
+    Index("recovery_by_grant", "grant_id"),
 )
 
 config_object = Table(
@@ -359,6 +381,7 @@ spent_key = Table(  # idempotency keys of archived entries: sent again they stil
     Column("key", Words, primary_key=True),
     Column("kind", Words, nullable=False),
     Column("amount", BigInteger, nullable=False),
+    Column("bucket", Words, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("number", BigInteger, nullable=False),
 )

@@ -222,6 +222,15 @@ async def test_a_duration_may_not_be_told_short(world: HttpWorld) -> None:
     assert good(await world.report("end", duration_seconds=599))["charge"] == "5.99"
 
 
+async def test_one_tolerance_holds_for_the_whole_call(world: HttpWorld) -> None:
+    """An end dated back and a duration told short are within a minute each, and never within two."""
+    good(await world.ask(account="rich"))
+    good(await world.report("answer"))
+    world.wait(600)
+    assert refused(await world.report("end", at=world.at(-59), duration_seconds=485)) == (400, "malformed")
+    assert good(await world.report("end", at=world.at(-59), duration_seconds=541))["charge"] == "5.41"
+
+
 async def test_an_unreported_answer_bounds_the_duration_by_the_question(world: HttpWorld) -> None:
     good(await world.ask(account="rich"))
     world.wait(30)

@@ -73,8 +73,18 @@ async def test_an_entry_that_says_another_balance(lived_in: Path) -> None:
 
 async def test_an_open_call_that_is_gone(lived_in: Path) -> None:
     found = await broken(lived_in, "DELETE FROM call WHERE call_id = 'c6'")
-    assert {invariant for invariant, _subject in found} == {"open calls"}
-    assert {subject for _invariant, subject in found} == {"main/ray-trunk", "ray/rita", "main/carrier-a"}
+    assert {invariant for invariant, _subject in found} == {"open calls", "held by calls"}
+    accounts = {subject for invariant, subject in found if invariant == "open calls"}
+    assert accounts == {"main/ray-trunk", "ray/rita", "main/carrier-a"}
+
+
+async def test_entries_that_hold_for_another_call(lived_in: Path) -> None:
+    newest = (
+        "(SELECT max(number) FROM entry WHERE pending > 0 AND account = (SELECT number FROM account WHERE id = 'rita'))"
+    )
+    found = await broken(lived_in, f"UPDATE entry SET grant_id = 'g1' WHERE number = {newest}")
+    assert {invariant for invariant, _subject in found} == {"held by calls"}
+    assert len({subject for _invariant, subject in found}) == 2, "one that holds too much, one that holds nothing"
 
 
 async def test_a_call_whose_columns_do_not_say_what_its_body_says(lived_in: Path) -> None:

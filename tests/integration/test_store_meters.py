@@ -228,7 +228,10 @@ async def test_a_process_that_dies_leaves_no_unit_held_for_ever(tmp_path: Path) 
 async def test_a_store_of_the_release_before_gets_its_meters(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await world.whole("c1")
-    since = [f"DROP TABLE {table}" for table in ("meter", "archive", "archive_kept", "opening", "spent_key")]
+    since = [
+        f"DROP TABLE {table}"
+        for table in ("recovery_call", "recovery", "meter", "archive", "archive_kept", "opening", "spent_key")
+    ]
     await altered(tmp_path, *WITHOUT_BUCKETS[:-1], *since, "UPDATE alembic_version SET version_num = '0002'")
     with pytest.raises(StoreError, match="has schema 0002: run 'tollway db upgrade' first"):
         await open_store(settings(tmp_path), lambda: START)

@@ -86,8 +86,9 @@ def _lived(plan: Plan, seen: Seen, told: list[tuple[str, Instant, Instant]]) -> 
         begins |= {min(at, now) for _, at, now in told} | {now for _, _, now in told}
     proofs = {min(at, now) for _, at, now in told}
     if not seen.troubled:
-        heard = [min(at, now) for kind, at, now in told[1:] if kind == "alive"]
-        proofs = {max([*begins, *heard]), max([*begins, *(min(at, now) for _, at, now in told[1:])])}
+        heard = max([*begins, *(min(at, now) for kind, at, now in told[1:] if kind == "alive")])
+        # An answer told again proves life only where the call was settled by an estimate meanwhile.
+        proofs = {heard} | {max(heard, min(at, now)) for _, at, now in told[1:]}
     return {max(0, proof - begin) or SECOND for begin in begins for proof in proofs | begins}
 
 

@@ -10,6 +10,8 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
 
 from tests.switch_double.templates import (
     A_LEG,
@@ -100,6 +102,7 @@ class SwitchDouble:
         self.commands: list[str] = []
         self.logins = 0
         self.deaf = False
+        self.spool: Path | None = None  # where mod_json_cdr would write
         self._replies = replies()
         self._templates = events()
         self._row = channel_row()
@@ -273,7 +276,27 @@ class SwitchDouble:
         self.tell(call, "a", "CHANNEL_DESTROY")
         for task in [task for task in self.tasks.values() if task.channel == call.a]:
             del self.tasks[task.id]
+        if self.spool is not None:
+            self._record(call, self.spool)
         del self.calls[call.a]
+
+    def _record(self, call: Call, spool: Path) -> None:
+        """Write the caller's leg as mod_json_cdr does: the variables of its last event, each URL-encoded by itself."""
+        event = self._event(call, "a", "CHANNEL_HANGUP_COMPLETE")
+        head = "variable_"
+        told = {name[len(head) :]: str(value) for name, value in event.items() if name.startswith(head)}
+        told |= {
+            "uuid": call.a, "direction": "inbound", "start_uepoch": str(call.created), "hangup_cause": call.cause,
+            "answer_uepoch": str(call.answered), "bridge_uepoch": str(call.answered), "end_uepoch": str(call.hung_up),
+            "originate_disposition": "SUCCESS" if call.b_answered else call.cause,
+        }  # fmt: skip
+        profile = {
+            "destination_number": call.destination, "caller_id_number": call.plan.caller,
+            "context": call.plan.context, "chan_name": "sofia/test/caller",
+        }  # fmt: skip
+        value = {"variables": {name: quote(text) for name, text in told.items()},
+                 "callflow": [{"caller_profile": profile}]}  # fmt: skip
+        (spool / f"a_{call.a}.cdr.json").write_text(json.dumps(value))
 
     def tell(self, call: Call, role: str, name: str) -> None:
         """Send one event of a leg."""

@@ -9,7 +9,7 @@ from daemon.authorize.decide import Limits, Quote, Trace, decide, emergency, is_
 from daemon.authorize.decision import Decision, Denied, Granted
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND
-from daemon.kernel.money import NANO, parse_nano
+from daemon.kernel.money import NANO, NANO_MAX, parse_nano
 from daemon.ledger.account import Standing
 from daemon.rating.rate_plan import RatePlan
 from tests.unit.charging.desk import ALICE, CARRIERS, RETAIL, START, Desk, catalog, table, with_account
@@ -67,6 +67,8 @@ ALICE_TERMS: list[tuple[dict[str, object], dict[str, object], str]] = [
     ({}, {"uncollected": 2 * NANO}, "balance_insufficient"),
     ({"credit_limit": NANO}, {"balance": 0}, "granted"),
     ({"max_call_seconds": 0}, {}, "balance_insufficient"),
+    ({"credit_limit": None}, {"balance": -NANO_MAX}, "balance_insufficient"),
+    ({"credit_limit": None}, {"balance": NANO_MAX, "reserved": NANO_MAX}, "balance_insufficient"),
     (
         {"calls_per_second": 1, "channels_total": 1},
         {"second": START // SECOND, "second_calls": 1, "channels_in": 1},
@@ -91,6 +93,8 @@ def test_each_rule(terms: dict[str, object], standing: dict[str, object], expect
         ({"credit_limit": None, "max_call_charge": parse_nano("1")}, {}, 100),
         ({"credit_limit": None, "daily_spend": parse_nano("1")}, {}, 100),
         ({}, {"reserved": NANO}, 100),
+        ({"credit_limit": None}, {"balance": NANO - NANO_MAX}, 100),
+        ({"credit_limit": 2 * NANO_MAX}, {"balance": NANO - NANO_MAX}, 100),
     ],
 )
 def test_caps_shorten_the_grant(terms: dict[str, object], standing: dict[str, object], seconds: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from daemon.authorize.decide import held_for
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
 from daemon.charging.ports import Exceptional, Message, Reads
@@ -101,11 +102,30 @@ class MemoryStore:
             list(self.entries), self._readable(reads), dict(self.meters), self._countable(reads),
         )  # fmt: skip
         result = decide(book)
+        before, known = len(self.entries), self.saved
         self.standings, self.saved, self.messages = book.standings, book.saved, book.messages
         self.written, self.exceptions, self.entries = book.written, book.exceptions, book.entries
         self.meters = book.meters
         self._check()
+        touched = {entry.grant_id for entry in self.entries[before:]}
+        touched |= {call.grant_id for call in self.saved.values() if known.get(call.grant_id) is not call}
+        for grant_id in touched & self.saved.keys():
+            self._check_call(self.saved[grant_id])
         return result
+
+    def _check_call(self, call: Call) -> None:
+        """The sum of a call's entries is ``charge`` of all seconds granted while it is open, and what it cost after."""
+        for place, level in enumerate(call.levels):
+            mine = [each for each in self.entries if (each.grant_id, each.account) == (call.grant_id, level.account)]
+            assert sum(entry.pending for entry in mine) == (level.reserved if call.is_open else 0), (call, mine)
+            channels = sum(entry.channels_in + entry.channels_out for entry in mine)
+            assert channels == int(call.is_open), (call, mine)
+            charged = call.posted[place].charge if call.posted else 0
+            assert sum(entry.uncollected - entry.amount for entry in mine) == charged, (call, mine)
+            if call.is_open and not call.emergency:
+                kinds = {bundle.meter: bundle for bundle in level.bundles}
+                paid = sum(kinds[units.meter].covers(units.units) for units in level.units)
+                assert level.reserved == held_for(level, call.granted_seconds, paid), (call, level)
 
     def _readable(self, reads: Reads) -> set[int]:
         loaded = [call for call in self.saved.values() if self._named(call, reads)]
@@ -149,6 +169,9 @@ class MemoryStore:
             if any(each.held is None and each.has_expired(now) for each in standing.buckets)
         ]
         return due[:limit]
+
+    async def adopted(self, grant_ids: Sequence[str]) -> None:
+        del grant_ids
 
     async def open_calls(self) -> Sequence[Call]:
         return [call for call in self.saved.values() if call.is_open]

@@ -19,7 +19,7 @@ PROMISED = {
     "account suspend", "account resume", "account history", "token create", "token list",
     "token revoke", "rate import", "rate price", "rate batch", "rate history", "rate rollback",
     "rate conversions", "radius send",
-    "radius decode", "call list", "call show", "call explain", "call end", "export run", "export list",
+    "radius decode", "call list", "call recovery", "call show", "call explain", "call end", "export run", "export list",
     "export verify", "exception list", "db upgrade", "db backup", "db archive", "db check",
 }  # fmt: skip
 

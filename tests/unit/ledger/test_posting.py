@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from daemon.kernel.ids import Direction
 from daemon.kernel.money import NANO, NANO_MAX
 from daemon.ledger import posting
-from daemon.ledger.account import Entry, EntryKind, Overflow, Standing, available, entry_applied
+from daemon.ledger.account import Entry, EntryKind, Overflow, Standing, available, entry_applied, room
 
 RICH = Standing(1, balance=10 * NANO)
 
@@ -16,6 +16,20 @@ def test_available_counts_what_is_pending_and_what_is_owed() -> None:
     standing = Standing(1, balance=10, reserved=3, uncollected=2)
     assert available(standing, 5) == 10
     assert available(standing, None) is None
+
+
+@pytest.mark.parametrize(
+    ("standing", "left"),
+    [
+        (Standing(1), NANO_MAX),
+        (Standing(1, balance=5 - NANO_MAX), 5),
+        (Standing(1, balance=5 - NANO_MAX, reserved=2, uncollected=1), 2),
+        (Standing(1, balance=9, reserved=NANO_MAX - 4), 4),
+        (Standing(1, balance=-NANO_MAX, uncollected=7), 0),
+    ],
+)
+def test_the_room_of_the_ledger_ends_with_its_64_bits(standing: Standing, left: int) -> None:
+    assert room(standing) == left
 
 
 def test_a_reservation_holds_money_and_a_channel_together() -> None:
@@ -55,6 +69,8 @@ def test_a_release_lets_go_of_all(expired: bool, kind: EntryKind) -> None:
         (0, 5, 7, -5, 2),
         (-8, 5, 3, -8, 3),
         (0, None, 7, -7, 0),
+        (5 - NANO_MAX, None, 8, -NANO_MAX, 3),
+        (5 - NANO_MAX, 2 * NANO_MAX, 8, -NANO_MAX, 3),
     ],
 )
 def test_a_debit_pays_down_to_the_limit_and_the_rest_is_a_debt(

@@ -37,7 +37,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "assertion",
-        sa.Column("entry", NUMBER, sa.ForeignKey("entry.number"), primary_key=True),
+        sa.Column("entry", NUMBER, primary_key=True),
         sa.Column("at", BIG, nullable=False),
         sa.Column("stated", BIG, nullable=False),
         sa.Column("found", BIG, nullable=False),

@@ -43,6 +43,7 @@ def upgrade() -> None:
         sa.Column("key", TEXT, primary_key=True),
         sa.Column("kind", TEXT, nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("bucket", TEXT, nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
     )
