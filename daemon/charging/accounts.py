@@ -1,0 +1,202 @@
+"""All accounts as they are stored, a few hundred octets each: found by name, number and endpoint, decoded when asked for.
+
+An account is cut in three: what was agreed, which most accounts share word for word and memory holds once; its
+endpoints; its number. The index is a value: one with some changes shares all the rest with the one before, so that a
+change among a million accounts costs what that change costs, and a decision sees one whole configuration.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Final
+
+import msgspec
+
+from daemon.authorize.networks import Shape, network_text
+from daemon.charging.sharded import Draft, Sharded
+
+AGREEMENTS_MAX: Final = 100_000  # distinct ones that are recognised, some 40 MB at most; more are kept each by itself
+KINDS: Final = ("sip_users", "pins", "callers", "dids", "networks")
+_NO_ENDPOINTS: Final = b"[]"
+_HEAD: Final = len('{"tenant":"","id":"",') - 1  # octets before the kind, beside tenant and id; the slash is no part
+_POSTPAID: Final = b'"kind":"postpaid"'
+Claim = str | tuple[str, ...]  # the account that claims an endpoint, or all that do, by their names in order
+
+
+class Endpoint(msgspec.Struct, frozen=True, gc=False):
+    """One of an account's identities, as ``EndpointSpec`` is stored."""
+
+    sip_user: str = ""
+    password: str = ""
+    ha1: str = ""
+    ip: str = ""
+    tech_prefix: str = ""
+    caller: str = ""
+    pin: str = ""
+    did: str = ""
+    via: str = ""
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One account. ``agreement``: its terms as JSON from the kind on; ``endpoints``: its identities as JSON."""
+
+    number: int
+    agreement: bytes
+    endpoints: bytes
+
+    def identities(self) -> tuple[Endpoint, ...]:
+        """Return the endpoints."""
+        return _endpoints.decode(self.endpoints)
+
+
+_endpoints = msgspec.json.Decoder(tuple[Endpoint, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class AccountIndex:
+    """Rows by ``tenant/id``, names by number, and the names of those that claim an endpoint, by its kind and text."""
+
+    rows: Sharded[str, Row] = field(default_factory=Sharded)
+    names: Sharded[int, str] = field(default_factory=Sharded)
+    postpaid: Sharded[int, None] = field(default_factory=Sharded)
+    claims: Mapping[str, Sharded[str, Claim]] = field(default_factory=lambda: dict.fromkeys(KINDS, Sharded()))
+    tech_prefixes: Sharded[str, int] = field(default_factory=Sharded)  # how many networks have it
+    shapes: Mapping[Shape, int] = field(default_factory=dict)
+    agreements: dict[bytes, bytes] = field(default_factory=dict, compare=False, repr=False)
+
+    def draft(self) -> "AccountDraft":
+        """Return what begins as this index and may be changed."""
+        return AccountDraft(self)
+
+
+def cut(name: str, body: bytes) -> tuple[bytes, bytes] | None:
+    """Return agreement and endpoints of an account's JSON, None where it has another form than this release writes.
+
+    The names of keys stand between quotes, which within a text are written with a backslash: none is found in one.
+    """
+    begins = _HEAD + len(name)
+    balance = body.find(b'"balance":', begins)
+    follows = body.find(b",", balance) + 1
+    identities = body.find(b'"identities":', follows)
+    ends = body.find(b'],"class_of_service":', identities) + 1
+    if not body.startswith(b'"kind":', begins) or balance < 0 or not follows or identities < 0 or not ends:
+        return None
+    agreement = body[begins:balance] + body[follows:identities] + body[ends + 1 :]
+    return agreement, body[identities + 13 : ends]
+
+
+def whole(agreement: bytes) -> bytes:
+    """Return the JSON of an account of no name, without endpoints and opening balance."""
+    return b'{"tenant":"","id":"",' + agreement
+
+
+def claimed(endpoint: Endpoint) -> tuple[str, str] | None:
+    """Return the kind of an endpoint but a network, and the text by which it is found."""
+    if endpoint.sip_user:
+        return "sip_users", endpoint.sip_user
+    if endpoint.pin:
+        return "pins", vouched(endpoint.via, endpoint.pin)
+    if endpoint.caller:
+        return "callers", vouched(endpoint.via, endpoint.caller)
+    return ("dids", endpoint.did) if endpoint.did else None
+
+
+def vouched(via: str, text: str) -> str:
+    """Return the text by which something is found that counts only with a peer; an id has no slash."""
+    return f"{via}/{text}"
+
+
+def network_of(endpoint: Endpoint) -> tuple[Shape, str]:
+    """Return the shape of an endpoint's network, and the text by which it is found."""
+    network = ip_network(endpoint.ip, strict=False)
+    host_bits = network.max_prefixlen - network.prefixlen
+    shape = Shape(network.version, host_bits, len(endpoint.tech_prefix))
+    return shape, network_text(shape, int(network.network_address), endpoint.tech_prefix)
+
+
+def names_of(claim: Claim | None) -> tuple[str, ...]:
+    """Return the accounts of a claim."""
+    return () if claim is None else (claim,) if isinstance(claim, str) else claim
+
+
+class AccountDraft:
+    """An index in the making, of one thread."""
+
+    def __init__(self, index: AccountIndex) -> None:
+        """Begin as an index is."""
+        self._rows, self._names, self._postpaid = index.rows.draft(), index.names.draft(), index.postpaid.draft()
+        self._claims: dict[str, Draft[str, Claim]] = {kind: each.draft() for kind, each in index.claims.items()}
+        self._tech_prefixes, self._shapes = index.tech_prefixes.draft(), dict(index.shapes)
+        self._agreements = index.agreements
+
+    def put(self, name: str, number: int, parts: tuple[bytes, bytes]) -> None:
+        """Set an account, ``tenant/id``, to its number and to agreement and endpoints as ``cut`` gives them."""
+        earlier = self._rows.get(name)
+        if earlier is not None:
+            self._retire(name, earlier)
+        agreement, endpoints = parts
+        row = Row(number, self._shared(agreement), endpoints if endpoints != _NO_ENDPOINTS else _NO_ENDPOINTS)
+        self._rows.put(name, row)
+        self._names.put(number, name)
+        if agreement.startswith(_POSTPAID):
+            self._postpaid.put(number, None)
+        for kind, text in self._texts(row, 1):
+            claims = self._claims[kind]
+            others = claims.get(text)
+            claims.put(text, name if others is None else tuple(sorted({*names_of(others), name})))
+
+    def finished(self) -> AccountIndex:
+        """Return the index."""
+        return AccountIndex(
+            self._rows.finished(), self._names.finished(), self._postpaid.finished(),
+            {kind: claims.finished() for kind, claims in self._claims.items()}, self._tech_prefixes.finished(),
+            self._shapes.copy(), self._agreements,
+        )  # fmt: skip
+
+    def _shared(self, agreement: bytes) -> bytes:
+        if len(self._agreements) >= AGREEMENTS_MAX:
+            self._agreements.clear()
+        return self._agreements.setdefault(agreement, agreement)
+
+    def _retire(self, name: str, row: Row) -> None:
+        if row.agreement.startswith(_POSTPAID):
+            self._postpaid.drop(row.number)
+        for kind, text in set(self._texts(row, -1)):
+            claims = self._claims[kind]
+            left = tuple(each for each in names_of(claims.get(text)) if each != name)
+            if left:
+                claims.put(text, left if len(left) > 1 else left[0])
+            else:
+                claims.drop(text)
+
+    def _texts(self, row: Row, count: int) -> Iterator[tuple[str, str]]:
+        """Yield what a row claims, and count its networks among their shapes and tech prefixes, up or down."""
+        if row.endpoints is _NO_ENDPOINTS:
+            return
+        for endpoint in row.identities():
+            found = claimed(endpoint)
+            if found is None:
+                shape, text = network_of(endpoint)
+                self._count(shape, endpoint.tech_prefix, count)
+                found = "networks", text
+            yield found
+
+    def _count(self, shape: Shape, tech_prefix: str, count: int) -> None:
+        shapes = self._shapes.get(shape, 0) + count
+        if shapes:
+            self._shapes[shape] = shapes
+        else:
+            del self._shapes[shape]
+        prefixes = (self._tech_prefixes.get(tech_prefix) or 0) + count
+        if prefixes:
+            self._tech_prefixes.put(tech_prefix, prefixes)
+        else:
+            self._tech_prefixes.drop(tech_prefix)
+
+
+def index_of(rows: Iterable[tuple[str, int, tuple[bytes, bytes]]]) -> AccountIndex:
+    """Return the index of accounts: name, number, and the parts as ``cut`` gives them."""
+    draft = AccountIndex().draft()
+    for name, number, parts in rows:
+        draft.put(name, number, parts)
+    return draft.finished()
