@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,12 +30,14 @@ from daemon.kernel.money import format_nano
 from daemon.ledger import posting
 from daemon.ledger.account import EntryKind, Overflow, Standing
 from daemon.rating.deck import RateRow
-from daemon.store import objects
+from daemon.rating.rate_table import RateTable
+from daemon.store import loading, objects
 from daemon.store.deck_import import DeckChange, DeckDifference, DeckPlan
 from daemon.store.deck_versions import prefix_count
 from daemon.store.decks import Decks, Progress, Staged, deck_digest
 from daemon.store.handoff import Handoff
 from daemon.store.link import Link
+from daemon.store.loading import Known
 from daemon.store.objects import KINDS, ObjectChange, Refused, Spec, kind_of, write_posting
 
 __all__ = [
@@ -101,31 +104,51 @@ class Administration(Decks, Handoff):
     def __init__(self, now: Callable[[], Instant]) -> None:
         """Take the clock that dates every change."""
         super().__init__(now)
+        self._known: Known | None = None
+        self._learning = asyncio.Lock()
 
     # -- configuration
 
     async def load_configuration(self) -> Configuration:
-        """Return every object that is configured, with the revision."""
+        """Return every object that is configured, with the revision; accounts too, however many there are."""
         revision = await self.revision()  # read first: a change between the two is then seen as one, never missed
         rows = await self.rows("SELECT kind, body FROM config_object ORDER BY kind, tenant, id")
         return objects.configuration_of(revision, rows)
 
+    async def configuration_but_accounts(self) -> Configuration:
+        """Return every object that is configured but the accounts, with the revision."""
+        revision = await self.revision()
+        known = await self.reading(loading.others)
+        return objects.configuration_with(revision, known.values())
+
     async def load_catalog(self, emergency: Emergency) -> Catalog:
         """Return the catalog of what is configured now, decks included."""
-        configuration = await self.load_configuration()
-        catalog = await self.catalog_of(configuration, emergency)
-        for key in self._tables.keys() - catalog.tables.keys():
+        return (await self.followed(emergency))[1]
+
+    async def followed(self, emergency: Emergency) -> tuple[Configuration, Catalog]:
+        """Return what is configured now but the accounts, and the catalog; only what changed since the last is read."""
+        async with self._learning:
+            known = self._known = await self.reading(partial(loading.refreshed, self._known))
+        configuration = known.configuration
+        tables = await self._tables_of(configuration)
+        for key in self._tables.keys() - tables.keys():
             del self._tables[key]
-        return catalog
+        catalog = await asyncio.to_thread(
+            build_catalog, configuration, tables, known.carriers, emergency, known.accounts
+        )
+        return configuration, catalog
 
     async def catalog_of(self, configuration: Configuration, emergency: Emergency) -> Catalog:
         """Return the catalog of a configuration of this store, or of a part of it, with the decks in force."""
-        tables = {
-            Key(spec.tenant, spec.id): await self.rate_table(spec, configuration) for spec in configuration.rate_tables
-        }
+        tables = await self._tables_of(configuration)
         rows = await self.rows("SELECT role, tenant, id, number FROM account")
         numbers = {(role, tenant, name): number for role, tenant, name, number in rows}
         return build_catalog(configuration, tables, numbers, emergency)
+
+    async def _tables_of(self, configuration: Configuration) -> dict[Key, RateTable]:
+        return {
+            Key(spec.tenant, spec.id): await self.rate_table(spec, configuration) for spec in configuration.rate_tables
+        }
 
     async def revision(self) -> int:
         """Return the revision of the configuration."""

@@ -66,6 +66,7 @@ _GROUPS = {
     "destination_group": "destination_groups", "class_of_service": "classes_of_service", "bundle": "bundles",
 }  # fmt: skip
 assert KINDS.keys() == _GROUPS.keys()
+_KIND_OF = {made: kind for kind, made in KINDS.items()}
 _SECRET = frozenset({"password", "ha1", "secret", "sha256", "identities"})
 _UNTOLD = _SECRET | {"codes"}  # fields that a change names without their values; a code list has thousands
 _FIXED: dict[type[Spec], tuple[str, ...]] = {
@@ -92,7 +93,7 @@ class ObjectChange:
 
 def kind_of(spec: Spec) -> str:
     """Return the kind of an object."""
-    return next(kind for kind, made in KINDS.items() if isinstance(spec, made))
+    return _KIND_OF[type(spec)]
 
 
 def place_of(spec: Spec) -> Place:
@@ -110,16 +111,22 @@ def found(connection: Link, place: Place) -> Spec | None:
     row = connection.execute(
         "SELECT body FROM config_object WHERE kind = ? AND tenant = ? AND id = ?", place
     ).fetchone()
-    return _decoded(place[0], row[0]) if row is not None else None
+    return decoded(place[0], row[0]) if row is not None else None
 
 
-def _decoded(kind: str, body: bytes) -> Spec:
+def decoded(kind: str, body: bytes) -> Spec:
+    """Return an object as it is stored."""
     return msgspec.json.decode(body, type=KINDS[kind])
 
 
 def configuration_of(revision: int, rows: Iterable[tuple[Any, ...]]) -> Configuration:
     """Return the configuration of rows of kind and body."""
-    return _grouped(revision, ((kind, _decoded(kind, body)) for kind, body in rows))
+    return _grouped(revision, ((kind, decoded(kind, body)) for kind, body in rows))
+
+
+def configuration_with(revision: int, specs: Iterable[Spec]) -> Configuration:
+    """Return the configuration of some objects, in their order."""
+    return _grouped(revision, ((kind_of(spec), spec) for spec in specs))
 
 
 def _grouped(revision: int, specs: Iterable[tuple[str, Spec]]) -> Configuration:
@@ -163,8 +170,8 @@ def make_as_stated(
         change = _written(connection, None, spec, who, reason, now)
         kept = ""
     else:
-        earlier = _decoded(place[0], row[0])
-        stated = _decoded(place[0], row[1]) if row[1] is not None else None
+        earlier = decoded(place[0], row[0])
+        stated = decoded(place[0], row[1]) if row[1] is not None else None
         wanted, kept = _met(earlier, stated, spec)
         change = _written(connection, earlier, wanted, who, reason, now)
         if stated == spec:

@@ -82,9 +82,9 @@ class DaemonProcess:
         """Run one command beside the daemon."""
         return tollway(*words, folder=self.folder, timeout=timeout)
 
-    def apply(self) -> None:
+    def apply(self, timeout: float = 60) -> None:
         """Load the scenario."""
-        done = self.command("apply", "scenario.toml")
+        done = self.command("apply", "scenario.toml", timeout=timeout)
         assert done.returncode == 0, done.stderr + done.stdout
 
     def start(self) -> None:
