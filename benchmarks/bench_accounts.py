@@ -39,6 +39,7 @@ QUESTIONS = 1_000  # authorisations, one after another
 CHANGES = 3  # accounts suspended while questions go on
 FOLLOW_SECONDS_MAX = 30.0  # after which a change counts as never followed
 APPLY_SECONDS = 600  # for the rates
+START_SECONDS_MAX = 120
 PAGE = 10_000  # accounts written at once
 TO = "442071231234"
 
@@ -128,7 +129,7 @@ class Measured:
 
 def measured(folder: Path, accounts: int, rates: int, questions: int = QUESTIONS) -> tuple[Measured, DaemonProcess]:
     """Make a store, start the daemon over it and ask; the daemon is left running."""
-    daemon = DaemonProcess(folder, SCENARIO)
+    daemon = DaemonProcess(folder, SCENARIO, start_seconds_max=START_SECONDS_MAX)
     if rates:
         _write_rates(folder, rates)
     daemon.apply(APPLY_SECONDS)

@@ -122,7 +122,7 @@ class Endpoints:
 
     pins: Mapping[tuple[str, str], tuple[Key, ...]] = field(default_factory=dict)  # (via, pin)
     sip_users: Mapping[str, tuple[SipUser, ...]] = field(default_factory=dict)
-    networks: Networks = Networks()
+    networks: Networks = field(default_factory=Networks)
     callers: Mapping[tuple[str, str], tuple[Key, ...]] = field(default_factory=dict)  # (via, caller)
     dids: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
 

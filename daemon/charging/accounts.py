@@ -1,4 +1,4 @@
-"""All accounts as they are stored, a few hundred octets each: found by name, number and endpoint, decoded when asked for.
+"""All accounts as they are stored, some hundred octets each: found by name, number and endpoint, decoded when asked.
 
 An account is cut in three: what was agreed, which most accounts share word for word and memory holds once; its
 endpoints; its number. The index is a value: one with some changes shares all the rest with the one before, so that a

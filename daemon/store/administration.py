@@ -39,6 +39,7 @@ from daemon.store.handoff import Handoff
 from daemon.store.link import Link
 from daemon.store.loading import Known
 from daemon.store.objects import KINDS, ObjectChange, Refused, Spec, kind_of, write_posting
+from daemon.store.stated_objects import make_all_as_stated
 
 __all__ = [
     "KINDS", "AccountView", "Administration", "Credited", "Difference", "KeyConflict", "ObjectChange", "Refused",
@@ -118,8 +119,7 @@ class Administration(Decks, Handoff):
     async def configuration_but_accounts(self) -> Configuration:
         """Return every object that is configured but the accounts, with the revision."""
         revision = await self.revision()
-        known = await self.reading(loading.others)
-        return objects.configuration_with(revision, known.values())
+        return replace(await self.reading(objects.others), revision=revision)
 
     async def load_catalog(self, emergency: Emergency) -> Catalog:
         """Return the catalog of what is configured now, decks included."""
@@ -174,13 +174,14 @@ class Administration(Decks, Handoff):
         """
         specs, now = list(wanted), self._now()
         change = DeckChange("replace", None, who, SCENARIO)
-        before = await self.load_configuration()
-        after = objects.with_specs(before, specs)
+        before = await self.configuration_but_accounts()
+        after = objects.with_specs(before, (spec for spec in specs if not isinstance(spec, AccountSpec)))
         told, staged = await self._stated_decks(decks, after, change, now, dry_run)
         await self._refuse_unpriced(before, after, {deck.table for deck in told if deck.is_change})
 
         def work(connection: Link) -> Difference:
-            made = [objects.make_as_stated(connection, spec, who, reason, now) for spec in specs]
+            ground = objects.others(connection)
+            made = make_all_as_stated(connection, specs, who, reason, now)
             difference = Difference(
                 tuple(change for change, _kept in made if change is not None), told,
                 sum(change is None for change, _kept in made),
@@ -190,7 +191,8 @@ class Administration(Decks, Handoff):
                     if kept
                 ),
             )  # fmt: skip
-            objects.refuse_dangling(connection)
+            changed = (spec for spec, (change, _kept) in zip(specs, made, strict=True) if change is not None)
+            objects.refuse_dangling(connection, changed, ground)
             for deck in staged:
                 deck.publish(connection)
             if not difference.is_empty:
@@ -253,7 +255,7 @@ class Administration(Decks, Handoff):
         Nothing is written where more than ``limit_percent`` of what was in force would be closed or changed.
         """
         now = self._now()
-        configuration = await self.load_configuration()
+        configuration = await self.configuration_but_accounts()
         base, plan = await self.deck_plan(_table_of(configuration, table), configuration, rows, change, now)
         if not dry_run and plan.is_change and _is_within(plan, limit_percent):
             digest = await asyncio.to_thread(deck_digest, rows)
@@ -266,7 +268,7 @@ class Administration(Decks, Handoff):
     ) -> DeckDifference:  # fmt: skip
         """Make the prices of a table from now on those of one of its versions, by a new one. Raises as an import."""
         now = self._now()
-        configuration = await self.load_configuration()
+        configuration = await self.configuration_but_accounts()
         base, plan = await self.rollback_plan(_table_of(configuration, table), configuration, to, now)
         if not dry_run and plan.is_change and _is_within(plan, limit_percent):
             change = DeckChange("rollback", None, who, f"version {to}", reason=reason)
@@ -311,8 +313,9 @@ class Administration(Decks, Handoff):
             place = objects.place_of(spec)
             if objects.found(connection, place) is not None:
                 raise Refused(f"{kind_of(spec)} {objects.shown(place)} exists")
+            ground = objects.others(connection)
             objects.make_so(connection, spec, who, reason, now)
-            objects.refuse_dangling(connection)
+            objects.refuse_dangling(connection, (spec,), ground)
             objects.bump(connection)
 
         await self.administer(work)
@@ -391,8 +394,9 @@ class Administration(Decks, Handoff):
         now = self._now()
 
         def work(connection: Link) -> None:
+            ground = objects.others(connection)
             objects.make_so(connection, spec, who, reason or "token create", now)
-            objects.refuse_dangling(connection)
+            objects.refuse_dangling(connection, (spec,), ground)
             objects.bump(connection)
 
         await self.administer(work)

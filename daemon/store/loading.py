@@ -6,28 +6,23 @@ its place) is read whole. The first reading is in no hurry for others; a later o
 """
 
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
 
 from daemon.charging.accounts import AccountIndex
-from daemon.charging.configuration import AccountSpec, Configuration, parts_of
+from daemon.charging.configuration import Configuration, parts_of
 from daemon.charging.ports import StoreError
 from daemon.store import objects
 from daemon.store.link import Link
-from daemon.store.objects import KINDS, Place, Spec
 
 FIRST_ROWS: Final = 5_000  # accounts read at once by a daemon that serves nobody yet
 LATER_ROWS: Final = 200  # two milliseconds of work, after which a thread that waits may go on
 LATER_PAUSE: Final = 0.00001  # seconds; any pause at all lets the other threads go first
 _REVISION = "SELECT value FROM meta WHERE name = 'revision'"
 _NOTED = "SELECT coalesce(max(number), 0) FROM audit"
-_OTHERS = (
-    f"SELECT kind, tenant, id, body FROM config_object WHERE kind IN ({', '.join('?' * (len(KINDS) - 1))})"
-    " ORDER BY kind, tenant, id"
-)
 _CARRIERS = "SELECT tenant, id, number FROM account WHERE role = 'carrier'"
 _ACCOUNTS = (
     "SELECT tenant, id, body, number FROM config_object JOIN account USING (tenant, id)"
@@ -35,8 +30,7 @@ _ACCOUNTS = (
 )
 _NOTES = "SELECT DISTINCT kind, tenant, id FROM audit WHERE number > ?"
 _OTHERS_NOTED = (
-    f"SELECT kind, tenant, id, body FROM config_object JOIN ({_NOTES}) AS noted USING (kind, tenant, id)"
-    " WHERE kind <> 'account'"
+    f"SELECT kind, body FROM config_object JOIN ({_NOTES}) AS noted USING (kind, tenant, id) WHERE kind <> 'account'"
 )
 _ACCOUNTS_NOTED = (
     f"SELECT tenant, id, body, number FROM ({_NOTES} AND kind = 'account') AS noted"
@@ -46,25 +40,13 @@ _ACCOUNTS_NOTED = (
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The configuration at a revision. ``noted``: the newest note of a change; ``accounts``: in an index of their own."""
+    """What is configured at a revision. ``noted``: the newest note of a change; accounts have an index of their own."""
 
     revision: int
     noted: int
-    others: dict[Place, Spec]
+    configuration: Configuration
     carriers: dict[tuple[str, str, str], int]
     accounts: AccountIndex
-
-    @property
-    def configuration(self) -> Configuration:
-        """Everything but the accounts."""
-        ordered = (self.others[place] for place in sorted(self.others))
-        return objects.configuration_with(self.revision, ordered)
-
-
-def others(connection: Link) -> dict[Place, Spec]:
-    """Return every object but the accounts."""
-    kinds = tuple(kind for kind in KINDS if kind != "account")
-    return _objects(connection.execute(_OTHERS, kinds))
 
 
 def refreshed(known: Known | None, connection: Link) -> Known:
@@ -77,15 +59,14 @@ def refreshed(known: Known | None, connection: Link) -> Known:
         hurried = known is None
         rows = connection.pages(_ACCOUNTS, (), FIRST_ROWS if hurried else LATER_ROWS)
         accounts = _indexed(AccountIndex(), rows, 0 if hurried else LATER_PAUSE)
-        return Known(revision, noted, others(connection), numbers, accounts)
+        configuration = replace(objects.others(connection), revision=revision)
+        return Known(revision, noted, configuration, numbers, accounts)
     since = (known.noted,)
-    changed = _objects(connection.execute(_OTHERS_NOTED, since))
+    noted_others = connection.execute(_OTHERS_NOTED, since)
+    changed = [objects.decoded(kind, body) for kind, body in noted_others]
+    configuration = replace(objects.with_specs(known.configuration, changed), revision=revision)
     pages = connection.pages(_ACCOUNTS_NOTED, since, LATER_ROWS)
-    return Known(revision, noted, known.others | changed, numbers, _indexed(known.accounts, pages, LATER_PAUSE))
-
-
-def _objects(rows: Iterable[tuple[Any, ...]]) -> dict[Place, Spec]:
-    return {(kind, tenant, name): objects.decoded(kind, body) for kind, tenant, name, body in rows}
+    return Known(revision, noted, configuration, numbers, _indexed(known.accounts, pages, LATER_PAUSE))
 
 
 def _indexed(index: AccountIndex, pages: Iterator[list[Any]], pause: float) -> AccountIndex:
@@ -100,11 +81,3 @@ def _indexed(index: AccountIndex, pages: Iterator[list[Any]], pause: float) -> A
         if pause:
             time.sleep(pause)
     return draft.finished()
-
-
-def account_specs(connection: Link, places: Iterable[tuple[str, str]]) -> Iterator[AccountSpec]:
-    """Yield those accounts of some tenants and ids that there are."""
-    for place in places:
-        found = objects.found(connection, ("account", *place))
-        if isinstance(found, AccountSpec):
-            yield found

@@ -30,13 +30,15 @@ def known() -> Catalog:
             "open": (SipUser(BOB),),
             "rita": (SipUser(RAY, password="r"),),
         },
-        networks=Networks.of((
-            _network(TEN + 1, TEN + 1, "77", ALICE),
-            _network(TEN + 1, TEN + 1, "", BOB),
-            _network(TEN + 9, TEN + 9, "", ALICE),
-            _network(TEN + 9, TEN + 9, "", BOB),
-            _network(TEN, TEN + 255, "", RAY),
-        )),
+        networks=Networks.of(
+            (
+                _network(TEN + 1, TEN + 1, "77", ALICE),
+                _network(TEN + 1, TEN + 1, "", BOB),
+                _network(TEN + 9, TEN + 9, "", ALICE),
+                _network(TEN + 9, TEN + 9, "", BOB),
+                _network(TEN, TEN + 255, "", RAY),
+            )
+        ),
         callers={("gw1", "15551230001"): (BOB,)},
         dids={"442079460000": (ALICE,), "442079460001": (ALICE, BOB)},
     )
