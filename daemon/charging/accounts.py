@@ -5,9 +5,9 @@ endpoints; its number. The index is a value: one with some changes shares all th
 change among a million accounts costs what that change costs, and a decision sees one whole configuration.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 import msgspec
@@ -17,7 +17,6 @@ from daemon.charging.sharded import Draft, Sharded
 
 AGREEMENTS_MAX: Final = 100_000  # distinct ones that are recognised, some 40 MB at most; more are kept each by itself
 KINDS: Final = ("sip_users", "pins", "callers", "dids", "networks")
-_NO_ENDPOINTS: Final = b"[]"
 _HEAD: Final = len('{"tenant":"","id":"",') - 1  # octets before the kind, beside tenant and id; the slash is no part
 _POSTPAID: Final = b'"kind":"postpaid"'
 Claim = str | tuple[str, ...]  # the account that claims an endpoint, or all that do, by their names in order
@@ -108,10 +107,14 @@ def vouched(via: str, text: str) -> str:
 
 def network_of(endpoint: Endpoint) -> tuple[Shape, str]:
     """Return the shape of an endpoint's network, and the text by which it is found."""
-    network = ip_network(endpoint.ip, strict=False)
-    host_bits = network.max_prefixlen - network.prefixlen
-    shape = Shape(network.version, host_bits, len(endpoint.tech_prefix))
-    return shape, network_text(shape, int(network.network_address), endpoint.tech_prefix)
+    if "/" in endpoint.ip:
+        network = ip_network(endpoint.ip, strict=False)
+        first, host_bits = int(network.network_address), network.max_prefixlen - network.prefixlen
+        shape = Shape(network.version, host_bits, len(endpoint.tech_prefix))
+    else:  # the same, at a quarter of its cost
+        address = ip_address(endpoint.ip)
+        first, shape = int(address), Shape(address.version, 0, len(endpoint.tech_prefix))
+    return shape, network_text(shape, first, endpoint.tech_prefix)
 
 
 def names_of(claim: Claim | None) -> tuple[str, ...]:
@@ -131,19 +134,22 @@ class AccountDraft:
 
     def put(self, name: str, number: int, parts: tuple[bytes, bytes]) -> None:
         """Set an account, ``tenant/id``, to its number and to agreement and endpoints as ``cut`` gives them."""
-        earlier = self._rows.get(name)
+        agreement, endpoints = parts
+        if len(self._agreements) >= AGREEMENTS_MAX:
+            self._agreements.clear()
+        agreement = self._agreements.setdefault(agreement, agreement)
+        earlier = self._rows.put(name, Row(number, agreement, endpoints))
         if earlier is not None:
             self._retire(name, earlier)
-        agreement, endpoints = parts
-        row = Row(number, self._shared(agreement), endpoints if endpoints != _NO_ENDPOINTS else _NO_ENDPOINTS)
-        self._rows.put(name, row)
         self._names.put(number, name)
         if agreement.startswith(_POSTPAID):
             self._postpaid.put(number, None)
-        for kind, text in self._texts(row, 1):
+        for endpoint in _endpoints.decode(endpoints):
+            kind, text = claimed(endpoint) or self._counted(endpoint, 1)
             claims = self._claims[kind]
-            others = claims.get(text)
-            claims.put(text, name if others is None else tuple(sorted({*names_of(others), name})))
+            others = claims.put(text, name)
+            if others is not None:
+                claims.put(text, _joined(others, name))
 
     def finished(self) -> AccountIndex:
         """Return the index."""
@@ -153,15 +159,10 @@ class AccountDraft:
             self._shapes.copy(), self._agreements,
         )  # fmt: skip
 
-    def _shared(self, agreement: bytes) -> bytes:
-        if len(self._agreements) >= AGREEMENTS_MAX:
-            self._agreements.clear()
-        return self._agreements.setdefault(agreement, agreement)
-
     def _retire(self, name: str, row: Row) -> None:
         if row.agreement.startswith(_POSTPAID):
             self._postpaid.drop(row.number)
-        for kind, text in set(self._texts(row, -1)):
+        for kind, text in {claimed(each) or self._counted(each, -1) for each in row.identities()}:
             claims = self._claims[kind]
             left = tuple(each for each in names_of(claims.get(text)) if each != name)
             if left:
@@ -169,29 +170,25 @@ class AccountDraft:
             else:
                 claims.drop(text)
 
-    def _texts(self, row: Row, count: int) -> Iterator[tuple[str, str]]:
-        """Yield what a row claims, and count its networks among their shapes and tech prefixes, up or down."""
-        if row.endpoints is _NO_ENDPOINTS:
-            return
-        for endpoint in row.identities():
-            found = claimed(endpoint)
-            if found is None:
-                shape, text = network_of(endpoint)
-                self._count(shape, endpoint.tech_prefix, count)
-                found = "networks", text
-            yield found
-
-    def _count(self, shape: Shape, tech_prefix: str, count: int) -> None:
+    def _counted(self, endpoint: Endpoint, count: int) -> tuple[str, str]:
+        """Return kind and text of a network, and count it among the shapes and tech prefixes, up or down."""
+        shape, text = network_of(endpoint)
         shapes = self._shapes.get(shape, 0) + count
         if shapes:
             self._shapes[shape] = shapes
         else:
             del self._shapes[shape]
-        prefixes = (self._tech_prefixes.get(tech_prefix) or 0) + count
+        prefixes = (self._tech_prefixes.get(endpoint.tech_prefix) or 0) + count
         if prefixes:
-            self._tech_prefixes.put(tech_prefix, prefixes)
+            self._tech_prefixes.put(endpoint.tech_prefix, prefixes)
         else:
-            self._tech_prefixes.drop(tech_prefix)
+            self._tech_prefixes.drop(endpoint.tech_prefix)
+        return "networks", text
+
+
+def _joined(others: Claim, name: str) -> Claim:
+    names = tuple(sorted({*names_of(others), name}))
+    return names if len(names) > 1 else name
 
 
 def index_of(rows: Iterable[tuple[str, int, tuple[bytes, bytes]]]) -> AccountIndex:

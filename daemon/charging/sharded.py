@@ -55,13 +55,16 @@ class Draft(Generic[K, V]):
         """Return a value, None where there is none."""
         return self._shards[hash(key) & _MASK].get(key)
 
-    def put(self, key: K, value: V) -> None:
-        """Set a value."""
+    def put(self, key: K, value: V) -> V | None:
+        """Set a value; return what was there before."""
         place = hash(key) & _MASK
+        shard = self._shards[place]
         if place not in self._own:
-            self._shards[place] = self._shards[place].copy()
+            shard = self._shards[place] = shard.copy()
             self._own.add(place)
-        self._shards[place][key] = value
+        earlier = shard.get(key)
+        shard[key] = value
+        return earlier
 
     def drop(self, key: K) -> None:
         """Take a key out. Raises KeyError."""

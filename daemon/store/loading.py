@@ -6,7 +6,7 @@ its place) is read whole. The first reading is in no hurry for others; a later o
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from daemon.charging.configuration import Configuration, parts_of
 from daemon.charging.ports import StoreError
 from daemon.store import objects
 from daemon.store.link import Link
+from daemon.store.objects import KINDS
 
 FIRST_ROWS: Final = 5_000  # accounts read at once by a daemon that serves nobody yet
 LATER_ROWS: Final = 200  # two milliseconds of work, after which a thread that waits may go on
@@ -28,13 +29,15 @@ _ACCOUNTS = (
     "SELECT tenant, id, body, number FROM config_object JOIN account USING (tenant, id)"
     " WHERE kind = 'account' AND role = 'customer'"
 )
-_NOTES = "SELECT DISTINCT kind, tenant, id FROM audit WHERE number > ?"
-_OTHERS_NOTED = (
-    f"SELECT kind, body FROM config_object JOIN ({_NOTES}) AS noted USING (kind, tenant, id) WHERE kind <> 'account'"
+_NOTES = "SELECT kind, tenant, id FROM audit WHERE number > ?"  # by the number alone: a range of its own index
+_NAMED = (
+    "SELECT kind, body FROM (VALUES {}) AS asked"
+    " JOIN config_object ON kind = column1 AND tenant = column2 AND id = column3"
 )
-_ACCOUNTS_NOTED = (
-    f"SELECT tenant, id, body, number FROM ({_NOTES} AND kind = 'account') AS noted"
-    " JOIN config_object USING (kind, tenant, id) JOIN account USING (tenant, id) WHERE role = 'customer'"
+_ACCOUNTS_NAMED = (
+    "SELECT tenant, id, body, number FROM (VALUES {}) AS asked"
+    " JOIN config_object ON kind = 'account' AND tenant = column1 AND id = column2"
+    " JOIN account USING (tenant, id) WHERE role = 'customer'"
 )
 
 
@@ -61,15 +64,25 @@ def refreshed(known: Known | None, connection: Link) -> Known:
         accounts = _indexed(AccountIndex(), rows, 0 if hurried else LATER_PAUSE)
         configuration = replace(objects.others(connection), revision=revision)
         return Known(revision, noted, configuration, numbers, accounts)
-    since = (known.noted,)
-    noted_others = connection.execute(_OTHERS_NOTED, since)
-    changed = [objects.decoded(kind, body) for kind, body in noted_others]
+    noted_places = {place for page in connection.pages(_NOTES, (known.noted,), LATER_ROWS) for place in page}
+    accounts_named = [place[1:] for place in noted_places if place[0] == "account"]
+    others_named = [place for place in noted_places if place[0] in KINDS and place[0] != "account"]
+    changed = [objects.decoded(*row) for page in _pages(connection, _NAMED, others_named) for row in page]
     configuration = replace(objects.with_specs(known.configuration, changed), revision=revision)
-    pages = connection.pages(_ACCOUNTS_NOTED, since, LATER_ROWS)
-    return Known(revision, noted, configuration, numbers, _indexed(known.accounts, pages, LATER_PAUSE))
+    accounts = _indexed(known.accounts, _pages(connection, _ACCOUNTS_NAMED, accounts_named), LATER_PAUSE)
+    return Known(revision, noted, configuration, numbers, accounts)
 
 
-def _indexed(index: AccountIndex, pages: Iterator[list[Any]], pause: float) -> AccountIndex:
+def _pages(connection: Link, query: str, named: Sequence[tuple[str, ...]]) -> Iterator[list[Any]]:
+    """Yield what a query finds of some places, a page of them after another."""
+    for begins in range(0, len(named), LATER_ROWS):
+        page = named[begins : begins + LATER_ROWS]
+        asked = f"({', '.join('?' * len(page[0]))})"
+        values = [part for place in page for part in place]
+        yield connection.execute(query.format(", ".join([asked] * len(page))), values).fetchall()
+
+
+def _indexed(index: AccountIndex, pages: Iterable[list[Any]], pause: float) -> AccountIndex:
     draft = index.draft()
     for page in pages:
         for tenant, name, body, number in page:
