@@ -19,6 +19,7 @@ from daemon.charging.configuration import (
     AccountSpec,
     Configuration,
     RateTableSpec,
+    TenantSpec,
     TokenSpec,
     build_catalog,
     policy_of,
@@ -120,6 +121,21 @@ class Administration(Decks, Handoff):
         """Return every object that is configured but the accounts, with the revision."""
         revision = await self.revision()
         return replace(await self.reading(objects.others), revision=revision)
+
+    async def owner(self) -> str:
+        """Return the id of the tenant without a parent, empty where there is none yet."""
+        rows = await self.rows("SELECT body FROM config_object WHERE kind = 'tenant' ORDER BY id")
+        tenants = (msgspec.json.decode(body, type=TenantSpec) for (body,) in rows)
+        return next((tenant.id for tenant in tenants if not tenant.parent), "")
+
+    async def account_specs(self, keys: Iterable[Key]) -> list[AccountSpec]:
+        """Return those of some accounts that there are."""
+        views = [await self.account_view(key) for key in keys]
+        return [view.spec for view in views if view is not None]
+
+    async def accounts_with(self, name: str, value: str) -> list[AccountSpec]:
+        """Return the accounts that have an endpoint of which a field has a value. Looks at every account."""
+        return await self.reading(partial(objects.accounts_with, name, value))
 
     async def load_catalog(self, emergency: Emergency) -> Catalog:
         """Return the catalog of what is configured now, decks included."""

@@ -292,6 +292,16 @@ def write_postings(connection: Link, postings: Sequence[posting.Posting]) -> Non
     connection.insert("entry", Entry._fields, [tuple(row.values()) for row in rows])
 
 
+def accounts_with(name: str, value: str, connection: Link) -> list[AccountSpec]:
+    """Return the accounts that have an endpoint of which a field has a value."""
+    # The text is sought in the JSON as the store's encoder writes it; what has it is then looked at field by field.
+    written = msgspec.json.encode({name: value})[1:-1]
+    holds = "instr(body, ?) > 0" if connection.dialect == "sqlite" else "position(? in body) > 0"
+    query = f"SELECT body FROM config_object WHERE kind = 'account' AND {holds} ORDER BY tenant, id"
+    specs = (msgspec.json.decode(body, type=AccountSpec) for (body,) in connection.execute(query, (written,)))
+    return [spec for spec in specs if any(getattr(each, name) == value for each in spec.identities)]
+
+
 def others(connection: Link) -> Configuration:
     """Return every object but the accounts."""
     kinds = tuple(kind for kind in KINDS if kind != "account")
