@@ -6,7 +6,7 @@ import traceback
 
 BENCHES = (
     "bench_rating", "bench_batch", "bench_decks", "bench_radius", "bench_store", "bench_store_postgres", "bench_esl",
-    "bench_daemon",
+    "bench_daemon", "bench_accounts",
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,7 +204,7 @@ def _commands(daemon: DaemonProcess, accounts: int) -> Iterator[str]:
     """Yield what commands take beside the running daemon."""
     for words in (
         ("account", "show", "a0000007"), ("account", "suspend", "a0000008", "--reason", "bench"),
-        ("apply", "scenario.toml"), ("check",),
+        ("apply", "scenario.toml"), ("check",), ("db", "check"),
     ):  # fmt: skip
         began = time.perf_counter()
         done = daemon.command(*words, timeout=600)
@@ -212,7 +212,7 @@ def _commands(daemon: DaemonProcess, accounts: int) -> Iterator[str]:
         yield f"{accounts:>9,} accounts: tollway {' '.join(words)}: {time.perf_counter() - began:.1f} s{said}"
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure each size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("accounts", type=int, nargs="*", default=list(SIZES))

@@ -1,10 +1,11 @@
-"""``make bench`` starts: every bench is there, and that of decks runs to its end, with a deck of some rows."""
+"""``make bench`` starts: every bench is there, and those of decks and of accounts run to their end, with a few."""
 
 import importlib
 import sys
 
 import pytest
 
+from benchmarks import bench_accounts
 from benchmarks.__main__ import BENCHES
 
 ROWS = 300
@@ -21,3 +22,11 @@ def test_the_bench_of_decks_runs_to_its_end(capfd: pytest.CaptureFixture[str], m
     printed = capfd.readouterr().out
     for figure in (f"import of {ROWS} rows", "the same deck again", f"load of {ROWS} rows", "the bare driver"):
         assert figure in printed
+
+
+def test_the_bench_of_accounts_runs_to_its_end(capfd: pytest.CaptureFixture[str]) -> None:
+    assert bench_accounts.main(["10", "40", "--questions", "20"]) == 0
+    printed = capfd.readouterr().out
+    for figure in ("10 accounts: ready in", "40 accounts: ready in", "followed in", "40 accounts: tollway db check: "):
+        assert figure in printed
+    assert "(status " not in printed, "each command does what it is asked"
