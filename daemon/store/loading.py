@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from daemon.charging.accounts import AccountIndex
+from daemon.charging.accounts import AccountIndex, Cutter
 from daemon.charging.configuration import Configuration, parts_of
 from daemon.charging.ports import StoreError
 from daemon.store import objects
@@ -26,7 +26,7 @@ _REVISION = "SELECT value FROM meta WHERE name = 'revision'"
 _NOTED = "SELECT coalesce(max(number), 0) FROM audit"
 _CARRIERS = "SELECT tenant, id, number FROM account WHERE role = 'carrier'"
 _ACCOUNTS = (
-    "SELECT tenant, id, body, number FROM config_object JOIN account USING (tenant, id)"
+    "SELECT tenant || '/' || id, body, number FROM config_object JOIN account USING (tenant, id)"
     " WHERE kind = 'account' AND role = 'customer'"
 )
 _NOTES = "SELECT kind, tenant, id FROM audit WHERE number > ?"  # by the number alone: a range of its own index
@@ -35,7 +35,7 @@ _NAMED = (
     " JOIN config_object ON kind = column1 AND tenant = column2 AND id = column3"
 )
 _ACCOUNTS_NAMED = (
-    "SELECT tenant, id, body, number FROM (VALUES {}) AS asked"
+    "SELECT tenant || '/' || id, body, number FROM (VALUES {}) AS asked"
     " JOIN config_object ON kind = 'account' AND tenant = column1 AND id = column2"
     " JOIN account USING (tenant, id) WHERE role = 'customer'"
 )
@@ -83,14 +83,13 @@ def _pages(connection: Link, query: str, named: Sequence[tuple[str, ...]]) -> It
 
 
 def _indexed(index: AccountIndex, pages: Iterable[list[Any]], pause: float) -> AccountIndex:
-    draft = index.draft()
+    draft, cut = index.draft(), Cutter().parts
     for page in pages:
-        for tenant, name, body, number in page:
-            known_as = f"{tenant}/{name}"
+        for name, body, number in page:
             try:
-                draft.put(known_as, number, parts_of(known_as, body))
+                draft.put(name, number, cut(name, body) or parts_of(name, body))
             except (msgspec.DecodeError, ValueError) as error:
-                raise StoreError(f"account {known_as} of the store makes no sense: {error}") from error
+                raise StoreError(f"account {name} of the store makes no sense: {error}") from error
         if pause:
             time.sleep(pause)
     return draft.finished()

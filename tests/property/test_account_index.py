@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.authorize.catalog import AccountKind, Catalog
-from daemon.charging.accounts import AccountIndex
+from daemon.charging.accounts import AccountIndex, Cutter, cut
 from daemon.charging.configuration import AccountSpec, parts_of
 from daemon.charging.sharded import Sharded
 from daemon.kernel.ids import Key
@@ -86,6 +86,15 @@ def test_a_catalog_shows_what_a_look_through_all_accounts_finds(specs: list[Acco
         assert (prefix in networks.tech_prefixes) == (prefix in expected_networks.tech_prefixes)
     postpaid = {NUMBERS["customer", *key] for key, spec in known.items() if spec.kind is AccountKind.POSTPAID}
     assert set(catalog.postpaid()) == postpaid
+
+
+@given(st.lists(accounts, max_size=8))
+def test_accounts_that_follow_one_another_are_cut_as_each_by_itself(specs: list[AccountSpec]) -> None:
+    cutter = Cutter()
+    for spec in specs:
+        name, body = f"{spec.tenant}/{spec.id}", msgspec.json.encode(spec)
+        assert cutter.parts(name, body) == cut(name, body) is not None
+    assert cutter.parts("main/a0", b"{}") is None
 
 
 @settings(max_examples=60)
