@@ -17,7 +17,7 @@ from daemon.charging.configuration import Configuration, parts_of
 from daemon.charging.ports import StoreError
 from daemon.store import objects
 from daemon.store.link import Link
-from daemon.store.objects import KINDS
+from daemon.store.objects import KINDS, Place
 
 FIRST_ROWS: Final = 5_000  # accounts read at once by a daemon that serves nobody yet
 LATER_ROWS: Final = 200  # two milliseconds of work, after which a thread that waits may go on
@@ -64,22 +64,27 @@ def refreshed(known: Known | None, connection: Link) -> Known:
         accounts = _indexed(AccountIndex(), rows, 0 if hurried else LATER_PAUSE)
         configuration = replace(objects.others(connection), revision=revision)
         return Known(revision, noted, configuration, numbers, accounts)
-    noted_places = {place for page in connection.pages(_NOTES, (known.noted,), LATER_ROWS) for place in page}
-    accounts_named = [place[1:] for place in noted_places if place[0] == "account"]
-    others_named = [place for place in noted_places if place[0] in KINDS and place[0] != "account"]
-    changed = [objects.decoded(*row) for page in _pages(connection, _NAMED, others_named) for row in page]
-    configuration = replace(objects.with_specs(known.configuration, changed), revision=revision)
-    accounts = _indexed(known.accounts, _pages(connection, _ACCOUNTS_NAMED, accounts_named), LATER_PAUSE)
-    return Known(revision, noted, configuration, numbers, accounts)
+    named: set[Place] = set()
+    accounts = _indexed(known.accounts, _accounts_noted(connection, known.noted, named), LATER_PAUSE)
+    changed = [objects.decoded(*row) for place in sorted(named) for row in _asked(connection, _NAMED, [place])]
+    configuration = objects.with_specs(known.configuration, changed) if changed else known.configuration
+    return Known(revision, noted, replace(configuration, revision=revision), numbers, accounts)
 
 
-def _pages(connection: Link, query: str, named: Sequence[tuple[str, ...]]) -> Iterator[list[Any]]:
-    """Yield what a query finds of some places, a page of them after another."""
-    for begins in range(0, len(named), LATER_ROWS):
-        page = named[begins : begins + LATER_ROWS]
-        asked = f"({', '.join('?' * len(page[0]))})"
-        values = [part for place in page for part in place]
-        yield connection.execute(query.format(", ".join([asked] * len(page))), values).fetchall()
+def _accounts_noted(connection: Link, since: int, others: set[Place]) -> Iterator[list[Any]]:
+    """Yield the accounts that were noted, a page of notes after another; add what else was noted to a set."""
+    for page in connection.pages(_NOTES, (since,), LATER_ROWS):
+        places = {(kind, tenant, name) for kind, tenant, name in page if kind in KINDS}
+        others |= {place for place in places if place[0] != "account"}
+        named = [place[1:] for place in places if place[0] == "account"]
+        if named:
+            yield _asked(connection, _ACCOUNTS_NAMED, named)
+
+
+def _asked(connection: Link, query: str, named: Sequence[tuple[str, ...]]) -> list[Any]:
+    """Return what a query finds of some places."""
+    asked = ", ".join([f"({', '.join('?' * len(named[0]))})"] * len(named))
+    return list(connection.execute(query.format(asked), [part for place in named for part in place]).fetchall())
 
 
 def _indexed(index: AccountIndex, pages: Iterable[list[Any]], pause: float) -> AccountIndex:
