@@ -11,6 +11,7 @@ what following costs the calls. A rate table of the named size stands beside the
 
 import argparse
 import asyncio
+import os
 import random
 import socket
 import sqlite3
@@ -127,13 +128,18 @@ class Measured:
         )
 
 
-def measured(folder: Path, accounts: int, rates: int, questions: int = QUESTIONS) -> tuple[Measured, DaemonProcess]:
-    """Make a store, start the daemon over it and ask; the daemon is left running."""
+def prepared(folder: Path, accounts: int, rates: int) -> DaemonProcess:
+    """Make a store with accounts and rates, and the daemon that is to serve it."""
     daemon = DaemonProcess(folder, SCENARIO, start_seconds_max=START_SECONDS_MAX)
     if rates:
         _write_rates(folder, rates)
     daemon.apply(APPLY_SECONDS)
     fill(daemon.store, accounts)
+    return daemon
+
+
+def measured(daemon: DaemonProcess, accounts: int, questions: int = QUESTIONS) -> Measured:
+    """Start the daemon and ask; it is left running."""
     found = Measured(accounts)
     began = time.perf_counter()
     daemon.start()
@@ -147,7 +153,7 @@ def measured(folder: Path, accounts: int, rates: int, questions: int = QUESTIONS
     finally:
         asker.close()
     found.rss_mb, found.peak_mb = (_memory(daemon.process.pid, name) for name in ("VmRSS", "VmHWM"))
-    return found, daemon
+    return found
 
 
 def _questions(asker: Asker, found: Measured, questions: int) -> None:
@@ -192,7 +198,7 @@ def _write_rates(folder: Path, rates: int) -> None:
 
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int, name: str) -> float:
@@ -222,14 +228,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first: Measured | None = None
     for accounts in chosen.accounts:
         with tempfile.TemporaryDirectory() as folder:
-            found, daemon = measured(Path(folder), accounts, chosen.rates, chosen.questions)
+            daemon = prepared(Path(folder), accounts, chosen.rates)
             try:
+                found = measured(daemon, accounts, chosen.questions)
                 first = first or found
                 print(found.told(first), flush=True)
                 for line in _commands(daemon, accounts):
                     print(line, flush=True)
             finally:
-                daemon.kill()
+                if daemon.process is not None:
+                    daemon.kill()
     return 0
 
 
