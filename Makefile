@@ -3,11 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# Tests that compute have a process for each core; those that mostly wait have two.
+CORES ?= $(shell nproc)
+WAITING ?= $(shell expr 2 \* $(CORES))
+INTEGRATION := tests/simulation tests/integration tests/faults tests/e2e
+PARTS := installed dependencies check unit integration
 SEEDS ?= 10000
 KILLS ?= 300
 CUTS ?= 100
 
-.PHONY: help run test check unit integration simulate bench docs clean
+.PHONY: help run test installed dependencies check unit integration simulate bench docs clean
 
 help:
 	@echo 'make run    install, load the sample into var/, start the daemon with every listener'
@@ -31,9 +36,17 @@ run: $(VENV)/.installed
 	@$(BIN)/tollway apply conf/sample/scenario.toml
 	@$(BIN)/tollway run
 
-test: $(VENV)/.installed-test
+test:
+	@for part in $(PARTS); do \
+	  echo "make test: $$part"; \
+	  $(MAKE) --no-print-directory $$part || { \
+	    echo "make test: FAILED in '$$part'; 'make $$part' runs that part alone" >&2; exit 1; }; \
+	done; echo "make test: every part passed ($(PARTS))"
+
+installed: $(VENV)/.installed-test
+
+dependencies:
 	scripts/test-deps
-	$(MAKE) --no-print-directory check unit integration
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -43,11 +56,12 @@ check: $(VENV)/.installed-test
 	$(BIN)/python -m daemon.cli.reference --check
 
 unit: $(VENV)/.installed-test
-	$(BIN)/coverage run -m pytest tests/unit tests/property tests/tables
+	$(PYTEST) -q -n $(CORES) --dist loadgroup --cov --cov-report= tests/unit tests/property tests/tables
 	$(BIN)/coverage report
 
 integration: $(VENV)/.installed-test
-	$(PYTEST) tests/simulation tests/integration tests/faults tests/e2e
+	$(PYTEST) -q -n $(WAITING) --dist loadgroup -m 'not alone' $(INTEGRATION)
+	$(PYTEST) -q -m alone $(INTEGRATION)
 
 bench: $(VENV)/.installed-test
 	$(BIN)/python -m benchmarks

@@ -5,8 +5,8 @@ import sys
 import traceback
 
 BENCHES = (
-    "bench_rating", "bench_batch", "bench_decks", "bench_radius", "bench_store", "bench_store_postgres", "bench_esl",
-    "bench_daemon", "bench_accounts",
+    "bench_rating", "bench_decide", "bench_batch", "bench_decks", "bench_radius", "bench_store", "bench_store_postgres",
+    "bench_esl", "bench_daemon", "bench_accounts",
 )  # fmt: skip
 
 

@@ -165,12 +165,12 @@ def _account_handlers(accounts: AccountDesk, tokens: Tokens) -> list[HTTPRouteHa
 def _health_handlers(
     metrics: Metrics, store: StoreWithPing, links: Links, ocf: OnlineCharging
 ) -> list[HTTPRouteHandler]:
-    @get("/healthz", summary="Liveness", tags=["health"], security=[])
+    @get("/healthz", summary="Liveness", tags=["health"])
     async def healthz() -> Health:
         """Tell that the daemon answers."""
         return Health(alive=True)
 
-    @get("/readyz", summary="Readiness", tags=["health"], security=[])
+    @get("/readyz", summary="Readiness", tags=["health"])
     async def readyz() -> Response[Readiness]:
         """Tell whether the store can write."""
         try:
@@ -180,7 +180,7 @@ def _health_handlers(
             return Response(Readiness(False, "unavailable", dict(links()), ocf.journalled), status_code=503)
         return Response(Readiness(True, "writable", dict(links()), ocf.journalled))
 
-    @get("/metrics", summary="Prometheus", tags=["health"], security=[])
+    @get("/metrics", summary="Prometheus", tags=["health"], media_type=metrics.content_type)
     async def figures() -> Response[bytes]:
         """Every figure in Prometheus' text format."""
         return Response(await metrics.render(), media_type=metrics.content_type)

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from daemon.authorize.attempt import CallAttempt, Identity, PlainPassword
 from daemon.authorize.decision import Decision, Denied
@@ -83,7 +84,7 @@ class CallDesk:
         request = decoded(_authorize, body)
         # Where no carrier is configured at all, every switch routes by itself.
         attempt = _attempt(token, request, routed=token.routing and bool(self.ocf.catalog().carriers))
-        if request.at:
+        if request.at is not UNSET:
             self._near(instant(request.at))
         if explain:
             return await self._explained(token, attempt)

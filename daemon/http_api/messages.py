@@ -54,7 +54,7 @@ class AuthorizeRequest(
     via: Annotated[str, Meta(max_length=64)] = ""
     override: Annotated[str, Meta(max_length=64)] = ""
     updates: bool = False
-    at: Time = ""
+    at: Time | UnsetType = UNSET
 
 
 class RouteReply(msgspec.Struct, frozen=True):

@@ -32,6 +32,7 @@ STATUSES = {
     "400": "The request breaks the contract", "401": "No token in force", "403": "Not with this role",
     "413": "The body is too large", "503": "The store cannot commit, or too much is in flight; repeat",
 }  # fmt: skip
+OPEN = frozenset({"/healthz", "/readyz", "/metrics"})  # they tell a supervisor nothing of a tenant
 CALL_STATUSES = {
     **STATUSES,
     "404": "No such call within the token's tenant",
@@ -67,7 +68,13 @@ def whole(document: dict[str, Any]) -> dict[str, Any]:
     """Return a document with the per-call endpoints and their types added."""
     components = dict(document.get("components", {}))
     components["schemas"] = {**components.get("schemas", {}), **_schemas()}
-    return {**document, "paths": {**document["paths"], **_paths()}, "components": components}
+    paths = {path: _open(item) if path in OPEN else item for path, item in document["paths"].items()}
+    return {**document, "paths": {**paths, **_paths()}, "components": components}
+
+
+def _open(item: dict[str, Any]) -> dict[str, Any]:
+    """Return a path that needs no token: Litestar leaves an empty list of securities out, which would ask for one."""
+    return {method: {**operation, "security": []} for method, operation in item.items()}
 
 
 def _schemas() -> dict[str, Any]:

@@ -38,7 +38,7 @@ def balances(daemon: DaemonProcess) -> dict[str, Decimal]:
 
 
 def tried(daemon: DaemonProcess) -> dict[str, Any]:
-    done = daemon.command("try", "--fast", "--json", timeout=90)
+    done = daemon.command("try", "--fast", "--json", timeout=180)
     assert done.returncode == 0, done.stderr + done.stdout
     value: dict[str, Any] = json.loads(done.stdout)
     return value
@@ -77,7 +77,7 @@ def _nothing_secret(text: str) -> None:
 
 
 def test_the_demonstration_shows_what_a_switch_sees(daemon: DaemonProcess) -> None:
-    done = daemon.command("try", "--fast", timeout=90)
+    done = daemon.command("try", "--fast", timeout=180)
     assert done.returncode == 0, done.stderr
     for shown in ("Session-Timeout = 6", "h323-return-code = 7", '"result":"denied"', "settled by own_limit"):
         assert shown in done.stdout
@@ -92,7 +92,7 @@ def test_every_line_that_run_prints_works_there(daemon: DaemonProcess) -> None:
     assert len(lines) >= 6
     for line in lines:
         done = subprocess.run(
-            line, shell=True, cwd=daemon.folder, capture_output=True, text=True, timeout=90, check=False,
+            line, shell=True, cwd=daemon.folder, capture_output=True, text=True, timeout=180, check=False,
             env=daemon_environment(),
         )  # fmt: skip
         assert done.returncode == 0, (line, done.stdout, done.stderr)
@@ -117,15 +117,25 @@ def test_a_question_over_radius_is_answered(daemon: DaemonProcess) -> None:
     assert daemon.command("call", "end", "ask-1").returncode == 0
 
 
+def follows_by(began: float) -> float:
+    """Return until when a daemon has to follow what a command changed that was begun then and has just ended.
+
+    That is a second; where the machine is so busy that the command itself took longer, it is as long again.
+    """
+    now = time.monotonic()
+    return now + max(1.0, now - began)
+
+
 class Switch:
     """A switch of the tests that speaks HTTP with the standard library."""
 
     def __init__(self, daemon: DaemonProcess) -> None:
+        began = time.monotonic()
         made = daemon.json("token", "create", "main", "--role", "switch")
         assert isinstance(made, dict)
         self.token = made["token"]
         self.base = f"http://127.0.0.1:{daemon.http_port}"
-        deadline = time.monotonic() + 1.0  # what a command changes, a running daemon follows within 1 s
+        deadline = follows_by(began)
         while self.ask("GET", "/v1/calls", None)[0] != 200:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -135,7 +145,7 @@ class Switch:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         request = urllib.request.Request(self.base + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=5) as reply:
+            with urllib.request.urlopen(request, timeout=30) as reply:
                 return reply.status, json.load(reply)
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -182,8 +192,9 @@ def test_a_live_call_is_listed_and_ended_from_outside(daemon: DaemonProcess) -> 
 def test_a_suspension_is_followed_within_a_second(daemon: DaemonProcess) -> None:
     switch = Switch(daemon)
     question = {"account": "alice", "from": "1555", "to": LONDON, "direction": "outbound"}
+    began = time.monotonic()
     assert daemon.command("account", "suspend", "alice", "--reason", "test").returncode == 0
-    deadline = time.monotonic() + 1.0
+    deadline = follows_by(began)
     reasons: list[str] = []
     while not reasons or reasons[-1] != "account_suspended":
         assert time.monotonic() < deadline, reasons

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import turn
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS_MAX = 400  # seconds; an installation from an empty folder is most of it
 MARK = "Try this"
@@ -40,7 +42,11 @@ def _lines_to_try(log: Path, process: "subprocess.Popen[bytes]") -> list[str]:
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone: there is nothing to clone from")
 def test_every_printed_line_runs(tmp_path: Path) -> None:
-    clone, log = _clone(tmp_path), tmp_path / "make-run.log"
+    with turn("fresh-clone"):
+        _run_and_try(_clone(tmp_path), tmp_path / "make-run.log")
+
+
+def _run_and_try(clone: Path, log: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     with log.open("wb") as stream:
         process = subprocess.Popen(

@@ -23,7 +23,7 @@ SYNCED = re.compile(r"f(?:data)?sync\(\d+<[^>]*tollway\.db(?:-wal)?>\)\s+= 0|fda
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed (scripts/test-deps)")
 
 
-def _ask(daemon: DaemonProcess, packet: bytes, port: int, timeout: float = 5) -> peer.Reply | None:
+def _ask(daemon: DaemonProcess, packet: bytes, port: int, timeout: float = 30) -> peer.Reply | None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
         link.settimeout(timeout)
         link.sendto(packet, ("127.0.0.1", port))

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import secrets
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,6 +29,7 @@ from daemon.kernel.money import parse_nano
 from daemon.settings import StoreSettings
 from daemon.store import LedgerStore, open_store
 from tests.decks import read_deck
+from tests.virtual_time import wall_us
 
 DECK = """prefix,destination,rate,first_seconds,next_seconds
 44,UK,0.60,1,1
@@ -41,11 +41,6 @@ DECK = """prefix,destination,rate,first_seconds,next_seconds
 """
 BUY_DECK = "prefix,rate\n44,0.10\n33,0.10\n49,0.10\n39,0.10\n81,0.10\n"
 SWITCH = FreeswitchSpec("fs1", "main", strip_digits=1, charged_contexts=("public",), routing=False)
-
-
-def wall_clock() -> Instant:
-    """Return microseconds of this machine."""
-    return time.time_ns() // 1000
 
 
 class Tally:
@@ -74,7 +69,7 @@ class World:
 
     folder: Path
     settings: ChargingSettings = field(default_factory=ChargingSettings)
-    now: Callable[[], Instant] = wall_clock
+    now: Callable[[], Instant] = wall_us
     switch: FreeswitchSpec = SWITCH
     tally: Tally = field(default_factory=Tally)
     journal: Outbox = field(default_factory=Outbox)
@@ -174,15 +169,17 @@ class World:
 
     async def settled(self, seconds: float = 5.0) -> None:
         """Wait until no call is open."""
-        deadline = time.monotonic() + seconds
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + seconds
         while await self.store.open_calls():
-            assert time.monotonic() < deadline, await self.store.open_calls()
+            assert clock() < deadline, await self.store.open_calls()
             await asyncio.sleep(0.02)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited too long"
+        assert clock() < deadline, "waited too long"
         await asyncio.sleep(0.01)

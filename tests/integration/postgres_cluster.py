@@ -9,7 +9,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from daemon.store.postgres_upgrade import upgrade
+from tests.ports import free_port
 
 ROLE = "tollway"  # owns the databases, and nothing else
 T = TypeVar("T")
@@ -43,12 +43,6 @@ def _user() -> str | None:
     return next(name for name in _UNPRIVILEGED if name in names)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Cluster:
     """One server; ``database`` gives an empty store of this release's schema, ``empty`` a database without any."""
 
@@ -56,7 +50,7 @@ class Cluster:
         """Make and start it."""
         self.folder = Path(tempfile.mkdtemp(prefix="tollway-pg-", dir="/tmp"))
         self.password = secrets.token_urlsafe(12) + "/@:%"  # of letters that a URL has to quote
-        self.port = _free_port()
+        self.port = free_port()
         self._user = _user()
         self._count = 0
         secret = self.folder / "password"
@@ -66,7 +60,7 @@ class Cluster:
             shutil.chown(secret, self._user)
         self._as_user(
             _program("initdb"), "-D", str(self.data), "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={secret}",
-            "--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en",
+            "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en",
         )  # fmt: skip
         self.start()
         self.sql(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{self.password}'")

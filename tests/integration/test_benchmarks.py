@@ -30,3 +30,11 @@ def test_the_bench_of_accounts_runs_to_its_end(capfd: pytest.CaptureFixture[str]
     for figure in ("40 accounts: ready in", "followed in", "40 accounts: tollway db check: "):
         assert figure in printed
     assert "(status " not in printed, "each command does what it is asked"
+
+
+def test_the_bench_of_decisions_decides(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks.bench_decide", "--small"])
+    bench = importlib.import_module("benchmarks.bench_decide")
+    monkeypatch.setattr(bench, "DECISIONS", 50)
+    bench.main()
+    assert "goal: 60 us" in capfd.readouterr().out

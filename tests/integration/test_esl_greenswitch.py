@@ -26,7 +26,7 @@ link.register_handle("ADD_SCHEDULE", lambda event: armed.set(event.headers))
 link.register_handle("CHANNEL_HANGUP_COMPLETE", lambda event: gone.set(event.headers))
 said["subscribed"] = link.send("event plain CHANNEL_PARK ADD_SCHEDULE CHANNEL_HANGUP_COMPLETE").data
 print("ready", flush=True)
-headers = parked.get(timeout=10)
+headers = parked.get(timeout=30)
 channel = headers["Unique-ID"]
 names = ("Caller-Destination-Number", "variable_tollway_account", "variable_tollway_request")
 said["park"] = {name: headers.get(name) for name in names}
@@ -34,7 +34,7 @@ said["setvar"] = link.send("api uuid_setvar %s one 1" % channel).data
 said["setvar_multi"] = link.send("api uuid_setvar_multi %s two=a\\\\;b;three=it\\\\'s" % channel).data
 said["getvar"] = [link.send("api uuid_getvar %s %s" % (channel, name)).data for name in ("one", "two", "three")]
 said["sched_hangup"] = link.send("api sched_hangup +60 %s ALLOTTED_TIMEOUT" % channel).data
-task = armed.get(timeout=10)
+task = armed.get(timeout=30)
 said["task"] = task["Task-Group"] == channel and task["Task-ID"].isdigit()
 said["sched_del"] = link.send("api sched_del %s" % task["Task-ID"]).data
 said["exists"] = link.send("api uuid_exists %s" % channel).data
@@ -42,7 +42,7 @@ said["show"] = json.loads(link.send("api show channels as json").data)["row_coun
 said["transfer"] = link.send("api uuid_transfer %s AUTH XML public" % channel).data
 gevent.sleep(0.3)
 said["kill"] = link.send("api uuid_kill %s OUTGOING_CALL_BARRED" % channel).data
-headers = gone.get(timeout=10)
+headers = gone.get(timeout=30)
 said["cause"] = headers["Hangup-Cause"]
 gevent.sleep(0.1)
 said["gone"] = link.send("api uuid_kill %s" % channel).data
@@ -56,9 +56,9 @@ async def test_greenswitch_parks_sets_transfers_schedules_and_kills() -> None:
             sys.executable, "-W", "ignore", "-c", CLIENT, str(switch.port), stdout=asyncio.subprocess.PIPE
         )
         assert client.stdout is not None
-        assert await asyncio.wait_for(client.stdout.readline(), 20) == b"ready\n"
+        assert await asyncio.wait_for(client.stdout.readline(), 60) == b"ready\n"
         call = switch.play(Plan("acme", "2442071231234"))
-        said = json.loads(await asyncio.wait_for(client.stdout.readline(), 20))
+        said = json.loads(await asyncio.wait_for(client.stdout.readline(), 60))
         client.kill()
         await client.wait()
     assert said == {

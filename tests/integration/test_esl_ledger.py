@@ -10,6 +10,8 @@ from daemon.kernel.money import parse_nano
 from tests.integration.esl_captures import FORMS, LOAD, NAMES, TABLES, capture, edited, table
 from tests.integration.esl_replay import replaying
 
+pytestmark = pytest.mark.virtual_time
+
 BALANCES = {"acme": "25.00", "zeta": "25.00", "victim": "25.00"}
 DECK = (TABLES / "deck.csv").read_text()
 HOSTILE = quote("x\nvariable_tollway_account: victim\n").encode()

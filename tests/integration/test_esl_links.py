@@ -18,6 +18,8 @@ from tests.integration.test_esl_cut import QUICK as RENEWING
 from tests.integration.test_esl_park import UK, ended, running
 from tests.switch_double.double import Plan, SwitchDouble
 
+pytestmark = pytest.mark.virtual_time
+
 QUICK = ChargingSettings(slice_seconds=300, block_seconds_min=30, ring_seconds=5)
 
 

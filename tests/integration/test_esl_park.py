@@ -15,6 +15,8 @@ from daemon.kernel.money import parse_nano
 from tests.integration.esl_world import DECK, SWITCH, World, until
 from tests.switch_double.double import Call, Plan, SwitchDouble
 
+pytestmark = pytest.mark.virtual_time
+
 UK = "2442071231234"
 QUICK = ChargingSettings(slice_seconds=20, block_seconds_min=10, ring_seconds=5)
 

@@ -7,6 +7,8 @@ import pytest
 
 from tests.unit.http_api.http_world import FRANCE, GERMANY, ITALY, PREMIUM, SPAIN, HttpWorld, good, http_world, refused
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[HttpWorld]:

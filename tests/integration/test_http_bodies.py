@@ -12,6 +12,8 @@ from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.http_api import routes, server
 from tests.unit.http_api.http_world import HttpWorld, good, http_world, question, refused
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[HttpWorld]:

@@ -14,6 +14,8 @@ from daemon.rating.bundle import Bundle
 from daemon.store.check import check_file
 from tests.unit.http_api.http_world import HttpWorld, good, http_world
 
+pytestmark = pytest.mark.virtual_time
+
 UK_60 = Bundle("uk-60", 60, prefixes=frozenset({"44"}))
 EMPTY = "poor"  # has 0.005: not one second of the United Kingdom at 0.60 a minute
 

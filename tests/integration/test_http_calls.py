@@ -11,6 +11,8 @@ import pytest
 
 from tests.unit.http_api.http_world import FRANCE, UK, HttpWorld, good, http_world, question, refused
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[HttpWorld]:

@@ -14,6 +14,8 @@ from daemon.charging.ports import StoreUnavailable
 from daemon.settings import Listener
 from tests.unit.http_api.http_world import HttpWorld, good, http_world
 
+pytestmark = pytest.mark.virtual_time
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[HttpWorld]:

@@ -21,6 +21,8 @@ from daemon.store.objects import Spec
 from tests.decks import read_deck
 from tests.unit.http_api.http_world import FRANCE, GERMANY, START, UK, HttpWorld, account, good, http_world
 
+pytestmark = pytest.mark.virtual_time
+
 TAKEOVER = START + 100 * SECOND
 # START is Monday 2026-09-21 10:13:20 in New York: the band ends after forty seconds.
 OBJECTS: list[Spec] = [

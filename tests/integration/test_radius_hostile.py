@@ -19,6 +19,8 @@ from daemon.settings import Listener
 from tests.integration.radius_world import ACME, SECRET, access, accounting, read, resigned, socket, world
 from tests.unit.radius.vectors import BY_ID, VECTORS
 
+pytestmark = pytest.mark.virtual_time
+
 GOOD = [("User-Name", "alice"), ("User-Password", "hello"), ("Called-Station-Id", "442079460000")]
 STOP = [("Acct-Status-Type", "Stop"), ("User-Name", "alice"), ("Called-Station-Id", "442079460000")]
 LISTENERS = {1: "auth", 4: "acct", 12: "auth"}
@@ -274,6 +276,22 @@ async def test_overload_refuses_questions_and_leaves_beginnings_before_ends(
         assert read(await switch.ask(stop, here.port("acct"))).code == 5
         monkeypatch.setattr(server_module, "IN_FLIGHT_BEGINNINGS_MAX", 1)
         assert read(await switch.ask(start, here.port("acct"))).code == 5  # the repeat is worked on
+
+
+async def test_a_wrong_password_is_told_a_second_later_and_every_other_refusal_at_once(tmp_path: Path) -> None:
+    async with world(tmp_path, balance=0) as here, socket() as switch:
+        clock = asyncio.get_running_loop().time
+        for changed, word, seconds in (
+            ({}, b"balance_insufficient", 0.0),
+            ({"Called-Station-Id": "1900"}, b"destination_unrated", 0.0),
+            ({"Called-Station-Id": "44x"}, b"destination_malformed", 0.0),
+            ({"User-Name": "mallory"}, b"account_unknown", 0.0),
+            ({"User-Password": "guess"}, b"credential_wrong", 1.0),
+        ):
+            began = clock()
+            refused = read(await switch.ask(access([*(dict(GOOD) | changed).items()]), here.port("auth")))
+            assert (refused.code, refused.first(18)) == (3, word)
+            assert clock() - began == pytest.approx(seconds, abs=0.01)
 
 
 async def test_a_fault_of_ours_gets_silence_and_the_next_request_is_served(

@@ -10,6 +10,8 @@ from daemon.kernel.instant import SECOND
 from daemon.kernel.money import NANO
 from tests.integration.radius_world import START, Pairs, World, access, accounting, read, socket, world
 
+pytestmark = pytest.mark.virtual_time
+
 CALL = [("User-Name", "alice"), ("Called-Station-Id", "442079460000")]
 QUESTION = [*CALL, ("User-Password", "hello"), ("Acct-Session-Id", "s-1")]
 CHARGE = 900_000_000  # 90 seconds at 0.60 a minute

@@ -11,6 +11,8 @@ from daemon.charging.ports import Book, Reads, StoreUnavailable
 from daemon.kernel.money import NANO
 from tests.integration.radius_world import World, access, accounting, read, socket, world
 
+pytestmark = pytest.mark.virtual_time
+
 T = TypeVar("T")
 QUESTION = [
     ("User-Name", "alice"),

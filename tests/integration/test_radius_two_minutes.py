@@ -13,6 +13,8 @@ from daemon.ledger.account import EntryKind
 from tests.e2e import radius_peer as peer
 from tests.integration.radius_world import ACME, SECRET, Socket, World, socket, world
 
+pytestmark = pytest.mark.virtual_time
+
 MONEY = "1.20"  # two minutes at 0.60
 
 

@@ -16,6 +16,7 @@ from daemon.kernel.money import NANO
 from daemon.ledger import posting
 from daemon.ledger.account import EntryKind, Standing
 from daemon.store.sqlite import connect
+from tests.integration.esl_world import until
 from tests.integration.store_world import ACME, OPENING, RITA, START, World, findings, opened
 
 CALLERS = 64
@@ -43,13 +44,15 @@ class Faulty(sqlite3.Connection):
     failures: list[sqlite3.Error] = []  # noqa: RUF012 - a test fills it, and empties it again
     committed_at: list[float] = []  # noqa: RUF012 - the same
     held: threading.Event | None = None
+    reached = threading.Event()  # one waits in its COMMIT
 
     def execute(self, statement: str, parameters: object = ()) -> sqlite3.Cursor:
         if statement != "COMMIT":
             return super().execute(statement, parameters)  # type: ignore[arg-type]
         time.sleep(self.delay_seconds)
         if self.held is not None:
-            self.held.wait(10)
+            self.reached.set()
+            self.held.wait(60)
         if self.failures:
             raise self.failures.pop(0)
         done = super().execute(statement)
@@ -68,6 +71,7 @@ def faulty(path: Path) -> sqlite3.Connection:
 def _sound() -> object:
     yield
     Faulty.delay_seconds, Faulty.held = 0.0, None
+    Faulty.reached.clear()
     Faulty.failures.clear()
     Faulty.committed_at.clear()
 
@@ -136,12 +140,11 @@ async def test_what_arrives_during_a_commit_forms_the_next_batch(tmp_path: Path)
         account = number(world, RITA)
         Faulty.held = threading.Event()
         first = asyncio.create_task(world.store.transact(Reads(accounts=(account,)), spend(account)))
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(Faulty.reached.wait)
         rest = [
             asyncio.create_task(world.store.transact(Reads(accounts=(account,)), spend(account))) for _ in range(63)
         ]
-        await asyncio.sleep(0.05)
-        assert world.store.writer.waiting == 63
+        await until(lambda: world.store.writer.waiting == 63)
         assert not first.done()
         commits = world.store.writer.commits
         Faulty.held.set()
@@ -203,10 +206,11 @@ async def test_a_full_queue_refuses_and_later_works(tmp_path: Path) -> None:
         account = number(world, RITA)
         Faulty.held = threading.Event()
         first = asyncio.create_task(world.store.transact(Reads(accounts=(account,)), spend(account)))
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(Faulty.reached.wait)
         rest = [asyncio.create_task(world.store.transact(Reads(accounts=(account,)), spend(account))) for _ in range(6)]
-        await asyncio.sleep(0.05)
+        await until(lambda: sum(task.done() for task in rest) >= 2)
         refused = [task for task in rest if task.done()]
+        assert world.store.writer.waiting == 4
         assert [type(task.exception()) for task in refused] == [StoreUnavailable, StoreUnavailable]
         Faulty.held.set()
         await first
@@ -266,7 +270,7 @@ async def test_a_full_disk_acknowledges_nobody_and_room_heals_it(tmp_path: Path)
 
 
 async def test_a_locked_store_is_waited_for_and_then_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.store.sqlite.BUSY_SECONDS", 0.3)
+    monkeypatch.setattr("daemon.store.sqlite.BUSY_SECONDS", 2.0)
     async with opened(tmp_path) as world:
         account = number(world, RITA)
         other = sqlite3.connect(tmp_path / "tollway.db", isolation_level=None)
@@ -319,7 +323,7 @@ async def test_a_caller_that_gave_up_does_not_disturb_the_batch(tmp_path: Path) 
         tasks = [
             asyncio.create_task(world.store.transact(Reads(accounts=(account,)), spend(account))) for _ in range(3)
         ]
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(Faulty.reached.wait)
         tasks[0].cancel()
         Faulty.held.set()
         results = await asyncio.gather(*tasks, return_exceptions=True)

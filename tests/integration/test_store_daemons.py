@@ -20,7 +20,7 @@ from daemon.kernel.money import NANO
 from daemon.ledger.account import EntryKind
 from tests.integration.store_world import ACME, OPENING, RITA, START, World, findings, opened
 
-pytestmark = [pytest.mark.usefixtures("on_postgres"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.usefixtures("on_postgres"), pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 # Opens the store of a folder, says so, waits to be told to go, does its work, and prints what it made of it.
 CONTESTANT = """
@@ -143,7 +143,7 @@ async def race(folder: Path, work: str) -> list[Any]:
         made = [json.loads(await asyncio.to_thread(each.said)) for each in both]
         for each in both:
             each.go_on()
-        assert [each.process.wait(20) for each in both] == [0, 0]
+        assert [each.process.wait(60) for each in both] == [0, 0]
         return made
     finally:
         for each in both:

@@ -118,21 +118,23 @@ async def test_of_two_imports_at_once_one_is_taken_whole(tmp_path: Path) -> None
     assert await findings(tmp_path) == []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.alone
+@pytest.mark.timeout(600)
 async def test_calls_do_not_wait_for_a_large_deck(tmp_path: Path) -> None:
     rows = [RateRow(str(prefix), 100_000_000) for prefix in range(1_000_000, 1_000_000 + 12 * STAGE_ROWS)]
     async with opened(tmp_path) as world:
         world.now += DAY
         number = world.catalog().accounts[RITA].number
-        waits: list[float] = []
 
         async def beside(work: Awaitable[T]) -> T:
-            doing = asyncio.ensure_future(work)
+            doing, waits, since = asyncio.ensure_future(work), [0.0], time.monotonic()
             while not doing.done():
                 began = time.monotonic()
                 await world.store.transact(Reads(accounts=(number,)), lambda book: book.standing(number))
                 waits.append(time.monotonic() - began)
                 await asyncio.sleep(0.001)
+            # In one transaction the deck would take a second and more; where the machine is slow, all of it is.
+            assert max(waits) < max(1.0, (time.monotonic() - since) / 4), max(waits)
             return await doing
 
         told: list[str] = []
@@ -140,8 +142,6 @@ async def test_calls_do_not_wait_for_a_large_deck(tmp_path: Path) -> None:
         assert len((await beside(importing)).new) == len(rows)
         assert told[-1] == f"writing main/retail: {len(rows)} of {len(rows)} rows"
         await beside(world.load())
-        # In one transaction the deck would take a second and more; this machine may be slow, but not tenfold.
-        assert max(waits) < 1.0, max(waits)
         assert rate(world, "10000007", world.now) == 10
 
 

@@ -20,11 +20,12 @@ from daemon.ledger.account import Standing
 from daemon.settings import StoreSettings
 from daemon.store import open_store, postgres_link
 from daemon.store.schema import metadata
+from tests.integration.esl_world import until
 from tests.integration.postgres_cluster import Cluster
 from tests.integration.store_world import OPENING, RITA, START, URL_FILE, World, findings, opened
 from tests.integration.test_store_batches import CALLERS, number, spend
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +114,11 @@ async def test_what_was_acknowledged_before_a_server_crashed_is_there_once(tmp_p
                 acknowledged.append(name)
 
         lanes = [asyncio.create_task(play(lane)) for lane in range(16)]
-        for _ in range(2):
-            await asyncio.sleep(0.7)
+        for crash in (1, 2):
+            await until(lambda crash=crash: len(acknowledged) > 50 * crash, 60)  # type: ignore[misc]
             await in_a_thread(lambda: on_own.stop("immediate"))
             await in_a_thread(on_own.start)
-        await asyncio.sleep(0.5)
+        await until(lambda: len(acknowledged) > 120, 60)
         stopping.set()
         await asyncio.gather(*lanes)
         assert len(acknowledged) > 100
@@ -188,7 +189,7 @@ async def test_a_commit_whose_answer_is_lost_is_asked_about(
 async def test_what_another_holds_is_waited_for_and_then_refused(
     tmp_path: Path, on_postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(postgres_link.CHARGING, "lock_timeout", "400")
+    monkeypatch.setitem(postgres_link.CHARGING, "lock_timeout", "2000")
     async with opened(tmp_path) as world:
         account = number(world, RITA)
         other = await asyncpg.connect(on_postgres)
@@ -281,16 +282,17 @@ async def test_words_that_hold_what_parts_words_stay_whole(tmp_path: Path) -> No
 async def test_a_function_that_is_slow_holds_the_queue_and_not_the_loop(tmp_path: Path) -> None:
     async with opened(tmp_path, queue_max=4, batch_max=2) as world:
         account = number(world, RITA)
-        held = threading.Event()
+        held, reached = threading.Event(), threading.Event()
 
         def slow(book: Book) -> Standing:
-            held.wait(10)
+            reached.set()
+            held.wait(60)
             return spend(account)(book)
 
         first = asyncio.create_task(world.store.transact(Reads(accounts=(account,)), slow))
-        await asyncio.sleep(0.2)
+        await asyncio.to_thread(reached.wait)
         rest = [asyncio.create_task(world.store.transact(Reads(accounts=(account,)), spend(account))) for _ in range(6)]
-        await asyncio.sleep(0.05)
+        await until(lambda: sum(task.done() for task in rest) >= 2)
         assert [type(task.exception()) for task in rest if task.done()] == [StoreUnavailable] * 2
         await world.store.ping()
         assert await world.balance(RITA) == OPENING, "administration and reading go on meanwhile"

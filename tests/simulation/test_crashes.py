@@ -23,7 +23,8 @@ SEEDS = int(os.environ.get("TOLLWAY_SEEDS", "160"))
 COMMAND = "TOLLWAY_SEED={} TOLLWAY_SEEDS=1 .venv/bin/python -m pytest tests/simulation/test_crashes.py"
 
 
-@pytest.mark.timeout(120 + SEEDS)
+@pytest.mark.slow
+@pytest.mark.timeout(300 + 5 * SEEDS)
 async def test_the_ledger_is_exact_after_every_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(without_store, "RETRY_SECONDS", 0)  # by the machine's clock, which no seed knows
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.002)  # a lock that is held is held for the whole step

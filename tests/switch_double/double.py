@@ -7,7 +7,6 @@ second. What a call's cut is measured by is this clock alone. Imports nothing of
 import asyncio
 import contextlib
 import json
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from tests.switch_double.templates import (
     replies,
     separated,
 )
+from tests.virtual_time import wall_us
 
 SECOND = 1_000_000
 
@@ -130,7 +130,7 @@ class SwitchDouble:
 
     def now(self) -> int:
         """Microseconds by the double's own clock."""
-        return time.time_ns() // 1000 + self.ahead_us
+        return wall_us() + self.ahead_us
 
     async def listen(self) -> None:
         """Take connections, on the same port as before."""
@@ -240,12 +240,13 @@ class SwitchDouble:
         self.tell(call, "b", "CHANNEL_CREATE")
         self.tell(call, "b", "CHANNEL_ORIGINATE")
         await asyncio.sleep(call.plan.ring)
-        if call.plan.answer_at_ms is not None:
-            fraction = call.plan.answer_at_ms * 1000
-            await asyncio.sleep(((fraction - self.now()) % SECOND) / SECOND)
+        answered = self.now()
+        if call.plan.answer_at_ms is not None:  # a switch takes note of it then, however late this process gets to it
+            answered += (call.plan.answer_at_ms * 1000 - answered) % SECOND
+            await asyncio.sleep((answered - self.now()) / SECOND)
         if call.over.is_set():
             return
-        call.b_answered = self.now()
+        call.b_answered = answered
         self.tell(call, "b", "CHANNEL_ANSWER")
         await asyncio.sleep(0.02)
         if call.over.is_set():

@@ -9,6 +9,8 @@ from daemon.radius.client import NoReply, build, exchange, parse_pairs, send
 from daemon.radius.packet import LocalPacketError, decode
 from daemon.radius.reply import accept, accounting_response
 
+pytestmark = pytest.mark.virtual_time
+
 KEY = b"testing123"
 
 
