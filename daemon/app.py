@@ -7,6 +7,7 @@ What changes in the store is followed within a second; a bad settings file chang
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import secrets
@@ -90,7 +91,10 @@ def emergency_of(settings: Settings) -> Emergency:
 
 @dataclass
 class Following:
-    """The configuration in force: implements charging.ports.Directory and follows the store."""
+    """The configuration in force: implements charging.ports.Directory and follows the store.
+
+    ``configuration`` holds everything but the accounts, which the catalog alone knows.
+    """
 
     store: LedgerStore
     emergency: Emergency
@@ -108,9 +112,8 @@ class Following:
         return self._tokens
 
     async def load(self) -> None:
-        """Read the whole configuration."""
-        configuration = await self.store.load_configuration()
-        self._catalog = await self.store.load_catalog(self.emergency)
+        """Read the configuration: all of it at first, and later what changed since."""
+        configuration, self._catalog = await self.store.followed(self.emergency)
         self.configuration = configuration
         self._tokens = {token.sha256: token for token in configuration.tokens if not token.revoked}
 
@@ -264,6 +267,8 @@ def run(settings: Settings, announce: Callable[[Settings], None] = lambda _setti
 
 async def _run(settings: Settings, announce: Callable[[Settings], None]) -> int:
     daemon = await build(settings)
+    gc.collect()
+    gc.freeze()  # what was just loaded stays: no collection need walk through it, and keep a call waiting, ever again
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

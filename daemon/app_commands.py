@@ -142,10 +142,10 @@ class PricedCall:
     lacking: str = ""
 
 
-def _plans_asked(configuration: Configuration, plan: Key, account: Key | None) -> list[Key]:
-    """Return the plans that a price depends on: the one asked, and those by which an account's own are rounded."""
-    found = (spec for spec in configuration.accounts if (spec.tenant, spec.id) == account)
-    return [plan, *(Key(spec.tenant, dated.plan) for spec in found for dated in spec.rate_plan)]
+def _plans_asked(configuration: Configuration, plan: Key) -> list[Key]:
+    """Return the plans that a price depends on: the one asked, and those by which accounts' own are rounded."""
+    own = {Key(spec.tenant, dated.plan) for spec in configuration.accounts for dated in spec.rate_plan}
+    return [plan, *sorted(own)]
 
 
 def priced_call(catalog: Catalog, plan_key: Key, account: AccountTerms | None, question: Question) -> PricedCall:
@@ -209,12 +209,16 @@ class Opened:
     store: LedgerStore
 
     async def configuration(self) -> Configuration:
-        """Return everything that is configured."""
-        return await self.store.load_configuration()
+        """Return everything that is configured but the accounts, of which there may be a million."""
+        return await self.store.configuration_but_accounts()
+
+    async def account_specs(self, tenant: str, *names: str) -> list[AccountSpec]:
+        """Return those of a tenant's accounts of some ids that there are."""
+        return await self.store.account_specs([Key(tenant, name) for name in names])
 
     async def key(self, text: str) -> Key:
         """Return the key of ``ID`` (of the owner) or ``TENANT/ID``. Raises Refused in a store without an owner."""
-        owner = (await self.configuration()).owner
+        owner = await self.store.owner()
         if not owner:
             raise Refused("the store holds no tenant yet: 'tollway apply FILE' makes them")
         return split_key(text, owner)
@@ -238,6 +242,8 @@ class Opened:
         if tenant is None:
             raise Refused(f"there is no tenant {key.tenant}")
         _refuse_unusable(new, tenant, configuration)
+        for claimant in await self.store.accounts_with("sip_user", new.sip_user) if new.sip_user else ():
+            raise Refused(f"account {claimant.tenant}/{claimant.id} claims SIP user {new.sip_user}: ambiguous calls")
         identities = (EndpointSpec(sip_user=new.sip_user, password=new.password),) if new.sip_user else ()
         spec = AccountSpec(
             key.tenant, key.id, new.kind, new.currency or tenant.currency, new.balance, new.credit_limit,
@@ -333,9 +339,14 @@ class Opened:
         if all((spec.tenant, spec.id) != key for spec in configuration.rate_plans):
             raise Refused(f"there is no rate plan {key}")
         payer = await self.key(question.account) if question.account else None
-        catalog = await self.store.catalog_of(
-            for_plans(configuration, _plans_asked(configuration, key, payer)), Emergency()
+        named = await self.store.account_specs([payer]) if payer is not None else ()
+        called = digits(question.number)
+        sharing = [spec for spec in configuration.rate_plans if spec.tenant == key.tenant and spec.on_net]
+        claiming = await self.store.accounts_with("did", called) if called is not None and sharing else ()
+        asked_of = replace(
+            configuration, accounts=tuple({(spec.tenant, spec.id): spec for spec in (*named, *claiming)}.values())
         )
+        catalog = await self.store.catalog_of(for_plans(asked_of, _plans_asked(asked_of, key)), Emergency())
         terms = catalog.accounts.get(payer) if payer is not None else None
         if payer is not None and (terms is None or payer.tenant != key.tenant):
             raise Refused(f"tenant {key.tenant}, whose plan this is, has no account {payer.id}")
@@ -343,7 +354,7 @@ class Opened:
 
     async def batch_rules(self, plan: str) -> BatchRules:
         """Return what a file is priced by: a plan, and what its accounts are asked. Raises Refused without the plan."""
-        key, configuration = await self.key(plan), await self.configuration()
+        key, configuration = await self.key(plan), await self.store.load_configuration()
         if all((spec.tenant, spec.id) != key for spec in configuration.rate_plans):
             raise Refused(f"there is no rate plan {key}")
         priced_alone = [spec for spec in configuration.accounts if spec.overrides]
@@ -486,9 +497,6 @@ def _refuse_unusable(new: NewAccount, tenant: TenantSpec, configuration: Configu
     for plan in (new.rate_plan, new.inbound_rate_plan):
         if plan and (tenant.id, plan) not in plans:
             raise Refused(f"tenant {tenant.id} has no rate plan {plan}")
-    for account in configuration.accounts:
-        if new.sip_user and any(endpoint.sip_user == new.sip_user for endpoint in account.identities):
-            raise Refused(f"account {account.tenant}/{account.id} claims SIP user {new.sip_user}: ambiguous calls")
 
 
 def batch_rules_of(catalog: Catalog, plan: Key) -> BatchRules:

@@ -1,14 +1,16 @@
 """What the operator configured, as one immutable value: tenants, accounts, plans, carriers, endpoints.
 
 The catalog is loaded from the store and replaced whole when the store's configuration changes.
-Balances and channels in use are not here: they are standings, which only a transaction sees.
+Balances and channels in use are not here: they are standings, which only a transaction sees. A mapping of accounts or
+endpoints may make its values when they are asked for: of a million accounts few call at a time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from zoneinfo import ZoneInfo
 
+from daemon.authorize.networks import Networks
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import Instant
 from daemon.rating.account_rates import AccountRates
@@ -116,23 +118,12 @@ class SipUser:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """An address or network as (first, last) integers of its family, and the tech prefix that must lead the number."""
-
-    version: int
-    first: int
-    last: int
-    tech_prefix: str
-    account: Key
-
-
-@dataclass(frozen=True, slots=True)
 class Endpoints:
     """How a call finds its account; every value holds all accounts that claim it, so that two are seen as ambiguous."""
 
     pins: Mapping[tuple[str, str], tuple[Key, ...]] = field(default_factory=dict)  # (via, pin)
     sip_users: Mapping[str, tuple[SipUser, ...]] = field(default_factory=dict)
-    networks: tuple[Network, ...] = ()  # longest network first, longest tech prefix first within it
+    networks: Networks = field(default_factory=Networks)
     callers: Mapping[tuple[str, str], tuple[Key, ...]] = field(default_factory=dict)  # (via, caller)
     dids: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
 
@@ -159,6 +150,13 @@ class Catalog:
     endpoints: Endpoints = Endpoints()
     emergency: Emergency = Emergency()
     conversions: Conversions = NO_CONVERSIONS
+    postpaid_numbers: Iterable[int] | None = None  # where they are known without a look at every account
+
+    def postpaid(self) -> Iterable[int]:
+        """Return the numbers of the accounts that pay afterwards."""
+        if self.postpaid_numbers is not None:
+            return self.postpaid_numbers
+        return (terms.number for terms in self.accounts.values() if terms.kind is AccountKind.POSTPAID)
 
     def is_on_net(self, tenant: str, number: str) -> bool:
         """Tell whether the digits of a number are a DID of one of a tenant's own accounts."""

@@ -76,9 +76,12 @@ class Quote:
 
 def _emergency_number(catalog: Catalog, called: str) -> str | None:
     number = called.removeprefix("+")
-    prefixes = {""} | {network.tech_prefix for network in catalog.endpoints.networks}
-    found = (number[len(p) :] for p in prefixes if number.startswith(p))
-    return next((whole for whole in found if whole in catalog.emergency.numbers), None)
+    if number in catalog.emergency.numbers:
+        return number
+    prefixes = catalog.endpoints.networks.tech_prefixes
+    ends = (whole for whole in catalog.emergency.numbers if number.endswith(whole))
+    # Of two that end the number the longer one is meant: it has the shorter prefix.
+    return max((whole for whole in ends if number[: -len(whole)] in prefixes), key=len, default=None)
 
 
 def is_emergency_number(catalog: Catalog, called: str) -> bool:

@@ -11,6 +11,7 @@ from daemon.authorize.attempt import CallAttempt, Identity
 from daemon.authorize.catalog import AccountTerms, Catalog, SipUser
 from daemon.authorize.decision import Denied
 from daemon.authorize.denial import Denial
+from daemon.authorize.networks import Claimed
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Key
 
@@ -31,7 +32,7 @@ def tech_prefix(catalog: Catalog, attempt: CallAttempt) -> str:
     if any(kind(catalog, attempt) is not None for kind in (_by_account, _by_pin, _by_sip_user)):
         return ""  # an earlier kind decides: the network is not asked
     network = _network(catalog, attempt)
-    return network[0] if network is not None else ""
+    return network.tech_prefix if network is not None else ""
 
 
 def _by_account(catalog: Catalog, attempt: CallAttempt) -> Found | None:
@@ -87,30 +88,23 @@ def _disbelieved(identity: Identity, user: SipUser) -> Found | None:
     return Denied(Denial.CREDENTIAL_WRONG, "the credential does not match the SIP user's password", user.account)
 
 
-def _network(catalog: Catalog, attempt: CallAttempt) -> tuple[str, list[Key]] | None:
+def _network(catalog: Catalog, attempt: CallAttempt) -> Claimed | None:
+    """Return the longest network, and the longest tech prefix within it, that accounts in sight of the peer claim."""
     try:
         address = ip_address(attempt.identity.ip)
     except ValueError:
         return None
     called = attempt.called.removeprefix("+")
-    best: tuple[int, str] | None = None
-    keys: list[Key] = []
-    for network in catalog.endpoints.networks:
-        if network.version != address.version or not network.first <= int(address) <= network.last:
-            continue
-        if not called.startswith(network.tech_prefix) or not catalog.descends(network.account.tenant, attempt.tenant):
-            continue
-        width = network.last - network.first
-        if best is None:
-            best = (width, network.tech_prefix)
-        if (width, network.tech_prefix) == best:
-            keys.append(network.account)
-    return (best[1], keys) if best is not None else None
+    for found in catalog.endpoints.networks.holding(address.version, int(address), called):
+        seen = tuple(key for key in found.accounts if catalog.descends(key.tenant, attempt.tenant))
+        if seen:
+            return Claimed(found.tech_prefix, seen)
+    return None
 
 
 def _by_network(catalog: Catalog, attempt: CallAttempt) -> Found | None:
     network = _network(catalog, attempt)
-    return _one(catalog, attempt, network[1], "network") if network is not None else None
+    return _one(catalog, attempt, network.accounts, "network") if network is not None else None
 
 
 def _by_caller(catalog: Catalog, attempt: CallAttempt) -> Found | None:

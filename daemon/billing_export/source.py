@@ -40,7 +40,7 @@ class StoredBatch(Protocol):
 class BatchStore(Protocol):
     """What a store offers to the hand-off. Every method may raise ``charging.ports.StoreError``."""
 
-    async def load_configuration(self) -> Configuration:
+    async def configuration_but_accounts(self) -> Configuration:
         """Return what is configured."""
 
     async def export_tenants(self) -> Sequence[str]:
@@ -76,7 +76,7 @@ class StoreSource:
 
     async def begin_batch(self, tenant: str, now: Instant) -> Batch:
         """Return the unfinished batch, else cut the next one in the tenant's zone."""
-        configuration = await self._store.load_configuration()
+        configuration = await self._store.configuration_but_accounts()
         zone = next(spec.timezone for spec in configuration.tenants if spec.id == tenant)
         return _batch(await self._store.begin_stored_batch(tenant, now, zone))
 

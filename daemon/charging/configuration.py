@@ -7,9 +7,10 @@ The store keeps each object as it is stated, so that ``apply`` can tell what dif
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from ipaddress import ip_network
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from daemon.authorize.catalog import (
     MAX_CALL_SECONDS,
@@ -19,12 +20,11 @@ from daemon.authorize.catalog import (
     Catalog,
     DatedPlan,
     Emergency,
-    Endpoints,
-    Network,
-    SipUser,
     Status,
     Tenant,
 )
+from daemon.charging.account_views import Accounts, ByNumber, endpoints_of
+from daemon.charging.accounts import AccountIndex, Row, cut, index_of, whole
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import NEVER, Instant, format_rfc3339, zone
 from daemon.kernel.money import Rounding
@@ -417,24 +417,55 @@ def conversions_of(configuration: Configuration) -> Conversions:
 
 
 def build_catalog(
-    configuration: Configuration, tables: Mapping[Key, RateTable], numbers: Numbers, emergency: Emergency
-) -> Catalog:
-    """Return the catalog of a configuration. ``tables`` holds each rate table with the decks in force."""
+    configuration: Configuration, tables: Mapping[Key, RateTable], numbers: Numbers, emergency: Emergency,
+    index: AccountIndex | None = None,
+) -> Catalog:  # fmt: skip
+    """Return the catalog of a configuration. ``tables`` holds each rate table with the decks in force.
+
+    Its accounts are those of an index where one is given, whose numbers ``numbers`` need not hold then.
+    """
     plans = _plans(configuration.rate_plans, tables)
     prices = _Prices(configuration, plans)
-    accounts = {Key(spec.tenant, spec.id): _terms(spec, numbers, prices) for spec in configuration.accounts}
+    known = index if index is not None else index_of(_indexed(spec, numbers) for spec in configuration.accounts)
+    accounts = Accounts(known.rows, lambda key, row: _terms(_agreed(key, row), row.number, prices))
     return Catalog(
         revision=configuration.revision,
         tenants={spec.id: _tenant(spec) for spec in configuration.tenants},
         accounts=accounts,
-        by_number={terms.number: terms for terms in accounts.values()},
+        by_number=ByNumber(known.names, accounts),
         plans=plans,
         tables=dict(tables),
         carriers=_carriers(configuration.carriers, numbers),
-        endpoints=_endpoints(configuration.accounts),
+        endpoints=endpoints_of(known),
         emergency=emergency,
         conversions=conversions_of(configuration),
+        postpaid_numbers=known.postpaid,
     )
+
+
+def parts_of(name: str, body: bytes) -> tuple[bytes, bytes]:
+    """Return a stored account, ``tenant/id``, as its index keeps it. Raises what ``AccountSpec`` cannot be read by."""
+    return cut(name, body) or _rewritten(name, _account.decode(body))
+
+
+def _rewritten(name: str, spec: AccountSpec) -> tuple[bytes, bytes]:
+    """Return the parts of an account that was written by an earlier release, or is in memory alone."""
+    parts = cut(name, msgspec.json.encode(spec))
+    assert parts is not None, name
+    return parts
+
+
+def _indexed(spec: AccountSpec, numbers: Numbers) -> tuple[str, int, tuple[bytes, bytes]]:
+    name = f"{spec.tenant}/{spec.id}"
+    return name, numbers["customer", spec.tenant, spec.id], _rewritten(name, spec)
+
+
+def _agreed(key: Key, row: Row) -> AccountSpec:
+    """Return an account without its endpoints and opening balance, which its terms do not depend on."""
+    return replace(_account.decode(whole(row.agreement)), tenant=key.tenant, id=key.id)
+
+
+_account = msgspec.json.Decoder(AccountSpec)
 
 
 def _tenant(spec: TenantSpec) -> Tenant:
@@ -520,11 +551,11 @@ def _group(spec: DestinationGroupSpec, standard: CodeList | None) -> Iterable[st
             yield from standard.prefixes_of(name)
 
 
-def _terms(spec: AccountSpec, numbers: Numbers, prices: _Prices) -> AccountTerms:
+def _terms(spec: AccountSpec, number: int, prices: _Prices) -> AccountTerms:
     # Where no floor is stated at all, no call is sold at a loss.
     unstated = spec.margin_floor_percent is None and spec.margin_floor_per_minute is None
     return AccountTerms(
-        number=numbers["customer", spec.tenant, spec.id], key=Key(spec.tenant, spec.id), kind=spec.kind,
+        number=number, key=Key(spec.tenant, spec.id), kind=spec.kind,
         currency=spec.currency, zone=zone(spec.timezone), credit_limit=spec.credit_limit, status=spec.status,
         plans=_dated(spec.tenant, spec.rate_plan), inbound_plans=_dated(spec.tenant, spec.inbound_rate_plan),
         country=spec.country, channels_total=spec.channels_total, channels_in=spec.channels_in,
@@ -544,32 +575,3 @@ def _carriers(specs: Iterable[CarrierSpec], numbers: Numbers) -> dict[str, tuple
         )  # fmt: skip
         by_tenant[spec.tenant] = (*by_tenant.get(spec.tenant, ()), carrier)
     return by_tenant
-
-
-def _endpoints(accounts: Iterable[AccountSpec]) -> Endpoints:
-    pins: dict[tuple[str, str], tuple[Key, ...]] = {}
-    users: dict[str, tuple[SipUser, ...]] = {}
-    callers: dict[tuple[str, str], tuple[Key, ...]] = {}
-    dids: dict[str, tuple[Key, ...]] = {}
-    networks: list[Network] = []
-    for account in accounts:
-        key = Key(account.tenant, account.id)
-        for spec in account.identities:
-            if spec.sip_user:
-                users[spec.sip_user] = (*users.get(spec.sip_user, ()), SipUser(key, spec.password, spec.ha1))
-            elif spec.pin:
-                pins[spec.via, spec.pin] = (*pins.get((spec.via, spec.pin), ()), key)
-            elif spec.caller:
-                callers[spec.via, spec.caller] = (*callers.get((spec.via, spec.caller), ()), key)
-            elif spec.did:
-                dids[spec.did] = (*dids.get(spec.did, ()), key)
-            elif spec.ip:
-                networks.append(_network(spec, key))
-    networks.sort(key=lambda network: (network.last - network.first, -len(network.tech_prefix)))
-    return Endpoints(pins, users, tuple(networks), callers, dids)
-
-
-def _network(spec: EndpointSpec, key: Key) -> Network:
-    network = ip_network(spec.ip, strict=False)
-    first, last = int(network.network_address), int(network.broadcast_address)
-    return Network(network.version, first, last, spec.tech_prefix, key)

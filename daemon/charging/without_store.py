@@ -9,6 +9,7 @@ A prepaid payer anywhere in the chain, a bundle or a tier (counted in the store 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 from daemon.authorize.catalog import AccountKind, Catalog
@@ -78,7 +79,7 @@ class WithoutStore:
 
     async def learn(self, store: Store, catalog: Catalog, now: Instant) -> None:
         """Note the standing of postpaid accounts and carriers while the store is there. Raises StoreError."""
-        numbers = tuple(_countable(catalog))[:LEARNED_MAX]
+        numbers = tuple(islice(_countable(catalog), LEARNED_MAX))
         learned = await store.transact(
             Reads(accounts=numbers),
             lambda book: {number: posting.current(book.standing(number), now) for number in numbers},
@@ -165,7 +166,7 @@ class WithoutStore:
 def _countable(catalog: Catalog) -> Iterable[int]:
     for carriers in catalog.carriers.values():
         yield from (carrier.number for carrier in carriers)
-    yield from (terms.number for terms in catalog.accounts.values() if terms.kind is AccountKind.POSTPAID)
+    yield from catalog.postpaid()
 
 
 async def _entered(store: Store, entry: Journalled, now: Instant) -> None:

@@ -58,8 +58,7 @@ def _has_sample(settings: Settings) -> bool:
 async def _holds_sample(store: Opened) -> bool:
     configuration = await store.configuration()
     plans = {spec.id for spec in configuration.rate_plans if spec.tenant == configuration.owner}
-    accounts = {spec.id for spec in configuration.accounts if spec.tenant == configuration.owner}
-    return SAMPLE_ACCOUNT in accounts and SAMPLE_PLAN in plans
+    return SAMPLE_PLAN in plans and await store.account(SAMPLE_ACCOUNT) is not None
 
 
 def listeners(settings: Settings) -> list[tuple[str, str, str]]:

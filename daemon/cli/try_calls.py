@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import click
@@ -147,9 +147,11 @@ async def _ready(settings: Settings) -> None:
 
 async def _staged(settings: Settings, store: Opened, *, fast: bool, watched: bool) -> Stage:
     configuration = await store.configuration()
-    known = {(spec.tenant, spec.id) for spec in configuration.accounts}
-    sample = all((configuration.owner, name) in known for name in CALLERS)
-    if not sample or all(spec.id != RESELLERS_CUSTOMER for spec in configuration.accounts):
+    owners = await store.account_specs(configuration.owner, *CALLERS)
+    found = [await store.account_specs(tenant.id, RESELLERS_CUSTOMER) for tenant in configuration.tenants]
+    below = [spec for specs in found for spec in specs]
+    configuration = replace(configuration, accounts=(*owners, *below))
+    if len(owners) < len(CALLERS) or not below:
         raise Refused("the store does not hold the sample: tollway apply conf/sample/scenario.toml")
     nas = await store.nas("", source_address(reached(settings.radius_auth)[0]))
     if nas is None:

@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from daemon.charging.configuration import (
     BundleSpec,
     Configuration,
     RateTableSpec,
+    TenantSpec,
     TokenSpec,
     build_catalog,
     policy_of,
@@ -31,15 +33,18 @@ from daemon.ledger.account import EntryKind, Standing
 from daemon.ledger.bucket import Wanted
 from daemon.rating.bundle import Bundle, Meter, left, period_number, turned
 from daemon.rating.deck import RateRow
-from daemon.store import account_acts, objects
+from daemon.rating.rate_table import RateTable
+from daemon.store import account_acts, loading, objects
 from daemon.store.account_acts import Act, Assertion, KeyConflict
 from daemon.store.deck_import import DeckChange, DeckDifference, DeckPlan
 from daemon.store.deck_versions import prefix_count
 from daemon.store.decks import Decks, Progress, Staged, deck_digest
 from daemon.store.link import Link
+from daemon.store.loading import Known
 from daemon.store.objects import KINDS, ObjectChange, Refused, Spec, kind_of, write_posting
 from daemon.store.recovery import Recoveries
 from daemon.store.standing_row import READ, standing_of
+from daemon.store.stated_objects import make_all_as_stated
 
 __all__ = [
     "KINDS", "AccountView", "Administration", "Assertion", "Credited", "Difference", "KeyConflict", "ObjectChange",
@@ -129,31 +134,65 @@ class Administration(Decks, Recoveries):
     def __init__(self, now: Callable[[], Instant]) -> None:
         """Take the clock that dates every change."""
         super().__init__(now)
+        self._known: Known | None = None
+        self._learning = asyncio.Lock()
 
     # -- configuration
 
     async def load_configuration(self) -> Configuration:
-        """Return every object that is configured, with the revision."""
+        """Return every object that is configured, with the revision; accounts too, however many there are."""
         revision = await self.revision()  # read first: a change between the two is then seen as one, never missed
         rows = await self.rows("SELECT kind, body FROM config_object ORDER BY kind, tenant, id")
         return objects.configuration_of(revision, rows)
 
+    async def configuration_but_accounts(self) -> Configuration:
+        """Return every object that is configured but the accounts, with the revision."""
+        revision = await self.revision()
+        return replace(await self.reading(objects.others), revision=revision)
+
+    async def owner(self) -> str:
+        """Return the id of the tenant without a parent, empty where there is none yet."""
+        rows = await self.rows("SELECT body FROM config_object WHERE kind = 'tenant' ORDER BY id")
+        tenants = (msgspec.json.decode(body, type=TenantSpec) for (body,) in rows)
+        return next((tenant.id for tenant in tenants if not tenant.parent), "")
+
+    async def account_specs(self, keys: Iterable[Key]) -> list[AccountSpec]:
+        """Return those of some accounts that there are."""
+        views = [await self.account_view(key) for key in keys]
+        return [view.spec for view in views if view is not None]
+
+    async def accounts_with(self, name: str, value: str) -> list[AccountSpec]:
+        """Return the accounts that have an endpoint of which a field has a value. Looks at every account."""
+        return await self.reading(partial(objects.accounts_with, name, value))
+
     async def load_catalog(self, emergency: Emergency) -> Catalog:
         """Return the catalog of what is configured now, decks included."""
-        configuration = await self.load_configuration()
-        catalog = await self.catalog_of(configuration, emergency)
-        for key in self._tables.keys() - catalog.tables.keys():
+        return (await self.followed(emergency))[1]
+
+    async def followed(self, emergency: Emergency) -> tuple[Configuration, Catalog]:
+        """Return what is configured now but the accounts, and the catalog; only what changed since the last is read."""
+        async with self._learning:
+            known = self._known = await self.reading(partial(loading.refreshed, self._known))
+        configuration = known.configuration
+        tables = await self._tables_of(configuration)
+        for key in self._tables.keys() - tables.keys():
             del self._tables[key]
-        return catalog
+        catalog = await asyncio.to_thread(
+            build_catalog, configuration, tables, known.carriers, emergency, known.accounts
+        )
+        return configuration, catalog
 
     async def catalog_of(self, configuration: Configuration, emergency: Emergency) -> Catalog:
         """Return the catalog of a configuration of this store, or of a part of it, with the decks in force."""
-        tables = {
-            Key(spec.tenant, spec.id): await self.rate_table(spec, configuration) for spec in configuration.rate_tables
-        }
+        tables = await self._tables_of(configuration)
         rows = await self.rows("SELECT role, tenant, id, number FROM account")
         numbers = {(role, tenant, name): number for role, tenant, name, number in rows}
         return build_catalog(configuration, tables, numbers, emergency)
+
+    async def _tables_of(self, configuration: Configuration) -> dict[Key, RateTable]:
+        return {
+            Key(spec.tenant, spec.id): await self.rate_table(spec, configuration) for spec in configuration.rate_tables
+        }
 
     async def revision(self) -> int:
         """Return the revision of the configuration."""
@@ -179,14 +218,15 @@ class Administration(Decks, Recoveries):
         """
         specs, now = list(wanted), self._now()
         change = DeckChange("replace", None, who, SCENARIO)
-        before = await self.load_configuration()
-        after = objects.with_specs(before, specs)
+        before = await self.configuration_but_accounts()
+        after = objects.with_specs(before, (spec for spec in specs if not isinstance(spec, AccountSpec)))
         told, staged = await self._stated_decks(decks, after, change, now, dry_run)
         await self._refuse_unpriced(before, after, {deck.table for deck in told if deck.is_change})
 
         def work(connection: Link) -> Difference:
             objects.refuse_altered(connection, specs, now)
-            made = [objects.make_as_stated(connection, spec, who, reason, now) for spec in specs]
+            ground = objects.others(connection)
+            made = make_all_as_stated(connection, specs, who, reason, now)
             difference = Difference(
                 tuple(change for change, _kept in made if change is not None), told,
                 sum(change is None for change, _kept in made),
@@ -196,7 +236,8 @@ class Administration(Decks, Recoveries):
                     if kept
                 ),
             )  # fmt: skip
-            objects.refuse_dangling(connection)
+            changed = (spec for spec, (change, _kept) in zip(specs, made, strict=True) if change is not None)
+            objects.refuse_dangling(connection, changed, ground)
             for deck in staged:
                 deck.publish(connection)
             if not difference.is_empty:
@@ -259,7 +300,7 @@ class Administration(Decks, Recoveries):
         Nothing is written where more than ``limit_percent`` of what was in force would be closed or changed.
         """
         now = self._now()
-        configuration = await self.load_configuration()
+        configuration = await self.configuration_but_accounts()
         base, plan = await self.deck_plan(_table_of(configuration, table), configuration, rows, change, now)
         if not dry_run and plan.is_change and _is_within(plan, limit_percent):
             digest = await asyncio.to_thread(deck_digest, rows)
@@ -272,7 +313,7 @@ class Administration(Decks, Recoveries):
     ) -> DeckDifference:  # fmt: skip
         """Make the prices of a table from now on those of one of its versions, by a new one. Raises as an import."""
         now = self._now()
-        configuration = await self.load_configuration()
+        configuration = await self.configuration_but_accounts()
         base, plan = await self.rollback_plan(_table_of(configuration, table), configuration, to, now)
         if not dry_run and plan.is_change and _is_within(plan, limit_percent):
             change = DeckChange("rollback", None, who, f"version {to}", reason=reason)
@@ -318,8 +359,9 @@ class Administration(Decks, Recoveries):
             place = objects.place_of(spec)
             if objects.found(connection, place) is not None:
                 raise Refused(f"{kind_of(spec)} {objects.shown(place)} exists")
+            ground = objects.others(connection)
             objects.make_so(connection, spec, who, reason, now)
-            objects.refuse_dangling(connection)
+            objects.refuse_dangling(connection, (spec,), ground)
             objects.bump(connection)
 
         await self.administer(work)
@@ -425,8 +467,9 @@ class Administration(Decks, Recoveries):
         now = self._now()
 
         def work(connection: Link) -> None:
+            ground = objects.others(connection)
             objects.make_so(connection, spec, who, reason or "token create", now)
-            objects.refuse_dangling(connection)
+            objects.refuse_dangling(connection, (spec,), ground)
             objects.bump(connection)
 
         await self.administer(work)

@@ -5,7 +5,7 @@ one that the file states as it did before keeps what the person made of it. So a
 when the same file is applied at the next start.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -37,7 +37,7 @@ from daemon.ledger.account import Entry, EntryKind, Standing
 from daemon.store import standing_row
 from daemon.store.currency_faults import alterations, currency_faults
 from daemon.store.link import Link
-from daemon.store.rate_faults import rate_faults
+from daemon.store.rate_faults import plan_currencies, rate_faults
 from daemon.store.standing_row import READ, WRITTEN
 
 Spec = (
@@ -73,11 +73,13 @@ _GROUPS = {
     "conversion": "conversions",
 }  # fmt: skip
 assert KINDS.keys() == _GROUPS.keys()
+_KIND_OF = {made: kind for kind, made in KINDS.items()}
 _SECRET = frozenset({"password", "ha1", "secret", "sha256", "identities"})
 _UNTOLD = _SECRET | {"codes"}  # fields that a change names without their values; a code list has thousands
 _FIXED: dict[type[Spec], tuple[str, ...]] = {
     TenantSpec: ("currency", "parent"), RateTableSpec: ("currency",), AccountSpec: ("currency",),
 }  # fmt: skip
+ACCOUNTS_PAGE = 1_000  # accounts held at once where all are looked at
 S = TypeVar("S", bound=Spec)
 Place = tuple[str, str, str]  # kind, tenant, id
 
@@ -98,7 +100,7 @@ class ObjectChange:
 
 def kind_of(spec: Spec) -> str:
     """Return the kind of an object."""
-    return next(kind for kind, made in KINDS.items() if isinstance(spec, made))
+    return _KIND_OF[type(spec)]
 
 
 def place_of(spec: Spec) -> Place:
@@ -116,16 +118,17 @@ def found(connection: Link, place: Place) -> Spec | None:
     row = connection.execute(
         "SELECT body FROM config_object WHERE kind = ? AND tenant = ? AND id = ?", place
     ).fetchone()
-    return _decoded(place[0], row[0]) if row is not None else None
+    return decoded(place[0], row[0]) if row is not None else None
 
 
-def _decoded(kind: str, body: bytes) -> Spec:
+def decoded(kind: str, body: bytes) -> Spec:
+    """Return an object as it is stored."""
     return msgspec.json.decode(body, type=KINDS[kind])
 
 
 def configuration_of(revision: int, rows: Iterable[tuple[Any, ...]]) -> Configuration:
     """Return the configuration of rows of kind and body."""
-    return _grouped(revision, ((kind, _decoded(kind, body)) for kind, body in rows))
+    return _grouped(revision, ((kind, decoded(kind, body)) for kind, body in rows))
 
 
 def _grouped(revision: int, specs: Iterable[tuple[str, Spec]]) -> Configuration:
@@ -136,13 +139,12 @@ def _grouped(revision: int, specs: Iterable[tuple[str, Spec]]) -> Configuration:
 
 
 def with_specs(configuration: Configuration, specs: Iterable[Spec]) -> Configuration:
-    """Return a configuration in which objects are as they are given, the others as they were."""
+    """Return a configuration in which objects are as they are given, the others as they were, all in order."""
     known: dict[Place, Spec] = {}
     for name in _GROUPS.values():
         known |= {place_of(spec): spec for spec in getattr(configuration, name)}
     known |= {place_of(spec): spec for spec in specs}
-    rows = [(place[0], spec) for place, spec in known.items()]
-    return _grouped(configuration.revision, rows)
+    return _grouped(configuration.revision, ((place[0], known[place]) for place in sorted(known)))
 
 
 def bump(connection: Link) -> None:
@@ -161,25 +163,35 @@ def make_as_stated(
     connection: Link, spec: Spec, who: str, reason: str, now: Instant
 ) -> tuple[ObjectChange | None, str]:
     """Create or change one object as a file states it; return the change and what was kept of a person's. Refused."""
-    place = place_of(spec)
     row = connection.execute(
-        "SELECT body, stated FROM config_object WHERE kind = ? AND tenant = ? AND id = ?", place
+        "SELECT body, stated FROM config_object WHERE kind = ? AND tenant = ? AND id = ?", place_of(spec)
     ).fetchone()
-    if row is None:
-        change = _written(connection, None, spec, who, reason, now)
-        kept = ""
-    else:
-        earlier = _decoded(place[0], row[0])
-        stated = _decoded(place[0], row[1]) if row[1] is not None else None
-        wanted, kept = _met(earlier, stated, spec)
-        change = _written(connection, earlier, wanted, who, reason, now)
-        if stated == spec:
-            return change, kept
+    if row is not None:
+        return compared(connection, spec, row, who, reason, now)
+    change = _written(connection, None, spec, who, reason, now)
+    _note_stated(connection, spec)
+    return change, ""
+
+
+def compared(
+    connection: Link, spec: Spec, row: tuple[bytes, bytes | None], who: str, reason: str, now: Instant
+) -> tuple[ObjectChange | None, str]:
+    """Change one object, whose body and statement are given, as a file states it. Returns and raises as above."""
+    kind = kind_of(spec)
+    earlier = decoded(kind, row[0])
+    stated = decoded(kind, row[1]) if row[1] is not None else None
+    wanted, kept = _met(earlier, stated, spec)
+    change = _written(connection, earlier, wanted, who, reason, now)
+    if stated != spec:
+        _note_stated(connection, spec)
+    return change, kept
+
+
+def _note_stated(connection: Link, spec: Spec) -> None:
     connection.execute(
         "UPDATE config_object SET stated = ? WHERE kind = ? AND tenant = ? AND id = ?",
-        (msgspec.json.encode(spec), *place),
+        (msgspec.json.encode(spec), *place_of(spec)),
     )
-    return change, kept
 
 
 def _met(earlier: Spec, stated: Spec | None, spec: S) -> tuple[S, str]:
@@ -250,11 +262,13 @@ def _open_account(connection: Link, spec: Spec, who: str, now: Instant) -> None:
     connection.execute("INSERT INTO account (role, tenant, id) VALUES (?, ?, ?)", (role, spec.tenant, spec.id))
     if isinstance(spec, AccountSpec) and spec.balance:
         standing = standing_of(connection, spec.tenant, spec.id)
-        kind = EntryKind.TOP_UP if spec.balance > 0 else EntryKind.ADJUST
-        for after, entry in posting.credit(
-            standing, kind, spec.balance, now, key="opening", who=who, reason="opening balance"
-        ):
-            write_posting(connection, after, entry)
+        write_postings(connection, opening(standing, spec.balance, who, now))
+
+
+def opening(standing: Standing, balance: int, who: str, now: Instant) -> list[posting.Posting]:
+    """Return the postings of the balance, not 0, with which an account begins."""
+    kind = EntryKind.TOP_UP if balance > 0 else EntryKind.ADJUST
+    return posting.credit(standing, kind, balance, now, key="opening", who=who, reason="opening balance")
 
 
 def standing_of(connection: Link, tenant: str, name: str) -> Standing:
@@ -270,14 +284,17 @@ def standing_of(connection: Link, tenant: str, name: str) -> Standing:
 
 def write_posting(connection: Link, standing: Standing, entry: Entry) -> None:
     """Write one entry and the standing after it, outside a batch."""
-    connection.execute(
+    write_postings(connection, [(standing, entry)])
+
+
+def write_postings(connection: Link, postings: Sequence[posting.Posting]) -> None:
+    """Write entries, and the standing after each, outside a batch."""
+    connection.executemany(
         "UPDATE account SET " + ", ".join(f"{name} = ?" for name in WRITTEN) + " WHERE number = ?",
-        (*standing_row.row_of(standing)[1:], standing.account),
+        [(*standing_row.row_of(standing)[1:], standing.account) for standing, _ in postings],
     )
-    values = {**entry._asdict(), "kind": entry.kind.value, "key": entry.key or None}
-    connection.execute(
-        f"INSERT INTO entry ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", tuple(values.values())
-    )
+    rows = [entry._asdict() | {"kind": entry.kind.value, "key": entry.key or None} for _, entry in postings]
+    connection.insert("entry", Entry._fields, [tuple(row.values()) for row in rows])
 
 
 def refuse_altered(connection: Link, specs: Iterable[Spec], now: Instant) -> None:
@@ -292,12 +309,72 @@ def refuse_altered(connection: Link, specs: Iterable[Spec], now: Instant) -> Non
         raise Refused(*faults)
 
 
-def refuse_dangling(connection: Link) -> None:
-    """Refuse, within the transaction, what the daemon could not load. Raises Refused with all faults."""
-    rows = connection.execute("SELECT kind, body FROM config_object ORDER BY kind, tenant, id")
-    faults = list(_faults(configuration_of(0, rows)))
+def accounts_with(name: str, value: str, connection: Link) -> list[AccountSpec]:
+    """Return the accounts that have an endpoint of which a field has a value."""
+    # The text is sought in the JSON as the store's encoder writes it; what has it is then looked at field by field.
+    written = msgspec.json.encode({name: value})[1:-1]
+    holds = "instr(body, ?) > 0" if connection.dialect == "sqlite" else "position(? in body) > 0"
+    query = f"SELECT body FROM config_object WHERE kind = 'account' AND {holds} ORDER BY tenant, id"
+    specs = (msgspec.json.decode(body, type=AccountSpec) for (body,) in connection.execute(query, (written,)))
+    return [spec for spec in specs if any(getattr(each, name) == value for each in spec.identities)]
+
+
+def others(connection: Link) -> Configuration:
+    """Return every object but the accounts."""
+    kinds = tuple(kind for kind in KINDS if kind != "account")
+    query = (
+        f"SELECT kind, body FROM config_object WHERE kind IN ({', '.join('?' * len(kinds))}) ORDER BY kind, tenant, id"
+    )
+    return configuration_of(0, connection.execute(query, kinds))
+
+
+def refuse_dangling(connection: Link, changed: Iterable[Spec], before: Configuration) -> None:
+    """Refuse, within the transaction, what the daemon could not load. Raises Refused with all faults.
+
+    ``changed`` are the objects that the transaction wrote, ``before`` all others but accounts as they were. No object
+    ever goes, so that an account which was written by nobody stays without fault, unless a plan changed its currency.
+    """
+    written = tuple(changed)
+    after = others(connection)
+    bundles = tuple(spec for spec in written if isinstance(spec, BundleSpec))
+    places = {(tenant.parent, tenant.account) for tenant in after.tenants if tenant.parent}
+    places |= {(spec.tenant, spec.account) for spec in bundles}
+    places |= {(spec.tenant, spec.id) for spec in written if isinstance(spec, AccountSpec)}
+    named = (found(connection, ("account", *place)) for place in sorted(places))
+    known = {place_of(spec): spec for spec in named if isinstance(spec, AccountSpec)}
+    for spec in (*_repriced(connection, before, after), *_one_of_each_currency(connection, written)):
+        known[place_of(spec)] = spec
+    accounts = tuple(known[place] for place in sorted(known))
+    faults = list(_faults(replace(after, accounts=accounts, bundles=bundles)))
     if faults:
         raise Refused(*faults)
+
+
+def _repriced(connection: Link, before: Configuration, after: Configuration) -> Iterator[AccountSpec]:
+    """Yield the accounts by plans whose currency is another than before."""
+    now = plan_currencies(after)
+    moved = {place for place, currencies in plan_currencies(before).items() if now[place] != currencies}
+    if not moved:
+        return
+    for spec in _all_accounts(connection):
+        if any((spec.tenant, dated.plan) in moved for dated in (*spec.rate_plan, *spec.inbound_rate_plan)):
+            yield spec
+
+
+def _one_of_each_currency(connection: Link, written: Iterable[Spec]) -> Iterable[AccountSpec]:
+    """Return an account for each tenant and currency where a carrier or a tenant was written: they have to convert."""
+    if not any(isinstance(spec, CarrierSpec | TenantSpec) for spec in written):
+        return ()
+    found: dict[tuple[str, str], AccountSpec] = {}
+    for spec in _all_accounts(connection):
+        found.setdefault((spec.tenant, spec.currency), spec)
+    return found.values()
+
+
+def _all_accounts(connection: Link) -> Iterator[AccountSpec]:
+    for page in connection.pages("SELECT body FROM config_object WHERE kind = 'account'", (), ACCOUNTS_PAGE):
+        for (body,) in page:
+            yield msgspec.json.decode(body, type=AccountSpec)
 
 
 def _ambiguous_vouchers(configuration: Configuration) -> Iterator[str]:

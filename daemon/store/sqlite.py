@@ -275,6 +275,11 @@ class SqliteStore(LedgerStore):
         """The absolute path of the file."""
         return str(self.path)
 
+    @property
+    def _existing(self) -> str:
+        """The file's URI for whoever only reads: a file that was moved away is not made anew, in another's place."""
+        return f"{self.path.as_uri()}?mode=rw"
+
     async def administer(self, work: Callable[[Link], T]) -> T:
         """Run administrative work on the writing connection, in a transaction of its own. Raises StoreError."""
         return await self.writer.errand(lambda: work(SqliteLink(self._engine.connection)))
@@ -293,7 +298,9 @@ class SqliteStore(LedgerStore):
 
     def _read(self, work: Callable[[Link], T]) -> T:
         try:
-            with contextlib.closing(sqlite3.connect(self.path, BUSY_SECONDS, isolation_level=None)) as connection:
+            with contextlib.closing(
+                sqlite3.connect(self._existing, BUSY_SECONDS, isolation_level=None, uri=True)
+            ) as connection:
                 connection.execute("PRAGMA query_only = ON")
                 connection.execute("BEGIN")
                 return work(SqliteLink(connection))
@@ -317,7 +324,9 @@ class SqliteStore(LedgerStore):
     async def _read_connection(self) -> aiosqlite.Connection:
         async with self._opening:
             if self._reader is None:
-                self._reader = await aiosqlite.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+                self._reader = await aiosqlite.connect(
+                    self._existing, timeout=BUSY_SECONDS, isolation_level=None, uri=True
+                )
                 await self._reader.execute("PRAGMA query_only = ON")
         return self._reader
 

@@ -40,6 +40,7 @@ class DaemonProcess:
     wrapper: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
     await_ready: bool = True
+    start_seconds_max: float = START_SECONDS_MAX
     url: str = ""  # of a database, where the store is not a file in the folder
 
     def __post_init__(self) -> None:
@@ -72,9 +73,9 @@ class DaemonProcess:
         """Run one command beside the daemon."""
         return tollway(*words, folder=self.folder, timeout=timeout)
 
-    def apply(self) -> None:
+    def apply(self, timeout: float = 60) -> None:
         """Load the scenario."""
-        done = self.command("apply", "scenario.toml")
+        done = self.command("apply", "scenario.toml", timeout=timeout)
         assert done.returncode == 0, done.stderr + done.stdout
 
     def start(self) -> None:
@@ -108,7 +109,7 @@ class DaemonProcess:
         raise AssertionError(f"the daemon did not listen in time:\n{self.log()}")
 
     def _wait_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS_MAX
+        deadline = time.monotonic() + self.start_seconds_max
         while time.monotonic() < deadline:
             assert self.process is not None
             if self.process.poll() is not None:

@@ -1,10 +1,11 @@
-"""``make bench`` starts: every bench is there, and those that read a store run to their end, with some rows."""
+"""``make bench`` starts: every bench is there, and those that read a store run to their end, with a few rows."""
 
 import importlib
 import sys
 
 import pytest
 
+from benchmarks import bench_accounts
 from benchmarks.__main__ import BENCHES
 
 ROWS = 300
@@ -31,6 +32,14 @@ def test_the_bench_of_growth_runs_to_its_end(
     printed = capfd.readouterr().out
     for figure in ("a year of 300 calls", "the year in it", "11 months", "while archiving", "after archiving"):
         assert figure in printed
+
+
+def test_the_bench_of_accounts_runs_to_its_end(capfd: pytest.CaptureFixture[str]) -> None:
+    assert bench_accounts.main(["40", "--questions", "20"]) == 0
+    printed = capfd.readouterr().out
+    for figure in ("40 accounts: ready in", "followed in", "40 accounts: tollway db check: "):
+        assert figure in printed
+    assert "(status " not in printed, "each command does what it is asked"
 
 
 def test_the_bench_of_decisions_decides(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

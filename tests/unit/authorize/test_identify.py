@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from daemon.authorize.attempt import Identity, PlainPassword
-from daemon.authorize.catalog import AccountTerms, Catalog, Endpoints, Network, SipUser
+from daemon.authorize.catalog import AccountTerms, Catalog, Endpoints, SipUser
 from daemon.authorize.decide import Limits, dialled, prepare
 from daemon.authorize.decision import Denied
 from daemon.authorize.identify import identify
+from daemon.authorize.networks import Network, Networks
 from daemon.kernel.ids import Key
 from tests.unit.charging.desk import ALICE, BOB, RAY, Desk, catalog
 
@@ -29,12 +30,14 @@ def known() -> Catalog:
             "open": (SipUser(BOB),),
             "rita": (SipUser(RAY, password="r"),),
         },
-        networks=(
-            _network(TEN + 1, TEN + 1, "77", ALICE),
-            _network(TEN + 1, TEN + 1, "", BOB),
-            _network(TEN + 9, TEN + 9, "", ALICE),
-            _network(TEN + 9, TEN + 9, "", BOB),
-            _network(TEN, TEN + 255, "", RAY),
+        networks=Networks.of(
+            (
+                _network(TEN + 1, TEN + 1, "77", ALICE),
+                _network(TEN + 1, TEN + 1, "", BOB),
+                _network(TEN + 9, TEN + 9, "", ALICE),
+                _network(TEN + 9, TEN + 9, "", BOB),
+                _network(TEN, TEN + 255, "", RAY),
+            )
         ),
         callers={("gw1", "15551230001"): (BOB,)},
         dids={"442079460000": (ALICE,), "442079460001": (ALICE, BOB)},
