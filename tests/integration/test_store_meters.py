@@ -22,6 +22,7 @@ from daemon.kernel.money import parse_nano
 from daemon.rating.bundle import Bundle, Meter, period_number
 from daemon.store import migrate, open_store
 from tests.integration.store_world import (
+    LATER,
     RAYS,
     RITA,
     START,
@@ -232,7 +233,8 @@ async def test_a_store_of_the_release_before_gets_its_meters(tmp_path: Path) -> 
         f"DROP TABLE {table}"
         for table in ("recovery_call", "recovery", "meter", "archive", "archive_kept", "opening", "spent_key")
     ]
-    await altered(tmp_path, *WITHOUT_BUCKETS[:-1], *since, "UPDATE alembic_version SET version_num = '0002'")
+    since = (*LATER, *WITHOUT_BUCKETS[:-1], "DROP TABLE meter")
+    await altered(tmp_path, *since, "UPDATE alembic_version SET version_num = '0002'")
     with pytest.raises(StoreError, match="has schema 0002: run 'tollway db upgrade' first"):
         await open_store(settings(tmp_path), lambda: START)
     async with opened(tmp_path, prefix="after") as world:

@@ -23,7 +23,7 @@ from daemon.store.archives import month_after, month_begins, month_of
 MONTH = "2026-01"
 ENTRY = {"number": 1, "account": 1, "kind": "debit", "at": 5, "grant_id": "g", "amount": -(1 << 62), "pending": 0,
          "uncollected": 0, "channels_in": 0, "channels_out": 0, "balance_after": 0, "reserved_after": 0, "key": None,
-         "who": "", "reason": "\u00fc"}  # fmt: skip
+         "who": "", "reason": "\u00fc", "bucket": ""}  # fmt: skip
 
 
 def entries(count: int) -> list[tuple[object, ...]]:
