@@ -131,11 +131,11 @@ def _entries(number: int, at: Instant, balances: "list[int]") -> "Iterator[tuple
 def _dated(number: int, at: Instant) -> "tuple[tuple[object, ...], list[tuple[object, ...]]]":
     made = call_of(number)
     levels = tuple(replace(level, reserved=0) for level in made.levels)
-    over = replace(
-        settled(made), levels=levels, requested_at=at, last_seen_at=at, due_at=at + 120 * SECOND, answered_at=at,
+    over = settled(made).changed(
+        levels=levels, requested_at=at, last_seen_at=at, due_at=at + 120 * SECOND, answered_at=at,
         ended_at=at,
     )  # fmt: skip
-    records = [replace(record_of(over, place), settled_at=at, started_at=at) for place in (0, 1)]
+    records = [record_of(over, place).changed(settled_at=at, started_at=at) for place in (0, 1)]
     return tuple(call_row(over)), [tuple(record_row(each)) for each in records]
 
 

@@ -97,7 +97,8 @@ async def test_a_store_that_was_put_in_the_place_of_another_is_read_whole(tmp_pa
         ([AccountSpec("main", "x", AccountKind.PREPAID, "USD", rate_plan=(PlanFrom("gone"),))],
          "account main/x: there is no rate plan gone"),
         ([AccountSpec("main", "x", AccountKind.PREPAID, "EUR", rate_plan=(PlanFrom("retail"),))],
-         "account main/x is in EUR, its plan retail is priced in USD: no conversion from USD to EUR is stated for main"),
+         "account main/x is in EUR, its plan retail is priced in USD"
+         ": no conversion from USD to EUR is stated for main"),
         ([AccountSpec("nil", "x", AccountKind.PREPAID, "USD")], "account nil/x: there is no tenant nil"),
         ([AccountSpec("main", "x", AccountKind.PREPAID, "USD", class_of_service="gone")],
          "account main/x: there is no class of service gone"),
@@ -105,12 +106,15 @@ async def test_a_store_that_was_put_in_the_place_of_another_is_read_whole(tmp_pa
         ([TenantSpec("sub", "USD", "UTC", "main", "gone")],
          "tenant sub: there is no account main/gone, its own with its parent"),
         ([RateTableSpec("main", "euro", "EUR"), RatePlanSpec("main", "retail", ("euro",))],
-         "account main/acme is in USD, its plan retail is priced in EUR: no conversion from EUR to USD is stated for main"),
+         "account main/acme is in USD, its plan retail is priced in EUR"
+         ": no conversion from EUR to USD is stated for main"),
         ([RateTableSpec("main", "euro", "EUR"), CarrierSpec("main", "supplier", "euro", "dial/{number}")],
-         "carrier main/supplier is paid in EUR, accounts are in USD: no conversion from EUR to USD is stated for main"),
+         "carrier main/supplier is paid in EUR, accounts are in USD"
+         ": no conversion from EUR to USD is stated for main"),
         ([RateTableSpec("main", "euro", "EUR"), RatePlanSpec("main", "base", ("euro",)),
           RatePlanSpec("main", "retail", (), "base")],
-         "account main/acme is in USD, its plan retail is priced in EUR: no conversion from EUR to USD is stated for main"),
+         "account main/acme is in USD, its plan retail is priced in EUR"
+         ": no conversion from EUR to USD is stated for main"),
     ],
 )  # fmt: skip
 async def test_what_accounts_and_others_say_of_each_other_is_held(
@@ -120,7 +124,7 @@ async def test_what_accounts_and_others_say_of_each_other_is_held(
         before = await world.store.load_configuration()
         with pytest.raises(Refused) as refused:
             await world.store.apply(wanted, {}, who="clerk")
-        assert said in refused.value.args
+        assert said in str(refused.value)
         assert await world.store.load_configuration() == before
 
 
