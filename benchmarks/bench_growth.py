@@ -122,10 +122,10 @@ def _entries(number: int, at: Instant, balances: "list[int]") -> "Iterator[tuple
     grant = f"{number:026d}"
     for account in (1, 2):
         stands = balances[account - 1]
-        yield account, "reserve", at, grant, 0, CHARGE, 0, 0, 1, stands, CHARGE, None, "", ""
+        yield account, "reserve", at, grant, 0, CHARGE, 0, 0, 1, stands, CHARGE, None, "", "", ""
     for account in (1, 2):
         balances[account - 1] -= CHARGE
-        yield account, "debit", at, grant, -CHARGE, -CHARGE, 0, 0, -1, balances[account - 1], 0, None, "", ""
+        yield account, "debit", at, grant, -CHARGE, -CHARGE, 0, 0, -1, balances[account - 1], 0, None, "", "", ""
 
 
 def _dated(number: int, at: Instant) -> "tuple[tuple[object, ...], list[tuple[object, ...]]]":
