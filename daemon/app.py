@@ -25,8 +25,9 @@ import uvloop
 from daemon.app_recovery import RecoveryWatch
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.charging.configuration import Configuration, TokenSpec
-from daemon.charging.ocf import ChargingSettings, OnlineCharging
+from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside, StoreError
+from daemon.charging.session import ChargingSettings
 from daemon.charging.without_store import ANSWERED_MAX, WithoutStore
 from daemon.config_files.settings_file import read_settings
 from daemon.esl.adapter import EslAdapter

@@ -12,7 +12,7 @@ from daemon.authorize.decision import Decision, Denied, Granted, Level
 from daemon.authorize.denial import Q850, SIP
 from daemon.authorize.metering import held_units
 from daemon.charging.call import Call, CallState
-from daemon.charging.ocf import ChargingSettings
+from daemon.charging.session import ChargingSettings
 from daemon.http_api.messages import (
     AccountReply,
     AuthorizeReply,

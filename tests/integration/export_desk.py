@@ -21,8 +21,9 @@ from daemon.charging.configuration import (
     TenantSpec,
 )
 from daemon.charging.event import CallReport, Decided, Outcome
-from daemon.charging.ocf import ChargingSettings, OnlineCharging
+from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside
+from daemon.charging.session import ChargingSettings
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant, parse_rfc3339
 from daemon.kernel.money import NANO, parse_nano

@@ -24,8 +24,9 @@ from daemon.charging.configuration import (
     TenantSpec,
 )
 from daemon.charging.event import CallReport, Decided, MessageKey, Outcome
-from daemon.charging.ocf import ChargingSettings, OnlineCharging
+from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside
+from daemon.charging.session import ChargingSettings
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant
 from daemon.kernel.money import NANO

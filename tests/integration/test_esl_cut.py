@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from daemon.charging.call import SettledBy
-from daemon.charging.ocf import ChargingSettings
+from daemon.charging.session import ChargingSettings
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import parse_nano

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.charging.call import CallState
-from daemon.charging.ocf import ChargingSettings
+from daemon.charging.session import ChargingSettings
 from daemon.esl import link as link_module
 from daemon.esl.adapter import EslAdapter
 from daemon.kernel.instant import SECOND

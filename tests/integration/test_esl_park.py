@@ -10,7 +10,7 @@ import pytest
 
 from daemon.authorize.catalog import Status
 from daemon.charging.call import CallState
-from daemon.charging.ocf import ChargingSettings
+from daemon.charging.session import ChargingSettings
 from daemon.kernel.money import parse_nano
 from tests.integration.esl_world import DECK, SWITCH, World, until
 from tests.switch_double.double import Call, Plan, SwitchDouble

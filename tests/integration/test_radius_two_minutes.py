@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.charging.ocf import ChargingSettings
+from daemon.charging.session import ChargingSettings
 from daemon.kernel.money import parse_nano
 from daemon.ledger.account import EntryKind
 from tests.e2e import radius_peer as peer

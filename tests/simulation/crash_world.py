@@ -22,8 +22,9 @@ from daemon.authorize.attempt import CallAttempt, Identity
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.authorize.decision import Decision, Granted
 from daemon.charging.event import CallReport, Conflict, MessageKey, Outcome, Replay
-from daemon.charging.ocf import ChargingSettings, OnlineCharging
+from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside, Reads, StoreError
+from daemon.charging.session import ChargingSettings
 from daemon.charging.without_store import ANSWERED_MAX, WithoutStore
 from daemon.journal import PostpaidJournal
 from daemon.kernel.ids import Key

@@ -15,8 +15,9 @@ from daemon.authorize.catalog import (
     Tenant,
 )
 from daemon.charging.event import CallReport, Conflict, Decided, MessageKey, Outcome, Replay
-from daemon.charging.ocf import ChargingSettings, OnlineCharging
+from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside
+from daemon.charging.session import ChargingSettings
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND, Instant
 from daemon.kernel.money import NANO, Rounding, parse_nano

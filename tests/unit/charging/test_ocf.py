@@ -9,8 +9,8 @@ from daemon.authorize.decision import Denied, Granted
 from daemon.authorize.denial import Denial
 from daemon.charging.call import Call, CallState, SettledBy
 from daemon.charging.event import Conflict, Decided, MessageKey, Outcome, Replay
-from daemon.charging.ocf import ChargingSettings
 from daemon.charging.ports import Reads
+from daemon.charging.session import ChargingSettings
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import NANO, parse_nano

@@ -25,8 +25,9 @@ from daemon.charging.configuration import (
     TenantSpec,
     TokenSpec,
 )
-from daemon.charging.ocf import ChargingSettings, OnlineCharging
+from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside
+from daemon.charging.session import ChargingSettings
 from daemon.http_api.metrics import Metrics
 from daemon.http_api.server import HttpServer
 from daemon.kernel.ids import Key
