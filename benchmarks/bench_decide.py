@@ -11,8 +11,9 @@ from time import process_time
 
 from daemon.authorize.attempt import CallAttempt, Identity
 from daemon.authorize.catalog import AccountKind, Catalog, Emergency
-from daemon.authorize.decide import Limits, Quote, decide, prepare
+from daemon.authorize.decide import decide, prepare
 from daemon.authorize.decision import Granted
+from daemon.authorize.quote import Limits, Quote
 from daemon.charging.configuration import (
     AccountSpec,
     CarrierSpec,

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from daemon.authorize.catalog import Catalog
-from daemon.authorize.decide import holding
 from daemon.authorize.decision import Level
+from daemon.authorize.duration import holding
 from daemon.authorize.metering import supply_of, volumes_of
 from daemon.charging.call import Call
 from daemon.charging.ports import Book

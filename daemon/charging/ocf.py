@@ -11,17 +11,11 @@ from typing import TypeVar
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import Catalog
-from daemon.authorize.decide import (
-    Limits,
-    Standings,
-    Trace,
-    decide,
-    emergency,
-    is_emergency_number,
-    prepare,
-)
+from daemon.authorize.decide import decide, prepare
 from daemon.authorize.decision import Decision, Denied, Rule
+from daemon.authorize.emergency import emergency, is_emergency_number
 from daemon.authorize.metering import Meters, no_meter
+from daemon.authorize.quote import Limits, Standings, Trace
 from daemon.charging.call import Call, SettledBy
 from daemon.charging.event import Authorized, CallReport, Conflict, Decided, MessageKey, Outcome, Replay, Reported
 from daemon.charging.expiry import swept, without_expired

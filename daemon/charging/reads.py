@@ -4,9 +4,9 @@ A call that is loaded brings its own accounts and meters; only what no loaded ca
 """
 
 from daemon.authorize.catalog import AccountTerms, Catalog
-from daemon.authorize.decide import Quote
 from daemon.authorize.decision import Denied
 from daemon.authorize.metering import account_meters
+from daemon.authorize.quote import Quote
 from daemon.charging.event import CallReport, MessageKey
 from daemon.charging.ports import Reads
 

@@ -10,18 +10,12 @@ from dataclasses import dataclass, replace
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import Catalog
-from daemon.authorize.decide import (
-    EMERGENCY_SECONDS,
-    Limits,
-    Quote,
-    decide,
-    dialled,
-    emergency,
-    refusal_of,
-)
+from daemon.authorize.decide import decide, dialled, refusal_of
 from daemon.authorize.decision import Decision, Denied, Granted, Level
+from daemon.authorize.emergency import EMERGENCY_SECONDS, emergency
 from daemon.authorize.metering import metered
 from daemon.authorize.pricing import Service, tariffs_for
+from daemon.authorize.quote import Limits, Quote
 from daemon.charging import metering, settle
 from daemon.charging.archived import listed_as_archived
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call

@@ -12,9 +12,10 @@ from itertools import pairwise
 import msgspec
 
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog
-from daemon.authorize.decide import Limits, seconds_for, spendable
 from daemon.authorize.decision import Level, Route
+from daemon.authorize.duration import seconds_for, spendable
 from daemon.authorize.pricing import Service, cost_rates, tariffs_for
+from daemon.authorize.quote import Limits
 from daemon.charging import metering
 from daemon.charging.call import OPEN_STATES, Call, CallState, Posted, SettledBy
 from daemon.charging.cdr import EndReport, rated, reversal, supplies

@@ -13,8 +13,9 @@ from itertools import islice
 from typing import Protocol
 
 from daemon.authorize.catalog import AccountKind, Catalog
-from daemon.authorize.decide import Limits, Quote, decide
+from daemon.authorize.decide import decide
 from daemon.authorize.decision import Granted
+from daemon.authorize.quote import Limits, Quote
 from daemon.charging import settle
 from daemon.charging.call import Call, CallState
 from daemon.charging.event import Decided, MessageKey

@@ -7,10 +7,10 @@ What a call has cost so far is the price of the seconds used, by the one price f
 import msgspec
 
 from daemon.authorize.catalog import AccountTerms, Catalog
-from daemon.authorize.decide import Trace
 from daemon.authorize.decision import Decision, Denied, Granted, Level
 from daemon.authorize.denial import Q850, SIP
 from daemon.authorize.metering import held_units
+from daemon.authorize.quote import Trace
 from daemon.charging.call import Call, CallState
 from daemon.charging.session import ChargingSettings
 from daemon.http_api.messages import (

@@ -12,9 +12,9 @@ from ipaddress import ip_network
 import structlog
 
 from daemon.authorize.catalog import Catalog, Status
-from daemon.authorize.decide import emergency
 from daemon.authorize.decision import Decision, Denied
 from daemon.authorize.denial import Denial
+from daemon.authorize.emergency import emergency
 from daemon.authorize.identify import identify
 from daemon.charging.call import Call, CallState, SettledBy
 from daemon.charging.configuration import NasSpec

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from daemon.authorize.catalog import Catalog, DatedPlan, Emergency, Status
-from daemon.authorize.decide import Limits, Quote, Trace, decide, emergency, is_emergency_number, prepare
+from daemon.authorize.decide import decide, prepare
 from daemon.authorize.decision import Decision, Denied, Granted
+from daemon.authorize.emergency import emergency, is_emergency_number
+from daemon.authorize.quote import Limits, Quote, Trace
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import NANO, NANO_MAX, parse_nano

@@ -6,10 +6,11 @@ import pytest
 
 from daemon.authorize.attempt import Identity, PlainPassword
 from daemon.authorize.catalog import AccountTerms, Catalog, Endpoints, SipUser
-from daemon.authorize.decide import Limits, dialled, prepare
+from daemon.authorize.decide import dialled, prepare
 from daemon.authorize.decision import Denied
 from daemon.authorize.identify import identify
 from daemon.authorize.networks import Network, Networks
+from daemon.authorize.quote import Limits
 from daemon.kernel.ids import Key
 from tests.unit.charging.desk import ALICE, BOB, RAY, Desk, catalog
 

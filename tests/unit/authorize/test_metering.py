@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from daemon.authorize.catalog import Catalog
-from daemon.authorize.decide import Limits, Quote, prepare
+from daemon.authorize.decide import prepare
 from daemon.authorize.decision import Granted, Level
 from daemon.authorize.metering import account_meters, held_units, metered, no_meter, supply_of, volumes_of
+from daemon.authorize.quote import Limits, Quote
 from daemon.kernel.ids import Direction
 from daemon.rating.bundle import NO_SUPPLY, WHOLE_CALL, Bundle, Meter, Units, period_number, volume_meter
 from daemon.rating.rate_plan import RatePlan

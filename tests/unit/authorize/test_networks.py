@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.authorize.catalog import Emergency, Endpoints
-from daemon.authorize.decide import is_emergency_number
+from daemon.authorize.emergency import is_emergency_number
 from daemon.authorize.networks import Claimed, Network, Networks
 from daemon.kernel.ids import Key
 from tests.unit.charging.desk import ALICE, BOB, RAY, catalog

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from daemon.authorize.decide import held_for
+from daemon.authorize.duration import held_for
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
 from daemon.charging.ports import Exceptional, Message, Reads

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from daemon.authorize.catalog import Catalog
-from daemon.authorize.decide import Trace
 from daemon.authorize.decision import Denied, Granted
+from daemon.authorize.quote import Trace
 from daemon.charging.cdr import RatedCdr
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import DAY, NEVER, SECOND, Instant, format_rfc3339

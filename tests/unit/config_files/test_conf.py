@@ -10,9 +10,10 @@ import pytest
 
 from daemon.authorize.attempt import CallAttempt, Identity, PlainPassword
 from daemon.authorize.catalog import Catalog, Emergency
-from daemon.authorize.decide import Limits, Quote, decide, prepare
+from daemon.authorize.decide import decide, prepare
 from daemon.authorize.decision import Decision, Denied, Granted
 from daemon.authorize.denial import Denial
+from daemon.authorize.quote import Limits, Quote
 from daemon.charging.configuration import Configuration, build_catalog
 from daemon.config_files.kinds import ConfigKey
 from daemon.config_files.positions import read_document
