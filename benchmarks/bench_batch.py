@@ -8,6 +8,7 @@ import os
 import random
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import process_time_ns
 from typing import Any
@@ -117,7 +118,7 @@ def _files(generator: random.Random, table: RateTable, numbers: Sequence[str], b
         for source, target in (("in.csv", "out.csv"), ("in.csv", "made.parquet"), ("in.parquet", "out.parquet"),
                                ("in.csv", "out.csv.gz")):  # fmt: skip
             order = BatchOrder(folder / source, folder / target, rules)
-            _second(f"  {source} to {Path(target).name}", lambda order=order: price_file(order), FILE_ROWS, alone, 2)
+            _second(f"  {source} to {Path(target).name}", partial(price_file, order), FILE_ROWS, alone, 2)
             if target == "made.parquet":
                 _without_prices(folder / target, folder / "in.parquet")
 

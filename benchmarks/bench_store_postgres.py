@@ -75,7 +75,8 @@ def settle_alone(call: Call, book: Book) -> str:
     found = book.calls(call.id_domain, call.call_id)[-1]
     for level in found.levels:
         standing = book.standing(level.account)
-        book.post(posting.debit(standing, found.grant_id, CHARGE, CHARGE, found.direction, None, START))
+        for posted in posting.debit(standing, found.grant_id, CHARGE, CHARGE, found.direction, None, START):
+            book.post(posted)
     book.save_call(settled(found))
     return found.grant_id
 
