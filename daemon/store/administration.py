@@ -425,7 +425,7 @@ class Administration(Decks, Recoveries):
     async def units_of(self, view: AccountView) -> list[UnitsView]:
         """Return what an account has of its bundles now, in the order of use."""
         place = (view.spec.tenant, view.spec.id)
-        configuration = await self.load_configuration()
+        configuration = await self.configuration_but_accounts()
         query = f"SELECT {', '.join(Meter._fields)} FROM meter WHERE account = ?"
         rows = await self.rows(query, (view.standing.account,))
         meters = {meter.name: meter for meter in (Meter._make(row) for row in rows)}
