@@ -50,7 +50,8 @@ def candidates(
 
 def _minute_cost(tariffs: Iterable[Tariff], rates: tuple[Conversion, ...]) -> int:
     """Return the dearest minute of a carrier, in the uppermost account's currency, exact to NANO-ths of a nano-unit."""
-    return max([charge(tariff, 60).amount for tariff in tariffs]) * max([each.rate for each in rates] or (NANO,))
+    rate = max([each.rate for each in rates]) if rates else NANO
+    return max([charge(tariff, 60).amount for tariff in tariffs]) * rate
 
 
 def cost_rates_of(

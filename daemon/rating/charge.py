@@ -32,6 +32,7 @@ class Charge(NamedTuple):
 
 
 NOTHING = Charge(0, 0)
+_made = tuple.__new__  # what ``Charge`` calls itself, without a second call
 
 
 class Changing:
@@ -104,7 +105,7 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
         exact = per * least
     if tariff.conversion is not None:
         exact, per = converted(exact, per, tariff.conversion.rate, NANO)
-    return Charge(round_nano(exact, per, tariff.decimals, tariff.rounding), billed)
+    return _made(Charge, (round_nano(exact, per, tariff.decimals, tariff.rounding), billed))
 
 
 def _billed_at_one_rate(rest: int, first: int, following: int) -> int:
