@@ -25,7 +25,8 @@ GENERATOR_SHARE_MAX = 0.9
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
 
@@ -67,9 +68,9 @@ def _measured(road: str, folder: Path) -> None:
         words = _words(daemon, road)
         _generator(road, 500, *words)  # warm
         assert daemon.process is not None
-        before, began = _cpu_seconds(daemon.process.pid), time.perf_counter()
+        before, began = cpu_seconds(daemon.process.pid), time.perf_counter()
         result = _generator(road, CALLS, *words)
-        share = (_cpu_seconds(daemon.process.pid) - before) / (time.perf_counter() - began)
+        share = (cpu_seconds(daemon.process.pid) - before) / (time.perf_counter() - began)
     finally:
         daemon.stop()
     generator = result["generator_cpu_share"]

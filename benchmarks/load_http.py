@@ -3,6 +3,8 @@
 Its own process, its own sockets, one keep-alive connection for each call in flight, no HTTP library: it has to be
 cheaper than what it measures. Prints one JSON object. A request that is not answered as it should be is counted as
 failed, and a run with any failure exits with 1; a run whose share of its core is above 0.9 measured the generator.
+With ``--questions`` nothing but questions is asked, of ``--accounts`` accounts and numbers taken at random; with
+``--a-second`` they come at instants that do not wait for answers, and a time is counted from the instant.
 
     python -m benchmarks.load_http --address 127.0.0.1:8090 --token T --account acme --to 442071231234
 """
@@ -11,8 +13,10 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -48,6 +52,9 @@ class Plan:
     to: str
     seconds: int
     run: str
+    questions: bool = False  # and no answers and ends
+    accounts: int = 0  # above 0: one of so many, whose name is that of ``bench_accounts``
+    dice: random.Random = field(default_factory=lambda: random.Random(3))
 
     def _request(self, path: str, body: str) -> bytes:
         head = (
@@ -59,10 +66,13 @@ class Plan:
     def requests(self, number: int) -> tuple[Callable[[], bytes], ...]:
         """Return what makes the three requests of one call."""
         name = f"{self.run}-{number}"
+        account = f"a{self.dice.randrange(self.accounts):07d}" if self.accounts else self.account
+        to = str(self.dice.randrange(10**10, 10**11)) if self.questions else self.to
         question = (
-            f'{{"call_id":"{name}","account":"{self.account}","from":"15551230001","to":"{self.to}",'
-            '"direction":"outbound"}'
+            f'{{"call_id":"{name}","account":"{account}","from":"15551230001","to":"{to}","direction":"outbound"}}'
         )
+        if self.questions:
+            return (lambda: self._request("/v1/authorize", question),)
         return (
             lambda: self._request("/v1/authorize", question),
             lambda: self._request(f"/v1/calls/{name}/answer", f'{{"at":"{_now()}"}}'),
@@ -80,8 +90,9 @@ def _now() -> str:
 class Caller(asyncio.Protocol):
     """One connection: one call after another, one request at a time."""
 
-    def __init__(self, plan: Plan, tally: Tally, finished: "asyncio.Future[None]") -> None:
+    def __init__(self, plan: Plan, tally: Tally, finished: "asyncio.Future[None]", pace: "Pace | None" = None) -> None:
         self._plan = plan
+        self._pace = pace
         self._tally = tally
         self._finished = finished
         self._buffer = b""
@@ -95,17 +106,24 @@ class Caller(asyncio.Protocol):
         self._next_call()
 
     def _next_call(self) -> None:
+        if self._pace is not None:
+            self._pace.free(self)
+        else:
+            self.begin(time.perf_counter_ns())
+
+    def begin(self, began: int) -> None:
+        """Make the next call, whose time counts from an instant; close where all have been made."""
         if self._tally.began >= self._tally.wanted:
             self._transport.close()
             return
         self._requests = self._plan.requests(self._tally.began)
         self._tally.began += 1
         self._step = 0
-        self._call_began = time.perf_counter_ns()
-        self._send()
+        self._call_began = began
+        self._send(began)
 
-    def _send(self) -> None:
-        self._request_began = time.perf_counter_ns()
+    def _send(self, began: int) -> None:
+        self._request_began = began
         self._transport.write(self._requests[self._step]())
 
     def data_received(self, data: bytes) -> None:
@@ -126,7 +144,7 @@ class Caller(asyncio.Protocol):
             return
         self._step += 1
         if self._step < len(self._requests):
-            self._send()
+            self._send(time.perf_counter_ns())
             return
         self._tally.done += 1
         self._tally.calls_us.append((now - self._call_began) // 1000)
@@ -139,6 +157,41 @@ class Caller(asyncio.Protocol):
             self._tally.failed += 1
         if not self._finished.done():
             self._finished.set_result(None)
+
+
+class Pace:
+    """Calls begin at even instants on whichever connection is free; one that finds none waits, and its time runs."""
+
+    def __init__(self, a_second: int, wanted: int) -> None:
+        self._gap_ns = 1_000_000_000 // a_second
+        self._wanted = wanted
+        self._free: deque[Caller] = deque()
+        self._due: deque[int] = deque()
+        self._ended = False
+
+    def free(self, caller: Caller) -> None:
+        """Take a connection that waits for a call."""
+        if self._due:
+            caller.begin(self._due.popleft())
+        elif self._ended:
+            caller.begin(0)  # all were made: it closes
+        else:
+            self._free.append(caller)
+
+    async def run(self) -> None:
+        """Begin all calls, then let the connections close."""
+        began = time.perf_counter_ns()
+        for number in range(self._wanted):
+            at = began + number * self._gap_ns
+            wait = at - time.perf_counter_ns()
+            if wait > 0:
+                await asyncio.sleep(wait / 1e9)
+            self._due.append(at)
+            if self._free:
+                self._free.popleft().begin(self._due.popleft())
+        self._ended = True
+        for caller in self._free:
+            caller.begin(0)
 
 
 def _content_length(head: bytes) -> int:
@@ -166,16 +219,19 @@ def summary(tally: Tally, seconds: float, cpu_seconds: float, in_flight: int) ->
     }  # fmt: skip
 
 
-async def run(plan: Plan, port: int, calls: int, in_flight: int) -> dict[str, object]:
-    """Make so many calls, so many at a time, and return the summary."""
+async def run(plan: Plan, port: int, calls: int, in_flight: int, a_second: int = 0) -> dict[str, object]:
+    """Make so many calls, so many at a time, or so many a second, and return the summary."""
     loop = asyncio.get_running_loop()
     tally = Tally(calls)
     began, cpu_began = time.perf_counter(), time.process_time()
     finished: list[asyncio.Future[None]] = []
+    pace = Pace(a_second, calls) if a_second else None
     for _ in range(in_flight):
         future: asyncio.Future[None] = loop.create_future()
         finished.append(future)
-        await loop.create_connection(lambda future=future: Caller(plan, tally, future), plan.host, port)  # type: ignore[misc]
+        await loop.create_connection(lambda future=future: Caller(plan, tally, future, pace), plan.host, port)  # type: ignore[misc]
+    if pace is not None:
+        await pace.run()
     await unstalled(asyncio.gather(*finished), tally)
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
     return summary(tally, seconds, cpu_seconds, in_flight)
@@ -204,10 +260,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=int, default=30, help="duration of each call, below 60")
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--in-flight", type=int, default=64)
+    parser.add_argument("--questions", action="store_true", help="ask, and neither answer nor end")
+    parser.add_argument("--accounts", type=int, default=0, help="take one of so many accounts for each call")
+    parser.add_argument("--a-second", type=int, default=0, help="calls that begin in a second; 0: as many as can")
     chosen = parser.parse_args(arguments)
     host, _, port = chosen.address.rpartition(":")
-    plan = Plan(host, chosen.token, chosen.account, chosen.to, chosen.seconds, f"load-{os.getpid()}-{time.time_ns()}")
-    result = uvloop.run(run(plan, int(port), chosen.calls, chosen.in_flight))
+    name = f"load-{os.getpid()}-{time.time_ns()}"
+    plan = Plan(host, chosen.token, chosen.account, chosen.to, chosen.seconds, name, chosen.questions, chosen.accounts)
+    result = uvloop.run(run(plan, int(port), chosen.calls, chosen.in_flight, chosen.a_second))
     print(json.dumps(result))
     return 1 if result["failed"] else 0
 
