@@ -45,6 +45,7 @@ EXPIRE_SECONDS = 0.5  # how often lapsed grants and calls without an end are sou
 LEARN_SECONDS = 10.0  # how old the standings may be by which postpaid calls are granted without the store
 RANDOM_OCTETS, RANDOM_PAGE = 10, 4000  # of one id, and drawn at a time
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]  # ten bits of an id
 
 _log = structlog.get_logger("tollway")
 
@@ -70,7 +71,7 @@ class GrantIds:
             self._page = secrets.token_bytes(RANDOM_PAGE)
         drawn, self._page = self._page[:RANDOM_OCTETS], self._page[RANDOM_OCTETS:]
         number = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(drawn, "big")
-        return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+        return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 OUTSIDE = Outside(now=clock, new_id=GrantIds())

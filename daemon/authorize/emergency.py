@@ -17,6 +17,8 @@ def _emergency_number(catalog: Catalog, called: str) -> str | None:
     number = called.removeprefix("+")
     if number in catalog.emergency.numbers:
         return number
+    if not number.endswith(tuple(catalog.emergency.numbers)):
+        return None
     prefixes = catalog.endpoints.networks.tech_prefixes
     ends = (whole for whole in catalog.emergency.numbers if number.endswith(whole))
     # Of two that end the number the longer one is meant: it has the shorter prefix.

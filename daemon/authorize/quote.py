@@ -48,12 +48,12 @@ class Quote:
     @property
     def meters(self) -> tuple[tuple[int, str], ...]:
         """The account and the name of all meters that the decision needs."""
-        return tuple(meter for level in self.levels for meter in level.meters)
+        return tuple([meter for level in self.levels for meter in level.meters])
 
     @property
     def accounts(self) -> tuple[int, ...]:
         """The numbers of all accounts and carriers whose standing the decision needs."""
-        return tuple(level.account for level in self.levels) + tuple(route.account for route in self.routes)
+        return (*[level.account for level in self.levels], *[route.account for route in self.routes])
 
 
 def refused(notes: Trace | None, rule: str, denied: Denied) -> Denied:

@@ -89,6 +89,10 @@ class Claims(Mapping[str, tuple[Key, ...]]):
         """Return the claimants. Raises KeyError."""
         return tuple(map(key_of, names_of(self._claims[text])))
 
+    def __contains__(self, text: object) -> bool:
+        """Tell whether anybody claims an endpoint: of most numbers that are called nobody does."""
+        return text in self._claims
+
     def __iter__(self) -> Iterator[str]:
         """Yield the texts in no order."""
         return iter(self._claims)

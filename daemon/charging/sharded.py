@@ -30,6 +30,10 @@ class Sharded(Mapping[K, V]):
         """Return a value. Raises KeyError."""
         return self._shards[hash(key) >> _BELOW & _MASK][key]
 
+    def __contains__(self, key: object) -> bool:
+        """Tell whether there is a value, without an exception where there is none."""
+        return key in self._shards[hash(key) >> _BELOW & _MASK]
+
     def __iter__(self) -> Iterator[K]:
         """Yield the keys in no order."""
         for shard in self._shards:
