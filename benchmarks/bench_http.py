@@ -82,9 +82,9 @@ def measured(folder: Path, prefixes: int, accounts: int) -> tuple[float, float]:
     valid = "" if free["generator_cpu_share"] <= GENERATOR_SHARE_MAX else "  INVALID: the generator was the limit"
     print(
         f"{prefixes:>9,} prefixes, {accounts:>7,} accounts: {free['calls_per_second']:,.0f} decisions/s, "
-        f"p50 {free['p50_ms']:.1f} ms, p99 {free['p99_ms']:.1f} ms; daemon {used / free['seconds']:.0%} of its core "
-        f"({used / QUESTIONS * 1e6:.0f} us a decision), generator {free['generator_cpu_share']:.0%}; at {PACED}/s p50 {paced['p50_ms']:.1f} ms, p99 {paced['p99_ms']:.1f} ms"
-        f"{valid}",
+        f"p50 {free['p50_ms']:.1f} ms, p99 {free['p99_ms']:.1f} ms; daemon {used / free['seconds']:.0%} of its core, "
+        f"{used / QUESTIONS * 1e6:.0f} us a decision, generator {free['generator_cpu_share']:.0%}; "
+        f"at {PACED}/s p50 {paced['p50_ms']:.1f} ms, p99 {paced['p99_ms']:.1f} ms{valid}",
         flush=True,
     )
     return free["calls_per_second"], paced["p99_ms"]

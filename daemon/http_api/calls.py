@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -22,6 +23,7 @@ from daemon.charging.event import CallReport, Conflict, Decided, MessageKey, Out
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Book, Counters, Outside, Store
 from daemon.http_api.messages import (
+    ID_OCTETS_MAX,
     AnswerRequest,
     AuthorizeRequest,
     CutReply,
@@ -218,14 +220,26 @@ def domain_of(token: TokenSpec) -> str:
 
 
 def _attempt(token: TokenSpec, request: AuthorizeRequest, *, routed: bool) -> CallAttempt:
-    for name in ("call_id", "calling", "called", "account", "sip_user", "pin", "caller", "via", "override"):
-        checked(getattr(request, name), name)
+    _check_texts(request)
     return CallAttempt(
         id_domain=domain_of(token), call_id=request.call_id, tenant=token.tenant, source="http", switch=token.id,
         identity=_identity(token, request), called=request.called, calling=request.calling,
         direction=request.direction, override=request.override, renewable=request.updates, reports_answer=True,
         hears_answer=True, routed=routed,
     )  # fmt: skip
+
+
+_TEXTS = ("call_id", "calling", "called", "account", "sip_user", "pin", "caller", "via", "override")
+_texts_of = attrgetter(*_TEXTS)
+
+
+def _check_texts(request: AuthorizeRequest) -> None:
+    """Check each text of a question; nearly always they are sound together, and are not looked at one by one."""
+    texts = _texts_of(request)
+    together = "".join(texts)
+    if not together.isprintable() or len(together) > ID_OCTETS_MAX or not together.isascii():
+        for name, text in zip(_TEXTS, texts, strict=True):
+            checked(text, name)
 
 
 def _identity(token: TokenSpec, request: AuthorizeRequest) -> Identity:
