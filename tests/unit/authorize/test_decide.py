@@ -155,6 +155,15 @@ def test_emergency_numbers_are_whole_numbers() -> None:
     assert emergency(found, Desk().attempt("c1", "112", direction=Direction.INBOUND), START) is None
 
 
+@pytest.mark.parametrize("balance", [0, NANO // 1_000, 2 * NANO])
+@pytest.mark.parametrize(
+    "terms", [{}, {"calls_per_second": 0}, {"max_call_charge": 1}, {"daily_spend": 1}, {"credit_limit": None}]
+)
+def test_a_decision_is_the_same_whether_anybody_asks_for_its_explanation(terms: dict[str, int], balance: int) -> None:
+    found = with_account(catalog(), ALICE, **terms)
+    assert outcome(found, balance=balance, trace=[]) == outcome(found, balance=balance)
+
+
 def test_the_explanation_names_every_rule_that_took_part() -> None:
     trace: Trace = []
     terms = {"calls_per_second": 5, "max_call_charge": NANO, "daily_spend": NANO}
