@@ -276,7 +276,7 @@ def _units_used(connection: Link) -> Counter[tuple[int, str, int]]:
     # A quote within a text of JSON stands behind a backslash: so only the field itself reads like this.
     query = "SELECT account, body FROM record WHERE body NOT LIKE '%\"metered\":[]%'"
     for account, body in connection.execute(query):
-        for units in _metered.decode(body).metered:
+        for units in _metered_of(body):
             used[account, units.meter, units.period] += units.units
     return used
 
