@@ -144,12 +144,12 @@ async def through_the_driver(url: str, part: Part, group: int, seconds: float) -
     await (await opened(url)).close()
     connection = await asyncpg.connect(url, server_settings=CHARGING)
     batches = list(_batches(part, group, CALLS_MADE))
-    statements = {batch.tables: await connection.prepare(sql.writing(batch.tables)) for batch in batches[:2]}
+    statements = {batch.kinds: await connection.prepare(sql.writing(batch.kinds)) for batch in batches[:2]}
     marks, cpu = [time.perf_counter()], time.process_time()
     for batch in batches:
         if marks[-1] > marks[0] + seconds:
             break
-        await statements[batch.tables].fetch(*batch.columns)
+        await statements[batch.kinds].fetch(*batch.columns)
         marks.append(time.perf_counter())
     took, cpu, commits = marks[-1] - marks[0], time.process_time() - cpu, len(marks) - 1
     await connection.close()

@@ -43,6 +43,7 @@ class Working:
     appended: list[RatedCdr] = field(default_factory=list)
     exceptions: list[Exceptional] = field(default_factory=list)
     stored: set[str] = field(default_factory=set)  # grant ids of calls that have a row, whatever becomes of it
+    unanswered: set[str] = field(default_factory=set)  # keys of messages that surely have none
 
     def add_loaded(self, calls: Iterable[Call]) -> None:
         """Take loaded calls, oldest first."""

@@ -71,7 +71,6 @@ class PostgresEngine:
         self._session = Session(url, settings)
         self._age = MessageAge()
         self._xact = ""  # the transaction's number, once a batch has written
-        self._kept: frozenset[str] = frozenset()  # keys of messages that have a row
         self._is_committing = False
 
     @property
@@ -116,7 +115,7 @@ class PostgresEngine:
         return working
 
     async def _found(self, reads: Sequence[Reads]) -> Working:
-        working, self._kept = Working(), frozenset()
+        working = Working()
         keys = {(*key, direction) for read in reads for key in read.calls for direction in _DIRECTIONS}
         grants = {key for read in reads for key in read.grants}
         aliases = {key for read in reads for key in read.aliases}
@@ -128,28 +127,32 @@ class PostgresEngine:
         calls = sorted((row[0], row[1]) for row in rows if row[0] is not None)  # oldest first
         working.add_loaded(_calls.decode(f"[{','.join(body for _number, body in calls)}]"))
         working.messages = {row[2]: Message(*row[2:]) for row in rows if row[0] is None}
-        self._kept = frozenset(working.messages)
+        working.unanswered = messages - working.messages.keys()
         return working
 
     def write_ahead(self, working: Working) -> None:
         """Send what was decided so far; the server writes it while the rest is decided."""
-        asked, made = self._age.due(working), packed_ahead(working, self._kept)
-        self._kept |= working.messages.keys()
-        if made.tables:
+        asked, made = self._age.due(working), packed_ahead(working)
+        self._finish()
+        if made.kinds:
             self._session.start(self._write(made, asked))
 
-    def write(self, working: Working) -> None:
-        """Write what a batch changed, in one statement, each account once. Raises IntegrityFault."""
-        asked, made = self._age.due(working), packed(working, self._kept)
+    def _finish(self) -> None:
         try:
             self._session.finish()
-            if made.tables:
-                self._session.run(self._write(made, asked))
         except asyncpg.IntegrityConstraintViolationError as error:
             raise IntegrityFault(str(error)) from error
 
+    def write(self, working: Working) -> None:
+        """Write what a batch changed, in one statement, each account once. Raises IntegrityFault."""
+        asked, made = self._age.due(working), packed(working)
+        self._finish()
+        if made.kinds:
+            self._session.start(self._write(made, asked))
+            self._finish()
+
     async def _write(self, made: Packed, asked: tuple[int, Instant] | None) -> None:
-        self._xact = (await self._session.fetch(sql.writing(made.tables), *made.columns))[0][0]
+        self._xact = (await self._session.fetch(sql.writing(made.kinds), *made.columns))[0][0]
         if asked is not None:
             self._age.pruned(asked, await self._session.touched(sql.PRUNE_MESSAGES, *asked))
 

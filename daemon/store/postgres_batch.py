@@ -17,18 +17,19 @@ LAST: Final = frozenset({"account", "meter", "exceptional"})
 class Packed(NamedTuple):
     """What a batch writes, as the statement takes it."""
 
-    tables: tuple[str, ...]
+    kinds: tuple[str, ...]  # of statements.WRITES
     columns: list[object]
 
 
-def packed(working: Working, stored: frozenset[str] = frozenset()) -> Packed:
-    """Make ready all that a batch has to write still; ``stored``: keys of messages that have a row."""
-    return _packed(_parted(working, stored))
+def packed(working: Working) -> Packed:
+    """Make ready all that a batch has to write still."""
+    return _packed(_parted(working))
 
 
-def packed_ahead(working: Working, stored: frozenset[str] = frozenset()) -> Packed:
+def packed_ahead(working: Working) -> Packed:
     """Make ready what a batch can write before all of it is decided, and take that for written."""
-    made = _packed((kind, rows) for kind, rows in _parted(working, stored) if kind not in LAST)
+    made = _packed((kind, rows) for kind, rows in _parted(working) if kind not in LAST)
+    working.unanswered.difference_update(working.answered)
     working.stored.update(working.saved)
     for part in (working.saved, working.placed, working.new_aliases, working.entries, working.appended):
         part.clear()
@@ -47,7 +48,7 @@ def _packed(parts: Iterator[tuple[str, Sequence[Row]]]) -> Packed:
     return Packed(tuple(kinds), columns)
 
 
-def _parted(working: Working, stored: frozenset[str]) -> Iterator[tuple[str, Sequence[Row]]]:
+def _parted(working: Working) -> Iterator[tuple[str, Sequence[Row]]]:
     """Yield the rows of each kind of statement: a row that is known to be new needs no look for an older one."""
     for table, rows in written(working):
         if table == "call":
@@ -56,7 +57,7 @@ def _parted(working: Working, stored: frozenset[str]) -> Iterator[tuple[str, Seq
             yield "call_moved", [row for row in known if row[0] in working.placed]
             yield "call_changed", [sql.changed(row) for row in known if row[0] not in working.placed]
         elif table == "message":
-            yield "message", [row for row in rows if row[0] not in stored]
-            yield "message_again", [row for row in rows if row[0] in stored]
+            yield "message", [row for row in rows if row[0] in working.unanswered]
+            yield "message_again", [row for row in rows if row[0] not in working.unanswered]
         else:
             yield table, rows

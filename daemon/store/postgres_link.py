@@ -110,6 +110,7 @@ class Session:
         self.run(self._start(work))
 
     async def _start(self, work: Coroutine[Any, Any, object]) -> None:
+        assert self._started is None, "what was started before is not finished"
         self._started = asyncio.ensure_future(work)
         for _ in range(START_TURNS):
             await asyncio.sleep(0)
