@@ -165,6 +165,7 @@ def _batches(part: Part, group: int, count: int) -> Iterator[Packed]:
         for what, decide, known in (("ask", part.hold, []), ("stop", part.settle, calls)):
             working = Working(standings=standings)
             working.add_loaded(known)
+            working.unanswered.update(key for call in calls for key in part.reads(what, call).messages)
             for call in calls:
                 book = Overlay(working, part.reads(what, call))
                 decide(call, book)
