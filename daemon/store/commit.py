@@ -19,7 +19,7 @@ from daemon.store.book import Overlay, Working
 
 T = TypeVar("T")
 RUNS_MAX = 4  # times that the same work is run where others are in the way each time
-AHEAD = 32  # transactions after whose decision a database may begin to write
+AHEAD = 32  # transactions after whose decision a database may begin to write: each part is a way to the server
 ERRANDS_MAX = 256  # pieces of administrative work that wait; people and timers do not make more
 
 
@@ -42,7 +42,7 @@ class Engine(Protocol):
         """Load the union of what a batch reads."""
 
     def write_ahead(self, working: Working) -> None:
-        """Begin to write what was decided so far of a batch, where the rest can be decided meanwhile; ``write`` follows."""
+        """Begin to write what was decided so far, where the rest can be decided meanwhile; ``write`` follows."""
 
     def write(self, working: Working) -> None:
         """Write what a batch changed. Raises ``IntegrityFault`` where two of its rows cannot both be."""

@@ -1,4 +1,4 @@
-"""What a batch on PostgreSQL writes, as the statement takes it: in parts, so that the server has work while it is decided.
+"""What a batch on PostgreSQL writes, as its statement takes it: in parts, so that the server works while we decide.
 
 A part is all that functions decided since the part before, but accounts and meters, which are written once, at the
 end; and what is listed for a person, whose keys two daemons may both list: all of a batch in the order of its keys.

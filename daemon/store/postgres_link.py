@@ -106,7 +106,7 @@ class Session:
         return self._loop.run_until_complete(work)
 
     def start(self, work: Coroutine[Any, Any, object]) -> None:
-        """Begin something that ``finish`` waits for; the server works on what was sent, this thread on what it likes."""
+        """Begin something that ``finish`` waits for: the server works on what was sent, this thread on other things."""
         self.run(self._start(work))
 
     async def _start(self, work: Coroutine[Any, Any, object]) -> None:

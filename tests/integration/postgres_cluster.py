@@ -82,10 +82,8 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        options = (
-            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} "
-            + " ".join(f"-c {name}={value}" for name, value in self._settings.items())
-        )
+        named = " ".join(f"-c {name}={value}" for name, value in self._settings.items())
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} {named}"
         log = str(self.folder / "log")
         self._as_user(_program("pg_ctl"), "start", "-w", "-D", str(self.data), "-l", log, "-o", options)
 
