@@ -138,8 +138,11 @@ class PostgresEngine:
             self._session.start(self._write(made, asked))
 
     def _finish(self) -> None:
+        self._refusable(self._session.finish)
+
+    def _refusable(self, work: Callable[[], object]) -> None:
         try:
-            self._session.finish()
+            work()
         except asyncpg.IntegrityConstraintViolationError as error:
             raise IntegrityFault(str(error)) from error
 
@@ -148,8 +151,7 @@ class PostgresEngine:
         asked, made = self._age.due(working), packed(working)
         self._finish()
         if made.kinds:
-            self._session.start(self._write(made, asked))
-            self._finish()
+            self._refusable(lambda: self._session.run(self._write(made, asked)))
 
     async def _write(self, made: Packed, asked: tuple[int, Instant] | None) -> None:
         self._xact = (await self._session.fetch(sql.writing(made.kinds), *made.columns))[0][0]
@@ -188,12 +190,12 @@ class PostgresEngine:
         """Forget the transaction; a connection that cannot do so is dropped, and the server does."""
         if self._session.connection is None:
             return
-        with contextlib.suppress(Exception):  # it is forgotten, whatever became of it
-            self._session.finish()
         try:
+            with contextlib.suppress(*DRIVER_ERRORS):  # it is forgotten, whatever became of it
+                self._session.finish()
             if self._session.is_open and self._session.connection.is_in_transaction():
                 self._session.simply("ROLLBACK")
-        except DRIVER_ERRORS:
+        except Exception:  # the driver's own too: it has not noticed yet that the connection is gone
             self._session.drop()
 
     def is_passing(self, error: Exception) -> bool:
@@ -202,7 +204,8 @@ class PostgresEngine:
             return True
         if self._is_committing or isinstance(error, StoreError | TimeoutError):
             return False
-        broke = isinstance(error, DRIVER_ERRORS) and not self._session.is_open
+        unread = isinstance(error, asyncpg.InternalClientError)  # what the server said last came before our command
+        broke = unread or (isinstance(error, DRIVER_ERRORS) and not self._session.is_open)
         if not broke and not state_of(error).startswith(_NEW_CONNECTION):
             return False
         self._session.drop()

@@ -43,7 +43,7 @@ CHARGING: Final[dict[str, str]] = {
     "plan_cache_mode": "force_generic_plan",
 }  # fmt: skip
 READING: Final = {"application_name": "tollway", "default_transaction_read_only": "on"}
-DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 async def connected(url: str, settings: Mapping[str, str]) -> Any:
