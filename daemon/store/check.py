@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -396,11 +397,19 @@ def _unique(connection: Link) -> Iterator[Finding]:
             yield Finding("unique keys", subject, f"there are {count} of it")
 
 
+_NAMING_ACCOUNTS: Final = (("entry", "account", "number"), ("record", "account", "seq"), ("call", "payer", "number"))
+
+
 def _references(connection: Link) -> Iterator[Finding]:
     """What names an account names one that exists, and each account and carrier that is configured has its number."""
     if connection.dialect == SQLITE:  # where a connection may leave foreign keys unchecked
         for table, row, parent, _constraint in connection.execute("PRAGMA foreign_key_check"):
             yield Finding("references", f"{table} row {row}", f"names no {parent}")
+    else:  # where the rows of calls have no foreign keys
+        for table, column, number in _NAMING_ACCOUNTS:
+            query = f"SELECT {number} FROM {table} WHERE {column} NOT IN (SELECT number FROM account)"
+            for (row,) in connection.execute(query):
+                yield Finding("references", f"{table} row {row}", "names no account")
     query = (
         "SELECT kind, tenant, id FROM config_object WHERE kind IN ('account', 'carrier') AND NOT EXISTS ("
         " SELECT 1 FROM account WHERE account.tenant = config_object.tenant AND account.id = config_object.id"
