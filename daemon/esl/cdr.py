@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import msgspec
 
 from daemon.esl import dialplan
-from daemon.esl.events import VARIABLES, Event, instant
+from daemon.esl.events import VARIABLES, Event, instant, whole_seconds
 from daemon.esl.wire import RemoteWireError
 from daemon.kernel.instant import Instant
 
@@ -62,18 +62,17 @@ def read_leg(body: bytes) -> SpooledLeg:
     """Return the leg of a file. Raises RemoteWireError where it is none."""
     try:
         found = _decode(body.decode("utf-8", "replace"))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:  # the decoder gives up on what is nested without an end
         raise RemoteWireError(f"a file of mod_json_cdr cannot be decoded: {error}") from None
     told = {name: unquote(value) for name, value in found.variables.items() if isinstance(value, str)}
     event = _event(told, _profile(found))
     ended_at = instant(told.get("end_uepoch", ""))
     if not event.channel or not ended_at:
         raise RemoteWireError("a file of mod_json_cdr without uuid or end_uepoch")
-    seconds = told.get("billsec", "")
     answered_at = min(instant(told.get("answer_uepoch", "")), ended_at)
     return SpooledLeg(
         event, instant(told.get("start_uepoch", "")), answered_at, min(_talked_at(event, answered_at, told), ended_at),
-        ended_at, int(seconds) if seconds.isascii() and seconds.isdigit() else None, told.get("hangup_cause", ""),
+        ended_at, whole_seconds(told.get("billsec", "")), told.get("hangup_cause", ""),
     )  # fmt: skip
 
 

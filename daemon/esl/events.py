@@ -13,6 +13,8 @@ import msgspec
 from daemon.esl.wire import Encoding, EventBody, RemoteWireError
 from daemon.kernel.instant import INSTANT_MAX, Instant
 
+SECONDS_DIGITS_MAX = 9  # digits of a count of seconds; a call of thirty years
+
 VARIABLES = (
     "uuid", "originator", "signal_bond", "bridge_uuid", "billsec", "loopback_leg", "current_application",
     "tollway_account", "tollway_tenant", "tollway_destination", "tollway_request", "tollway_direction",
@@ -112,6 +114,11 @@ class Event(msgspec.Struct, frozen=True, gc=False, rename=HEADERS_OF.__getitem__
 _FIELDS = {encoded: name for name, encoded in HEADERS_OF.items()}
 _decode_json = msgspec.json.Decoder(Event).decode
 _decode_loosely = msgspec.json.Decoder(dict[str, object]).decode
+
+
+def whole_seconds(text: str) -> int | None:
+    """Return the switch's own count of seconds, None where it says none that a call can have."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= SECONDS_DIGITS_MAX else None
 
 
 def instant(text: str) -> Instant:

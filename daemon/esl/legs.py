@@ -12,7 +12,7 @@ from enum import Enum
 
 from daemon.esl import dialplan
 from daemon.esl.dialplan import Rules
-from daemon.esl.events import Event, instant
+from daemon.esl.events import Event, instant, whole_seconds
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant
@@ -545,7 +545,7 @@ class Legs:
 
     def _close(self, leg: _Leg, event: Event, intents: list[Intent]) -> None:
         at = instant(event.hung_up) or leg.hung_up_at or event.at
-        seconds = int(event.billsec) if event.billsec.isascii() and event.billsec.isdigit() else None
+        seconds = whole_seconds(event.billsec)
         intents += self._ended_all(leg, at, event.cause, seconds)
         if self._owes_an_account(leg):
             number = leg.stated or leg.dialled or leg.destination

@@ -1,9 +1,9 @@
 """The folder in which mod_json_cdr writes: what ended while nobody listened is charged by the switch's own record.
 
-A file is taken once, and moved into ``taken``; one that cannot be read goes to ``refused``. A call that a report has
-charged stays as it is. One that is open, that was settled by an estimate, that lapsed or was voided because nobody knew
-better, or that nobody asked about while the link was down, is charged by its file. While the store cannot commit the
-files stay where they are.
+A file is taken once, and moved into ``taken``; one that cannot be read or charged goes to ``refused``, and never keeps
+those behind it waiting. A call that a report has charged stays as it is. One that is open, that was settled by an
+estimate, that lapsed or was voided because nobody knew better, or that nobody asked about while the link was down, is
+charged by its file. While the store cannot commit the files stay where they are.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import structlog
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy
 from daemon.charging.event import CallReport
 from daemon.charging.ocf import OnlineCharging
-from daemon.charging.ports import Book, Counters, Reads, Store, StoreUnavailable
+from daemon.charging.ports import Book, Counters, Reads, Store, StoreError, StoreUnavailable
 from daemon.esl.cdr import FILE_OCTETS_MAX, SpooledLeg, read_leg
 from daemon.esl.legs import Unpaid
 from daemon.esl.reports import Reporter
@@ -47,13 +47,14 @@ class Spool:
         self._counters = counters
         self._folder = Path(reporter.spec.cdr_spool) if reporter.spec.cdr_spool else None
         self._said = ""
+        self._left: set[str] = set()  # names that cannot be moved: they are passed over, until the daemon starts anew
 
     async def take_all(self, heard_since: Instant | None, now: float) -> None:
         """Take every file that is old enough. ``heard_since`` is when the link came up, by the switch's clock."""
         if self._folder is None:
             return
         try:
-            names = await asyncio.to_thread(_names, self._folder, now - AGE_SECONDS)
+            names = await asyncio.to_thread(_names, self._folder, now - AGE_SECONDS, frozenset(self._left))
         except OSError as error:
             self._say(f"{self._folder}: {error.strerror}")
             return
@@ -85,6 +86,10 @@ class Spool:
         except StoreUnavailable as error:
             self._say(f"records wait for the store: {error}")
             return
+        except (StoreError, ArithmeticError, AssertionError, LookupError, ValueError) as error:
+            _log.error("a record of the switch cannot be charged", file=str(path), error=repr(error))
+            await self._moved(path, REFUSED)
+            return
         await self._moved(path, TAKEN)
 
     async def _moved(self, path: Path, where: str) -> None:
@@ -92,6 +97,8 @@ class Spool:
             await asyncio.to_thread(_move, path, where)
         except OSError as error:
             self._say(f"{path} cannot be moved to {where}: {error.strerror}")
+            if len(self._left) < NAMES_MAX:
+                self._left.add(path.name)
 
     def _say(self, what: str) -> None:
         """Log a fault once, until another comes."""
@@ -152,14 +159,14 @@ class Spool:
         return self._reporter.unpaid(unpaid)
 
 
-def _names(folder: Path, before: float) -> list[str]:
-    """Return the names of the oldest files; of a folder that does not end, those of its first entries."""
+def _names(folder: Path, before: float, left: frozenset[str]) -> list[str]:
+    """Return the names of the oldest files but those ``left``; of a folder that does not end, of its first entries."""
     found: list[tuple[float, str]] = []
     with os.scandir(folder) as entries:
         for seen, entry in enumerate(entries):
             if seen == NAMES_MAX:
                 break
-            if not entry.name.endswith(_SUFFIX) or not entry.is_file(follow_symlinks=False):
+            if entry.name in left or not entry.name.endswith(_SUFFIX) or not entry.is_file(follow_symlinks=False):
                 continue
             with contextlib.suppress(FileNotFoundError):
                 changed = entry.stat(follow_symlinks=False).st_mtime

@@ -75,24 +75,27 @@ class Switch:
         return self._road.is_up
 
     async def run(self) -> None:
-        """Connect for ever. When cancelled, settlements under way are finished and calls stay up."""
-        following = [asyncio.create_task(self._follow_cuts()), asyncio.create_task(self._follow_spool())]
-        failures = 0
+        """Connect for ever. When cancelled, settlements under way are finished and calls stay up.
+
+        What follows the store and the spool belongs to it: where one of them dies, so does the whole, and is seen.
+        """
+        works = (self._keep_linked(), self._follow_cuts(), self._follow_spool())
         try:
-            while True:
-                began = self._outside.now()
-                try:
-                    await self._linked()
-                except LinkLost as error:
-                    _log.warning("link lost", switch=self.spec.id, error=str(error))
-                held = (self._outside.now() - began) / 1e6 > STEADY_SECONDS
-                failures = 0 if held else failures + 1
-                await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
+            await _first_failure(*(asyncio.create_task(work) for work in works))
         finally:
-            for task in following:
-                task.cancel()
-            await asyncio.gather(*following, return_exceptions=True)
             await self.control.stop()
+
+    async def _keep_linked(self) -> None:
+        failures = 0
+        while True:
+            began = self._outside.now()
+            try:
+                await self._linked()
+            except LinkLost as error:
+                _log.warning("link lost", switch=self.spec.id, error=str(error))
+            held = (self._outside.now() - began) / 1e6 > STEADY_SECONDS
+            failures = 0 if held else failures + 1
+            await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
 
     async def _linked(self) -> None:
         """Hold one link from its connection to its loss. Raises LinkLost."""

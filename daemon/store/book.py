@@ -42,12 +42,15 @@ class Working:
     entries: list[Entry] = field(default_factory=list)
     appended: list[RatedCdr] = field(default_factory=list)
     exceptions: list[Exceptional] = field(default_factory=list)
+    stored: set[str] = field(default_factory=set)  # grant ids of calls that have a row, whatever becomes of it
+    unanswered: set[str] = field(default_factory=set)  # keys of messages that surely have none
 
     def add_loaded(self, calls: Iterable[Call]) -> None:
         """Take loaded calls, oldest first."""
         for call in calls:
             if call.grant_id not in self.calls:
                 self.calls[call.grant_id] = call
+                self.stored.add(call.grant_id)
                 self.by_call.setdefault((call.id_domain, call.call_id), []).append(call.grant_id)
                 for alias in call.aliases:
                     self.by_alias.setdefault((call.id_domain, alias), []).append(call.grant_id)

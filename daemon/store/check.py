@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from daemon.charging.call import Call
+from daemon.charging.cdr import RatedCdr
 from daemon.charging.ports import StoreError
 from daemon.kernel.ids import Direction
 from daemon.kernel.money import format_nano
@@ -27,9 +29,11 @@ from daemon.store.schema import metadata
 from daemon.store.sqlite import SqliteLink, explained
 
 FINDINGS_MAX = 1_000  # findings of one invariant that are named; a broken store breaks it for every row
+RECORDS_PAGE = 1_000  # rows read at once where bodies are opened
 BUSY_SECONDS = 5.0  # seconds to wait for a process that recovers the log
 
 _call = msgspec.json.Decoder(Call)
+_record = msgspec.json.Decoder(RatedCdr)
 _SUMS = ("balance", "reserved", "uncollected", "channels_in", "channels_out")
 _ADDED = ("amount", "pending", "uncollected", "channels_in", "channels_out")
 
@@ -261,12 +265,19 @@ def _units_held(connection: Link) -> Counter[tuple[int, str, int]]:
     return held
 
 
+def _metered_of(body: str) -> Iterable[Units]:
+    try:
+        return _metered.decode(body).metered
+    except msgspec.DecodeError:
+        return ()  # the record is named by itself
+
+
 def _units_used(connection: Link) -> Counter[tuple[int, str, int]]:
     used: Counter[tuple[int, str, int]] = Counter()
     # A quote within a text of JSON stands behind a backslash: so only the field itself reads like this.
     query = "SELECT account, body FROM record WHERE body NOT LIKE '%\"metered\":[]%'"
     for account, body in connection.execute(query):
-        for units in _metered.decode(body).metered:
+        for units in _metered_of(body):
             used[account, units.meter, units.period] += units.units
     return used
 
@@ -275,7 +286,8 @@ def _calls(connection: Link) -> Iterator[Finding]:
     """The columns by which a call is found say what its body says, and its accounts exist."""
     numbers = {row[0] for row in connection.execute("SELECT number FROM account")}
     query = (
-        "SELECT grant_id, id_domain, call_id, direction, attempt, part, payer, state, is_open, due_at, body FROM call"
+        "SELECT grant_id, id_domain, call_id, direction, attempt, part, payer, state, is_open, due_at, requested_at,"
+        " switch, body FROM call"
     )
     for grant_id, *columns, body in connection.execute(query):
         try:
@@ -285,13 +297,56 @@ def _calls(connection: Link) -> Iterator[Finding]:
             continue
         said = [
             call.id_domain, call.call_id, call.direction.value, call.attempt, call.part, call.levels[0].account,
-            call.state.value, int(call.is_open), call.due_at,
+            call.state.value, int(call.is_open), call.due_at, call.requested_at, call.switch,
         ]  # fmt: skip
         if said != columns or call.grant_id != grant_id:
             yield Finding("calls", f"grant {grant_id}", f"its columns say {columns}, its body {said}")
         missing = {number for number in call.accounts if number} - numbers
         if missing:
             yield Finding("references", f"grant {grant_id}", f"there are no accounts {sorted(missing)}")
+
+
+_SAID_BY_RECORDS = (
+    "record_id", "grant_id", "tenant", "account", "status", "currency", "charge", "uncollected", "cost", "settled_at",
+)  # fmt: skip
+
+
+def _record_bodies(connection: Link) -> Iterator[Finding]:
+    """The columns of a record say what its body says, which is what is handed off."""
+    query = f"SELECT seq, {', '.join(_SAID_BY_RECORDS)}, body FROM record"
+    for page in connection.pages(query, (), RECORDS_PAGE):
+        for seq, *columns, body in page:
+            try:
+                record = _record.decode(body)
+            except msgspec.DecodeError as error:
+                yield Finding("records", f"record {seq}", f"it cannot be read: {error}")
+                continue
+            said = [
+                record.record_id, record.grant_id, record.tenant, record.account_number, record.status,
+                record.currency, record.charge, record.uncollected, record.cost, record.settled_at,
+            ]  # fmt: skip
+            for name, column, told in zip(_SAID_BY_RECORDS, columns, said, strict=True):
+                if column != told:
+                    yield Finding("records", f"record {seq}", f"its column {name} says {column!r}, its body {told!r}")
+
+
+def _posted(connection: Link) -> Iterator[Finding]:
+    """What a call says that it was charged is what its records add up to: a correction gives that back."""
+    kept = {grant_id for (grant_id,) in connection.execute("SELECT grant_id FROM archive_kept")}
+    sums = connection.execute("SELECT grant_id, account, sum(charge) FROM record GROUP BY grant_id, account")
+    recorded = {(grant_id, account): int(charge) for grant_id, account, charge in sums}
+    for page in connection.pages("SELECT body FROM call WHERE is_open = 0", (), RECORDS_PAGE):
+        for (body,) in page:
+            with contextlib.suppress(msgspec.DecodeError):
+                yield from _posted_otherwise(_call.decode(body), recorded, kept)
+
+
+def _posted_otherwise(call: Call, recorded: dict[tuple[str, int], int], kept: set[str]) -> Iterator[Finding]:
+    for level, posted in zip(call.levels, call.posted, strict=False):
+        added = recorded.get((call.grant_id, level.account), 0)
+        if added != posted.charge and call.grant_id not in kept:
+            detail = f"account {level.account}: it was charged {format_nano(posted.charge)}, its records add up to"
+            yield Finding("records", f"grant {call.grant_id}", f"{detail} {format_nano(added)}")
 
 
 def _records(connection: Link, archives: ArchiveCheck) -> Iterator[Finding]:
@@ -342,11 +397,19 @@ def _unique(connection: Link) -> Iterator[Finding]:
             yield Finding("unique keys", subject, f"there are {count} of it")
 
 
+_NAMING_ACCOUNTS: Final = (("entry", "account", "number"), ("record", "account", "seq"), ("call", "payer", "number"))
+
+
 def _references(connection: Link) -> Iterator[Finding]:
     """What names an account names one that exists, and each account and carrier that is configured has its number."""
     if connection.dialect == SQLITE:  # where a connection may leave foreign keys unchecked
         for table, row, parent, _constraint in connection.execute("PRAGMA foreign_key_check"):
             yield Finding("references", f"{table} row {row}", f"names no {parent}")
+    else:  # where the rows of calls have no foreign keys
+        for table, column, number in _NAMING_ACCOUNTS:
+            query = f"SELECT {number} FROM {table} WHERE {column} NOT IN (SELECT number FROM account)"
+            for (row,) in connection.execute(query):
+                yield Finding("references", f"{table} row {row}", "names no account")
     query = (
         "SELECT kind, tenant, id FROM config_object WHERE kind IN ('account', 'carrier') AND NOT EXISTS ("
         " SELECT 1 FROM account WHERE account.tenant = config_object.tenant AND account.id = config_object.id"
@@ -378,7 +441,7 @@ def _archives(_connection: Link, archives: ArchiveCheck) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Look, ...] = (
-    _file, _schema, _whole_numbers, _standings, _running, _reservations, _calls, _unique, _references,
-    _batches, check_money.transfers, check_money.assertions, check_money.given_units,
+    _file, _schema, _whole_numbers, _standings, _running, _reservations, _calls, _record_bodies, _posted, _unique,
+    _references, _batches, check_money.transfers, check_money.assertions, check_money.given_units,
 )  # fmt: skip
 _ARCHIVE_LOOKS: tuple[ArchiveLook, ...] = (_held_by_calls, check_money.buckets, _meters, _records, _archives)

@@ -19,6 +19,7 @@ from daemon.store.book import Overlay, Working
 
 T = TypeVar("T")
 RUNS_MAX = 4  # times that the same work is run where others are in the way each time
+AHEAD = 32  # transactions after whose decision a database may begin to write: each part is a way to the server
 ERRANDS_MAX = 256  # pieces of administrative work that wait; people and timers do not make more
 
 
@@ -39,6 +40,9 @@ class Engine(Protocol):
 
     def load(self, reads: Sequence[Reads]) -> Working:
         """Load the union of what a batch reads."""
+
+    def write_ahead(self, working: Working) -> None:
+        """Begin to write what was decided so far, where the rest can be decided meanwhile; ``write`` follows."""
 
     def write(self, working: Working) -> None:
         """Write what a batch changed. Raises ``IntegrityFault`` where two of its rows cannot both be."""
@@ -182,8 +186,11 @@ class Writer:
     def _transaction(self, jobs: list[Job[object]]) -> "list[Result]":
         self._engine.begin()
         working = self._engine.load([job.reads for job in jobs])
-        results = [decided(working, job) for job in jobs]
-        if working.is_changed:
+        results = [_decided(working, job) for job in jobs[:AHEAD]]
+        for start in range(AHEAD, len(jobs), AHEAD):
+            self._engine.write_ahead(working)
+            results += [_decided(working, job) for job in jobs[start : start + AHEAD]]
+        if working.is_changed or len(jobs) > AHEAD:
             self._engine.write(working)
         began = time.perf_counter()
         self._engine.commit()
@@ -197,8 +204,7 @@ class Writer:
 Result = tuple["asyncio.Future[object]", object, Exception | None]
 
 
-def decided(working: Working, job: Job[object]) -> Result:
-    """Run one function on the batch's working copies; what it did becomes part of the batch only if it returns."""
+def _decided(working: Working, job: Job[object]) -> Result:
     book = Overlay(working, job.reads)
     try:
         value = job.decide(book)

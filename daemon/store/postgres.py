@@ -8,7 +8,6 @@ A connection that breaks in the middle of a COMMIT leaves a question, which the 
 import asyncio
 import contextlib
 import importlib
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
@@ -30,9 +29,8 @@ from daemon.store.book import Working
 from daemon.store.commit import IntegrityFault, Writer
 from daemon.store.ledger_store import LedgerStore
 from daemon.store.link import Link
-from daemon.store.postgres_batch import Held, Named, Packed, packed
+from daemon.store.postgres_batch import Packed, packed, packed_ahead
 from daemon.store.postgres_claims import Claims
-from daemon.store.postgres_lanes import LanedWriter
 from daemon.store.postgres_link import (
     CHARGING,
     COMMAND_SECONDS,
@@ -91,69 +89,72 @@ class PostgresEngine:
             raise explained(error, self._url) from error
 
     def load(self, reads: Sequence[Reads]) -> Working:
-        """Lock and load the union of what a batch reads, one query a table."""
-        named = self.load_named(reads)
-        return named.working(self.load_held(named))
+        """Lock and load the union of what a batch reads: names, calls, accounts, meters."""
+        return self._session.run(self._load(reads))
 
-    def load_named(self, reads: Sequence[Reads]) -> Named:
-        """Lock and load all but accounts and meters, which other batches wait for most."""
-        return self._session.run(self._named(reads))
-
-    async def _named(self, reads: Sequence[Reads]) -> Named:
+    async def _load(self, reads: Sequence[Reads]) -> Working:
         await self._session.connection.execute(sql.begin_locking(reads))
-        named = await self._found(reads)
-        charged = [call.grant_id for call in named.calls if call.revision]
+        fetch = self._session.fetch
+        working = await self._found(reads)
+        calls = working.calls.values()
+        meters = {key for read in reads for key in read.meters}
+        meters.update(key for call in calls for key in call.meters)
+        accounts = {number for read in reads for number in read.accounts}
+        accounts.update(number for call in calls for number in call.accounts)
+        accounts.update(number for number, _name in meters)  # a meter that is not there yet is locked by its account
+        if accounts:
+            rows = await fetch(sql.STANDINGS, sorted(accounts))
+            working.standings = {row[0]: standing_of(row) for row in rows}
+        if meters:
+            rows = await fetch(sql.METERS, *zip(*sorted(meters), strict=True))
+            working.meters = {(row[0], row[1]): Meter._make(row) for row in rows}
+        charged = [call.grant_id for call in calls if call.revision]
         if charged:
-            named.records = _records.decode(_listed(await self._session.fetch(sql.RECORDS, charged)))
-        named.meters.update(key for read in reads for key in read.meters)
-        named.meters.update(key for call in named.calls for key in call.meters)
-        named.accounts.update(number for read in reads for number in read.accounts)
-        named.accounts.update(number for call in named.calls for number in call.accounts)
-        named.accounts.update(number for number, _name in named.meters)  # one that is not there yet is locked by it
-        return named
+            for record in _records.decode(_listed(await fetch(sql.RECORDS, charged))):
+                working.records.setdefault(record.grant_id, []).append(record)
+        return working
 
-    async def _found(self, reads: Sequence[Reads]) -> Named:
+    async def _found(self, reads: Sequence[Reads]) -> Working:
+        working = Working()
         keys = {(*key, direction) for read in reads for key in read.calls for direction in _DIRECTIONS}
         grants = {key for read in reads for key in read.grants}
         aliases = {key for read in reads for key in read.aliases}
         messages = {key for read in reads for key in read.messages}
         if not (keys or grants or aliases or messages):
-            return Named([])
+            return working
         columns = (*_columns(keys, 3), sorted(grants), *_columns(aliases, 2), sorted(messages))
         rows = await self._session.fetch(sql.NAMED, *columns)
         calls = sorted((row[0], row[1]) for row in rows if row[0] is not None)  # oldest first
-        found = Named(_calls.decode(f"[{','.join(body for _number, body in calls)}]"))
-        found.messages = {row[2]: Message(*row[2:]) for row in rows if row[0] is None}
-        return found
+        working.add_loaded(_calls.decode(f"[{','.join(body for _number, body in calls)}]"))
+        working.messages = {row[2]: Message(*row[2:]) for row in rows if row[0] is None}
+        working.unanswered = messages - working.messages.keys()
+        return working
 
-    def load_held(self, named: Named) -> Held:
-        """Lock and load the accounts and meters that a batch reads, each in the order of its number."""
-        return self._session.run(self._held(named))
+    def write_ahead(self, working: Working) -> None:
+        """Send what was decided so far; the server writes it while the rest is decided."""
+        asked, made = self._age.due(working), packed_ahead(working)
+        self._finish()
+        if made.kinds:
+            self._session.start(self._write(made, asked))
 
-    async def _held(self, named: Named) -> Held:
-        held = Held({}, {})
-        if named.accounts:
-            rows = await self._session.fetch(sql.STANDINGS, sorted(named.accounts))
-            held.standings.update((row[0], standing_of(row)) for row in rows)
-        if named.meters:
-            rows = await self._session.fetch(sql.METERS, *zip(*sorted(named.meters), strict=True))
-            held.meters.update(((row[0], row[1]), Meter._make(row)) for row in rows)
-        return held
+    def _finish(self) -> None:
+        self._refusable(self._session.finish)
 
-    def write(self, working: Working) -> None:
-        """Write what a batch changed, in one statement, each account once."""
-        self.write_packed(working, packed(working))
-
-    def write_packed(self, working: Working, made: Packed) -> None:
-        """Write what was made ready before. Raises IntegrityFault."""
+    def _refusable(self, work: Callable[[], object]) -> None:
         try:
-            self._session.run(self._write(working, made))
+            work()
         except asyncpg.IntegrityConstraintViolationError as error:
             raise IntegrityFault(str(error)) from error
 
-    async def _write(self, working: Working, made: Packed) -> None:
-        self._xact = (await self._session.fetch(sql.writing(made.tables), *made.columns))[0][0]
-        asked = self._age.due(working)
+    def write(self, working: Working) -> None:
+        """Write what a batch changed, in one statement, each account once. Raises IntegrityFault."""
+        asked, made = self._age.due(working), packed(working)
+        self._finish()
+        if made.kinds:
+            self._refusable(lambda: self._session.run(self._write(made, asked)))
+
+    async def _write(self, made: Packed, asked: tuple[int, Instant] | None) -> None:
+        self._xact = (await self._session.fetch(sql.writing(made.kinds), *made.columns))[0][0]
         if asked is not None:
             self._age.pruned(asked, await self._session.touched(sql.PRUNE_MESSAGES, *asked))
 
@@ -190,9 +191,11 @@ class PostgresEngine:
         if self._session.connection is None:
             return
         try:
+            with contextlib.suppress(*DRIVER_ERRORS):  # it is forgotten, whatever became of it
+                self._session.finish()
             if self._session.is_open and self._session.connection.is_in_transaction():
                 self._session.simply("ROLLBACK")
-        except DRIVER_ERRORS:
+        except Exception:  # the driver's own too: it has not noticed yet that the connection is gone
             self._session.drop()
 
     def is_passing(self, error: Exception) -> bool:
@@ -201,7 +204,8 @@ class PostgresEngine:
             return True
         if self._is_committing or isinstance(error, StoreError | TimeoutError):
             return False
-        broke = isinstance(error, DRIVER_ERRORS) and not self._session.is_open
+        unread = isinstance(error, asyncpg.InternalClientError)  # what the server said last came before our command
+        broke = unread or (isinstance(error, DRIVER_ERRORS) and not self._session.is_open)
         if not broke and not state_of(error).startswith(_NEW_CONNECTION):
             return False
         self._session.drop()
@@ -224,10 +228,6 @@ class PostgresEngine:
         self._session.close()
 
 
-class LaneEngine(PostgresEngine, threading.local):
-    """One engine for the threads of all lanes: each has a session, and all that belongs to it, of its own."""
-
-
 def _listed(rows: Sequence[Any]) -> str:
     return f"[{','.join(row[0] for row in rows)}]"
 
@@ -242,9 +242,9 @@ class PostgresStore(LedgerStore):
     def __init__(self, settings: StoreSettings, now: Callable[[], Instant]) -> None:
         """Take a database that is migrated; use ``opened``."""
         self._url = settings.url
-        engine = LaneEngine(self._url, CHARGING)
+        engine = PostgresEngine(self._url, CHARGING)
         archive = Path(settings.archive).absolute() if settings.archive else None
-        super().__init__(now, LanedWriter(engine, min(settings.batch_max, BATCH_MAX), settings.queue_max), archive)
+        super().__init__(now, Writer(engine, min(settings.batch_max, BATCH_MAX), settings.queue_max), archive)
         # What persons change has a thread and a connection of its own: no call waits for an import.
         self._desk = PostgresEngine(self._url, WRITING)
         self._clerk = Writer(self._desk, 1, 1)

@@ -1,62 +1,63 @@
-"""What a batch on PostgreSQL loaded, and what it writes, as values: a lane decides with them while another commits.
+"""What a batch on PostgreSQL writes, as its statement takes it: in parts, so that the server works while we decide.
 
-Names, calls and messages are loaded first, and accounts and meters apart from them: those are what every other batch
-waits for, so that they are locked last and for the shortest time.
+A part is all that functions decided since the part before, but accounts and meters, which are written once, at the
+end; and what is listed for a person, whose keys two daemons may both list: all of a batch in the order of its keys.
 """
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
-from daemon.charging.call import Call
-from daemon.charging.cdr import RatedCdr
-from daemon.charging.ports import Message
-from daemon.ledger.account import Standing
-from daemon.rating.bundle import Meter
 from daemon.store import postgres_statements as sql
-from daemon.store.book import MeterKey, Working
-from daemon.store.rows import written
+from daemon.store.book import Working
+from daemon.store.rows import Row, written
 
-
-class Held(NamedTuple):
-    """Accounts and meters as they are: what a batch changes, and every other batch waits for."""
-
-    standings: dict[int, Standing]
-    meters: dict[MeterKey, Meter]
-
-
-@dataclass(slots=True)
-class Named:
-    """What a batch found under the names that it gave, and the accounts and meters that it has to lock."""
-
-    calls: list[Call]
-    messages: dict[str, Message] = field(default_factory=dict)
-    records: list[RatedCdr] = field(default_factory=list)
-    accounts: set[int] = field(default_factory=set)
-    meters: set[MeterKey] = field(default_factory=set)
-
-    def working(self, held: Held) -> Working:
-        """Return fresh working copies."""
-        working = Working(standings=dict(held.standings), messages=dict(self.messages), meters=dict(held.meters))
-        working.add_loaded(self.calls)
-        for record in self.records:
-            working.records.setdefault(record.grant_id, []).append(record)
-        return working
+LAST: Final = frozenset({"account", "meter", "exceptional"})
 
 
 class Packed(NamedTuple):
     """What a batch writes, as the statement takes it."""
 
-    tables: tuple[str, ...]
+    kinds: tuple[str, ...]  # of statements.WRITES
     columns: list[object]
 
 
 def packed(working: Working) -> Packed:
-    """Make ready what a batch has to write."""
-    tables: list[str] = []
+    """Make ready all that a batch has to write still."""
+    return _packed(_parted(working))
+
+
+def packed_ahead(working: Working) -> Packed:
+    """Make ready what a batch can write before all of it is decided, and take that for written."""
+    made = _packed((kind, rows) for kind, rows in _parted(working) if kind not in LAST)
+    working.unanswered.difference_update(working.answered)
+    working.stored.update(working.saved)
+    for part in (working.saved, working.placed, working.new_aliases, working.entries, working.appended):
+        part.clear()
+    working.answered.clear()
+    return made
+
+
+def _packed(parts: Iterator[tuple[str, Sequence[Row]]]) -> Packed:
+    kinds: list[str] = []
     columns: list[object] = []
-    for table, rows in written(working):
+    for kind, rows in parts:
         if rows:
-            order = sql.ORDERED.get(table)
-            tables.append(table)
-            columns += sql.packed(table, sql.columns_of(table), rows if order is None else sorted(rows, key=order))
-    return Packed(tuple(tables), columns)
+            order = sql.ORDERED.get(kind)
+            kinds.append(kind)
+            columns += sql.packed(*sql.shape_of(kind), rows if order is None else sorted(rows, key=order))
+    return Packed(tuple(kinds), columns)
+
+
+def _parted(working: Working) -> Iterator[tuple[str, Sequence[Row]]]:
+    """Yield the rows of each kind of statement: a row that is known to be new needs no look for an older one."""
+    for table, rows in written(working):
+        if table == "call":
+            yield "call", [row for row in rows if row[0] not in working.stored]
+            known = [row for row in rows if row[0] in working.stored]
+            yield "call_moved", [row for row in known if row[0] in working.placed]
+            yield "call_changed", [sql.changed(row) for row in known if row[0] not in working.placed]
+        elif table == "message":
+            yield "message", [row for row in rows if row[0] in working.unanswered]
+            yield "message_again", [row for row in rows if row[0] not in working.unanswered]
+        else:
+            yield table, rows

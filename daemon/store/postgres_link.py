@@ -25,6 +25,7 @@ CLOSE_SECONDS: Final = 2.0  # to part in order, before the connection is dropped
 LOCK_SECONDS: Final = 5.0  # a writer waits for what another process locked, as on SQLite
 IDLE_SECONDS: Final = 30.0  # after which the server ends the transaction of a daemon that stopped in the middle of it
 STATEMENTS_CACHED: Final = 256  # prepared on one connection; the daemon has some eighty
+START_TURNS: Final = 3  # of the loop, after which what was started is on its way: it is made, sent, and flushed
 VERSION_MIN: Final = 13  # the oldest release that tells how a transaction ended
 _ROWS = re.compile(r" (\d+)$")  # of a status such as INSERT 0 5
 
@@ -42,7 +43,7 @@ CHARGING: Final[dict[str, str]] = {
     "plan_cache_mode": "force_generic_plan",
 }  # fmt: skip
 READING: Final = {"application_name": "tollway", "default_transaction_read_only": "on"}
-DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 async def connected(url: str, settings: Mapping[str, str]) -> Any:
@@ -84,6 +85,7 @@ class Session:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
         self._statements: dict[str, Any] = {}
+        self._started: asyncio.Future[object] | None = None
         self.connection: Any = None
 
     @property
@@ -102,6 +104,22 @@ class Session:
         if self._loop is None:
             self._loop = uvloop.new_event_loop()
         return self._loop.run_until_complete(work)
+
+    def start(self, work: Coroutine[Any, Any, object]) -> None:
+        """Begin something that ``finish`` waits for: the server works on what was sent, this thread on other things."""
+        self.run(self._start(work))
+
+    async def _start(self, work: Coroutine[Any, Any, object]) -> None:
+        assert self._started is None, "what was started before is not finished"
+        self._started = asyncio.ensure_future(work)
+        for _ in range(START_TURNS):
+            await asyncio.sleep(0)
+
+    def finish(self) -> None:
+        """Wait for what was started, if anything. Raises what it raises."""
+        started, self._started = self._started, None
+        if started is not None:
+            self.run(_result(started))
 
     async def prepared(self, query: str) -> Any:
         """Return the prepared statement of a text with ``$1``, ``$2`` …"""
@@ -130,6 +148,7 @@ class Session:
         """Forget the connection, whatever state it is in; the server ends its transaction."""
         connection, self.connection = self.connection, None
         self._statements.clear()
+        self._started = None
         if connection is not None and not connection.is_closed():
             connection.terminate()
 
@@ -148,6 +167,10 @@ class Session:
             self.run(self._loop.shutdown_asyncgens())
             self._loop.close()
             self._loop = None
+
+
+async def _result(future: "asyncio.Future[object]") -> object:
+    return await future
 
 
 def rows_touched(status: str) -> int:

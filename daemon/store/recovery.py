@@ -3,6 +3,7 @@
 A start is one transaction. The newest ``STARTS_KEPT`` are kept: a daemon that dies again and again fills nothing.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -107,7 +108,8 @@ class Recoveries(Handoff):
     ) -> list[Recovered]:  # fmt: skip
         told: dict[str, list[RatedCdr]] = {}
         for grant_id, body in records:
-            told.setdefault(grant_id, []).append(_record.decode(body))
+            with contextlib.suppress(msgspec.DecodeError):  # ``db check`` names a record that cannot be read
+                told.setdefault(grant_id, []).append(_record.decode(body))
         now = self._now()
         return [
             recovered(each, _readable(body), told.get(each.grant_id, ()), start, now, stuck.get(each.grant_id, ""))

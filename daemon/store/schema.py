@@ -2,7 +2,8 @@
 
 Entries and records are only ever inserted. A call is one row under its unique charge key. What a whole value needs to
 be rebuilt travels as JSON in ``body``; the columns beside it are those that are searched, summed or checked.
-A column's type says what it holds; a rule that the database can hold is held there too.
+A column's type says what it holds; a rule that the database can hold is held there too, but for one: on PostgreSQL
+entries, records and calls name their account without a foreign key, which each row of a batch would pay for.
 """
 
 from sqlalchemy import (

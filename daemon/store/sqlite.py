@@ -154,6 +154,9 @@ class SqliteEngine:
         row = self.connection.execute(query, (sql.asked(keys),)).fetchone()
         return row[0] or ""
 
+    def write_ahead(self, working: Working) -> None:
+        """Do nothing: what writes here is the thread that decides."""
+
     def write(self, working: Working) -> None:
         """Write what a batch changed, a few statements a table, each account once."""
         try:

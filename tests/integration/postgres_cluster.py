@@ -46,8 +46,9 @@ def _user() -> str | None:
 class Cluster:
     """One server; ``database`` gives an empty store of this release's schema, ``empty`` a database without any."""
 
-    def __init__(self) -> None:
-        """Make and start it."""
+    def __init__(self, **settings: str) -> None:
+        """Make and start it, with settings of the server's beside those of a small one."""
+        self._settings = {"shared_buffers": "64MB", "max_connections": "60", **settings}
         self.folder = Path(tempfile.mkdtemp(prefix="tollway-pg-", dir="/tmp"))
         self.password = secrets.token_urlsafe(12) + "/@:%"  # of letters that a URL has to quote
         self.port = free_port()
@@ -81,10 +82,8 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        options = (
-            f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
-            " -c shared_buffers=64MB -c max_connections=60"
-        )
+        named = " ".join(f"-c {name}={value}" for name, value in self._settings.items())
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} {named}"
         log = str(self.folder / "log")
         self._as_user(_program("pg_ctl"), "start", "-w", "-D", str(self.data), "-l", log, "-o", options)
 

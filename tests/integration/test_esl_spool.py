@@ -16,6 +16,7 @@ from tests.integration.esl_world import SWITCH, World, until
 from tests.integration.test_esl_park import UK, running
 from tests.switch_double.double import Call, Plan, SwitchDouble
 
+ENDLESS = {"a_nest.cdr.json": '{"variables":{"x":' + "[" * 200_000}
 NEAR = 50_000  # microseconds between the answer of the called side and of its caller
 
 
@@ -106,17 +107,45 @@ async def test_what_was_charged_by_its_events_stays_as_it_is(tmp_path: Path, fol
 
 
 async def test_files_that_are_none_are_refused_and_young_ones_wait(tmp_path: Path, folder: Path) -> None:
-    files = {"broken.cdr.json": "{", "huge.cdr.json": " " * (FILE_OCTETS_MAX + 1), "other.txt": "{"}
+    files = {"broken.cdr.json": "{", "huge.cdr.json": " " * (FILE_OCTETS_MAX + 1), "other.txt": "{", **ENDLESS}
     async with running(tmp_path, "25.00", cdr_spool=str(folder)):
         for name, text in files.items():
             (folder / name).write_text(text)
             os.utime(folder / name, (1, 1))
         (folder / "young.cdr.json").write_text("{")
         (folder / "elsewhere.cdr.json").symlink_to(tmp_path / "tollway.db")
-        await until(lambda: len(_files(folder, "refused/*")) == 2)
+        await until(lambda: len(_files(folder, "refused/*")) == 3)
         await asyncio.sleep(0.3)
         left = {path.name for path in _files(folder, "*")}
         assert left == {"refused", "other.txt", "young.cdr.json", "elsewhere.cdr.json"}
+
+
+async def test_a_file_that_cannot_be_charged_keeps_no_other_from_it(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, "25.00", cdr_spool=str(folder)) as (world, switch):
+        switch.spool = folder
+        real = world.ocf.ended
+
+        async def fails_once(*told: object, **more: object) -> object:
+            monkeypatch.setattr(world.ocf, "ended", real)
+            raise OverflowError("beyond 64 bits")
+
+        bad = {"uuid": "u-1", "end_uepoch": "2", "direction": "inbound", "answer_uepoch": "1", "bridge_uepoch": "1",
+               "tollway_account": "acme", "billsec": "9" * 5_000}  # fmt: skip
+        monkeypatch.setattr(world.ocf, "ended", fails_once)
+        (folder / "a_u-1.cdr.json").write_text(json.dumps({"variables": bad}))
+        os.utime(folder / "a_u-1.cdr.json", (1, 1))
+        await until(lambda: bool(_files(folder, "refused/*")))
+        call = await _missed(world, switch, answers=True)
+        (record,) = await world.records()
+        assert (record.call_id, record.told_by) == (call.a, "spool")
+
+
+def test_a_file_that_cannot_be_moved_is_passed_over(tmp_path: Path) -> None:
+    for name in ("a.cdr.json", "b.cdr.json"):
+        (tmp_path / name).write_text("{}")
+    assert spool_module._names(tmp_path, 2e12, frozenset({"a.cdr.json"})) == ["b.cdr.json"]
 
 
 async def test_files_stay_while_the_store_cannot_commit(
@@ -144,5 +173,5 @@ def test_a_folder_with_very_many_files_is_read_in_rounds(tmp_path: Path, monkeyp
     monkeypatch.setattr(spool_module, "FILES_MAX", 2)
     for number in range(9):
         (tmp_path / f"{number}.cdr.json").write_text("")
-    assert len(spool_module._names(tmp_path, 2e12)) == 2
-    assert spool_module._names(tmp_path, 0) == []
+    assert len(spool_module._names(tmp_path, 2e12, frozenset())) == 2
+    assert spool_module._names(tmp_path, 0, frozenset()) == []

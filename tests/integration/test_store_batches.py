@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.bench_store import call_of, filled, reserve, settle
+from daemon.charging.call import Call
 from daemon.charging.ports import Book, Exceptional, Message, Reads, StoreError, StoreUnavailable
 from daemon.kernel.ids import Key
 from daemon.kernel.money import NANO
 from daemon.ledger import posting
 from daemon.ledger.account import EntryKind, Standing
+from daemon.store import open_store
 from daemon.store.sqlite import connect
 from tests.integration.esl_world import until
-from tests.integration.store_world import ACME, OPENING, RITA, START, World, findings, opened
+from tests.integration.store_world import ACME, OPENING, RITA, START, World, findings, opened, settings
 
 CALLERS = 64
 
@@ -399,3 +402,47 @@ async def test_a_call_id_that_comes_again_for_ever_loads_only_its_newest(tmp_pat
         found = await world.store.transact(Reads(calls=(("gw1", "1"),)), lambda book: list(book.calls("gw1", "1")))
         assert [call.attempt for call in found] == list(range(9, 41))
     assert await findings(tmp_path) == []
+
+
+@pytest.mark.usefixtures("engine")
+async def test_what_one_part_of_a_batch_wrote_another_changes(tmp_path: Path) -> None:
+    store = await filled(await open_store(settings(tmp_path), lambda: START, create=True))
+    calls = [call_of(number) for number in range(90)]
+
+    def played(what: str, call: Call, act: Callable[[Call, Book], str]) -> Awaitable[str]:
+        reads = Reads((1, 2), ((call.id_domain, call.call_id),), messages=(f"{what}:{call.call_id}", "again"))
+
+        def decide(book: Book) -> str:
+            found = book.message("again")
+            count = len(found.reply) if found is not None else 0
+            book.save_message(Message("again", b"", bytes(count + 1), START))
+            return act(call, book)
+
+        return store.transact(reads, decide)
+
+    try:
+        before = store.writer.commits
+        asked = [played("ask", call, reserve) for call in calls]
+        await asyncio.gather(*asked, *(played("stop", call, settle) for call in calls))
+        assert store.writer.commits - before <= 3
+        assert await store.rows("SELECT state, count(*) FROM call GROUP BY state") == [("settled", 90)]
+        assert await store.rows("SELECT count(*) FROM record") == [(180,)]
+        assert await store.rows("SELECT count(*), max(length(reply)) FROM message") == [(181, 180)]
+        assert await store.rows("SELECT reserved, channels_out FROM account") == [(0, 0), (0, 0)]
+    finally:
+        await store.close()
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_value_beyond_a_column_fails_alone_in_any_part_of_a_batch(tmp_path: Path) -> None:
+    store = await open_store(settings(tmp_path), lambda: START, create=True)
+
+    def kept(number: int) -> Awaitable[None]:
+        message = Message(f"m{number}", b"", b"", 1 << 70 if number in (5, 70, 99) else START)
+        return store.transact(Reads(messages=(message.key,)), lambda book: book.save_message(message))
+
+    results = await asyncio.gather(*(kept(number) for number in range(100)), return_exceptions=True)
+    found = await store.rows("SELECT count(*) FROM message")
+    await store.close()
+    assert [number for number, result in enumerate(results) if result is not None] == [5, 70, 99]
+    assert found == [(97,)]

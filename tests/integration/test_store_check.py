@@ -94,12 +94,13 @@ async def test_a_call_whose_columns_do_not_say_what_its_body_says(lived_in: Path
 
 async def test_a_debit_without_its_record(lived_in: Path) -> None:
     found = await broken(lived_in, "DELETE FROM record WHERE grant_id = 'g1' AND tenant = 'ray'")
-    assert found == [("records", "grant g1")]
+    assert set(found) == {("records", "grant g1")}
 
 
 async def test_a_record_without_its_debit(lived_in: Path) -> None:
     found = await broken(lived_in, "UPDATE record SET charge = charge + 1 WHERE grant_id = 'g1' AND tenant = 'main'")
-    assert found == [("records", "grant g1")]
+    assert {invariant for invariant, _subject in found} == {"records"}
+    assert ("records", "grant g1") in found
 
 
 async def test_a_reversal_that_is_gone(lived_in: Path) -> None:
@@ -124,7 +125,32 @@ async def test_a_key_that_is_there_twice(lived_in: Path, index: str, statement: 
 
 async def test_a_fraction_of_a_nano_unit_where_a_column_takes_it(lived_in: Path, engine: str) -> None:
     found = await broken(lived_in, "UPDATE record SET cost = 0.5 WHERE grant_id = 'g1' AND tenant = 'ray'")
-    assert [invariant for invariant, _subject in found] == (["whole numbers"] if engine == "sqlite" else [])
+    assert {invariant for invariant, _subject in found} == (
+        {"whole numbers", "records"} if engine == "sqlite" else {"records"}
+    )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE record SET body = replace(body, '\"charge\":', '\"charge\":9') WHERE grant_id = 'g1'",
+        "UPDATE record SET body = 'no JSON' WHERE grant_id = 'g1'",
+        "UPDATE record SET tenant = 'main' WHERE grant_id = 'g1' AND tenant = 'ray'",
+        "UPDATE record SET settled_at = settled_at + 1 WHERE grant_id = 'g1'",
+        "UPDATE record SET currency = 'EUR' WHERE grant_id = 'g1'",
+        "UPDATE call SET body = replace(body, '\"posted\":[{\"charge\":', '\"posted\":[{\"charge\":9')"
+        " WHERE grant_id = 'g1'",
+    ],
+)  # fmt: skip
+async def test_what_is_handed_off_is_what_was_charged(lived_in: Path, statement: str) -> None:
+    found = await broken(lived_in, statement)
+    assert {invariant for invariant, _subject in found} == {"records"}, found
+
+
+@pytest.mark.parametrize("column", ["requested_at = requested_at + 1", "switch = 'other'", "due_at = due_at + 1"])
+async def test_a_column_of_a_call_that_its_body_does_not_say(lived_in: Path, column: str) -> None:
+    found = await broken(lived_in, f"UPDATE call SET {column} WHERE grant_id = 'g1'")
+    assert found == [("calls", "grant g1")]
 
 
 async def test_an_entry_and_a_call_of_nobody(lived_in: Path) -> None:

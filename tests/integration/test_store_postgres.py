@@ -306,11 +306,13 @@ async def test_the_migrations_make_the_schema(on_postgres: str) -> None:
         return await asyncpg.connect(on_postgres)
 
     def compared(connection: Connection) -> list[Any]:
-        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+        found = compare_metadata(MigrationContext.configure(connection), metadata)
+        return [(each[0], each[1].parent.name) if each[0] == "add_fk" else each for each in found]
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     async with engine.connect() as connection:
-        assert await connection.run_sync(compared) == []
+        left_out = [("add_fk", table) for table in ("call", "entry", "record")]  # each row of a call would ask anew
+        assert sorted(await connection.run_sync(compared)) == left_out
     await engine.dispose()
     server = await asyncpg.connect(on_postgres)
     numbers = await server.fetch(
