@@ -64,11 +64,12 @@ class ChargingSection:
 
 @dataclass(frozen=True, slots=True)
 class EmergencySection:
-    """``[emergency]``: whole numbers, the dial string that routes them, and the journal that records them."""
+    """``[emergency]``: whole numbers, the dial string, the journal, and the numbers of countries in their place."""
 
     numbers: tuple[str, ...] = ("112", "911", "999")
     dial: str = ""
     journal: str = "var/emergency.jsonl"
+    countries: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

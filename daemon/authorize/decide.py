@@ -14,7 +14,7 @@ from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Status
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Route, Rule
 from daemon.authorize.denial import Denial
 from daemon.authorize.duration import first_block, holding, money_of, seconds_for, spendable
-from daemon.authorize.identify import identify, tech_prefix
+from daemon.authorize.identify import dialling_of, identify, tech_prefix
 from daemon.authorize.metering import Meters, metered, no_meter, supply_of, volumes_of
 from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
 from daemon.authorize.quote import NO_VOLUMES, Limits, Quote, Standings, Trace, refused
@@ -33,7 +33,7 @@ def prepare(
 ) -> Quote | Denied:
     """Decide all that standings do not touch. ``now`` starts the grant's validity of ``limits.ring_seconds``."""
     notes: Trace = trace if trace is not None else []
-    terms = identify(catalog, attempt)
+    terms = identify(catalog, attempt, now)
     if isinstance(terms, Denied):
         return refused(notes, "account", terms)
     notes.append(Rule("account", True, f"{terms.key} pays, {attempt.direction.value}"))
@@ -51,19 +51,25 @@ def status_refusal(terms: AccountTerms) -> Denied | None:
     return Denied(denial, f"account {terms.key} is {terms.status.value}", terms.key)
 
 
-def dialled(catalog: Catalog, attempt: CallAttempt) -> str | None:
-    """Return the digits that are rated and routed: less the tech prefix of the endpoint that matched."""
+def dialled(catalog: Catalog, attempt: CallAttempt, terms: AccountTerms) -> str | None:
+    """Return the digits that are rated and routed: less the tech prefix of the endpoint that found the payer, as an
+    international number where it is known how the endpoint or its peer writes numbers.
+    """
     number = digits(attempt.called)
     if number is None:
         return None
     # Only a network endpoint has a tech prefix, and it counts only where no earlier kind of endpoint decided.
-    return number.removeprefix(tech_prefix(catalog, attempt)) or None
+    rest = number.removeprefix(tech_prefix(catalog, attempt))
+    dialling = dialling_of(catalog, attempt, terms)
+    if dialling is None or not rest:
+        return rest or None
+    return dialling.normal(f"+{rest}" if attempt.called == f"+{rest}" else rest)
 
 
 def _rated(
     catalog: Catalog, attempt: CallAttempt, terms: AccountTerms, now: Instant, limits: Limits, notes: Trace
 ) -> Quote | Denied:
-    called = dialled(catalog, attempt)
+    called = dialled(catalog, attempt, terms)
     if called is None:
         reason = "the called number is not 1 to 18 digits"
         return refused(notes, "destination", Denied(Denial.DESTINATION_MALFORMED, reason, terms.key))

@@ -17,6 +17,7 @@ from daemon.authorize.emergency import emergency, is_emergency_number
 from daemon.authorize.metering import Meters, no_meter
 from daemon.authorize.quote import Limits, Standings, Trace
 from daemon.charging.call import Call, SettledBy
+from daemon.charging.emergency_calls import EmergencyCalls
 from daemon.charging.event import Authorized, CallReport, Conflict, Decided, MessageKey, Outcome, Replay, Reported
 from daemon.charging.expiry import swept, without_expired
 from daemon.charging.joining import (
@@ -81,6 +82,7 @@ class OnlineCharging:
         self._outside = outside
         self.settings = settings
         self._without_store = without_store
+        self._emergencies = EmergencyCalls()
         self.stuck: dict[str, str] = {}  # calls that could not be resolved in the last round, and why
 
     def now(self) -> Instant:
@@ -99,7 +101,7 @@ class OnlineCharging:
         catalog = self._directory.catalog()
         granted = emergency(catalog, attempt, now)
         if granted is not None:
-            await self._journal.append(emergency_line(attempt, now))
+            await self._journal.append(emergency_line(attempt, self._emergencies.noted(catalog, attempt, now), now))
             return Decided(granted, encode(granted))
         limits = self.settings.limits(attempt)
         quote = prepare(catalog, attempt, now, limits)
@@ -210,6 +212,7 @@ class OnlineCharging:
         """Report on a call that is known; only for one that is not, find out who pays, and report again."""
         now = self._outside.now()
         catalog = self._directory.catalog()
+        report = self._emergencies.completed(report, now)
         limits = self.settings.limits(report.attempt)
         context = Context(catalog, self.settings, limits, None, self._outside.new_id(), now)
         try:

@@ -96,10 +96,11 @@ Act = Callable[[Book, CallReport, Context], Outcome]
 Change = Callable[[Book, Call, Context], Outcome]
 
 
-def emergency_line(attempt: CallAttempt, now: Instant) -> dict[str, str]:
+def emergency_line(attempt: CallAttempt, payer: str, now: Instant) -> dict[str, str]:
+    """Return what is journalled of an emergency call; ``payer`` is ``tenant/id`` of the account found, or nothing."""
     return {
         "at": format_rfc3339(now), "call_id": attempt.call_id, "switch": attempt.switch, "source": attempt.source,
-        "called": attempt.called, "calling": attempt.calling, "account": attempt.identity.account,
+        "called": attempt.called, "calling": attempt.calling, "account": payer or attempt.identity.account,
     }  # fmt: skip
 
 
@@ -269,7 +270,7 @@ def _forced_quote(context: Context, report: CallReport, denied: Denied | None) -
     if denied is None or denied.account is None or denied.account not in context.catalog.accounts:
         return None
     terms = context.catalog.accounts[denied.account]
-    called = dialled(context.catalog, report.attempt)
+    called = dialled(context.catalog, report.attempt, terms)
     if called is None:
         return None
     chain = context.catalog.chain(terms)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from daemon.authorize.catalog import AccountKind
 from daemon.config_files.currency_checks import check_currencies
+from daemon.config_files.did_checks import check_dids
 from daemon.config_files.kinds import UNSTATED, Site, is_loopback
 from daemon.config_files.objects import TENANT_DEPTH_MAX, Entry, Objects
 from daemon.config_files.rate_checks import check_prices
@@ -174,6 +175,8 @@ def _check_identities(objects: Objects, account: Entry, token_ids: Collection[st
         site = account.site / "identities" / place
         if identity.get("via"):
             _check_via(objects, account, site / "via", identity["via"], token_ids)
+        if identity.get("numbers") == "national" and not (identity.get("country") or account.get("country")):
+            (site / "country").report('is missing here and at the account; numbers = "national" needs the country')
         if identity.get("ip", "").endswith("/0"):
             (site / "ip").report("is every address there is; name the networks that the calls come from")
 
@@ -209,6 +212,7 @@ def _check_endpoints(objects: Objects) -> None:
                 continue
             claims = seen.setdefault(endpoint, {})
             _claim(objects, account, account.site / "identities" / place / endpoint[0], peers, claims)
+    check_dids(objects, peers)
 
 
 def _claim(objects: Objects, account: Entry, site: Site, peers: set[str], claims: dict[str, Entry]) -> None:
@@ -226,7 +230,7 @@ def _claim(objects: Objects, account: Entry, site: Site, peers: set[str], claims
 
 def _endpoint(identity: dict[str, Any]) -> tuple[str, ...] | None:
     kind = next((kind for kind in IDENTITY_KINDS if identity.get(kind)), None)
-    if kind is None or (kind in ("caller", "pin") and not identity.get("via")):
+    if kind in (None, "did") or (kind in ("caller", "pin") and not identity.get("via")):
         return None
     return (kind, identity[kind], identity.get("via", "").removeprefix(BEARER_MARK), identity.get("tech_prefix", ""))
 

@@ -184,7 +184,11 @@ def _plan(plan: Entry) -> RatePlanSpec:
 
 
 def _endpoint(identity: dict[str, Any]) -> EndpointSpec:
-    return EndpointSpec(**identity | {"via": identity["via"].removeprefix(BEARER_MARK)})
+    first, _, last = identity["did"].partition("-")
+    begins, ends = identity["from"] or 0, identity["until"]
+    told = {name: value for name, value in identity.items() if name not in ("from", "until")}
+    via = identity["via"].removeprefix(BEARER_MARK)
+    return EndpointSpec(**told | {"did": first, "did_last": last, "begins": begins, "ends": ends, "via": via})
 
 
 def _plans(stated: str | tuple[dict[str, Any], ...]) -> tuple[PlanFrom, ...]:

@@ -98,6 +98,14 @@ class CallDesk:
             self.counters.count("tollway_decisions_total", road="http", code=code)
         return result.reply
 
+    def is_emergency(self, body: bytes) -> bool:
+        """Tell whether a question is about an emergency number: decided from memory, it passes the limit in flight."""
+        try:
+            request = _authorize.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False  # no question at all: refused as overloaded, and told what is wrong when there is time
+        return self.ocf.is_emergency(request.called)
+
     def _decision_bytes(self, decision: Decision) -> bytes:
         return encode(decision_reply(decision, self.ocf.settings))
 

@@ -382,7 +382,7 @@ FAULTS = [
     (ALICE, 'identities = [{ pin = "1234", via = "gw2" }]', 41, WHO + ".via", "token:gw2"),
     (ALICE, 'identities = [{ pin = "1234", via = "192.0.2.0/24" }]', 41, WHO + ".via", "no network"),
     (ALICE, 'identities = [{ pin = "1234", via = "token:" }]', 41, WHO + ".via", "is no id"),
-    (ALICE, 'identities = [{ did = "441-449" }]', 41, WHO + ".did", "ranges come with a later"),
+    (ALICE, 'identities = [{ caller = "441-449", via = "gw1" }]', 41, WHO + ".caller", "only a did may be a range"),
     (ALICE, 'identities = [{ sip_user = "a" },\n{ sip_user = "a" }]', 42,
      "account[alice].identities[1].sip_user", "twice"),
     (ALICE, 'identities = [{ ip = "192.0.2.10" }]', 49, "account[erin].identities[0].ip", "of account main/alice"),
