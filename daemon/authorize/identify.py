@@ -123,7 +123,7 @@ def _network(catalog: Catalog, attempt: CallAttempt) -> Claimed | None:
     for found in catalog.endpoints.networks.holding(address.version, int(address), called):
         seen = tuple(key for key in found.accounts if catalog.descends(key.tenant, attempt.tenant))
         if seen:
-            return Claimed(found.tech_prefix, seen)
+            return found._replace(accounts=seen)
     return None
 
 
