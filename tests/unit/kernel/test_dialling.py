@@ -15,6 +15,7 @@ IT = Dialling(Numbers.NATIONAL, "IT")
 PBX = Dialling(Numbers.NATIONAL, "FR", international_prefix="900", national_prefix="90")
 NOWHERE = Dialling(Numbers.NATIONAL)
 
+MALFORMED = ("", "+", "44 20", "\u0660\u0662\u0660\u0667", "0" * 19, "44;x=1", "++44", "4a")
 CASES = [
     # how the peer writes, as received, as rated
     (AS_DIALLED, "02079460000", "02079460000"),
@@ -47,7 +48,7 @@ CASES = [
     (PBX, "901234567890123456", "331234567890123456"),
     (NOWHERE, "02079460000", "02079460000"),
     (NOWHERE, "0033123456789", "33123456789"),
-    *((how, bad, None) for how in (E164, GB) for bad in ("", "+", "44 20", "٠٢٠٧٩٤٦", "0" * 19, "44;x=1", "++44", "4a")),
+    *((how, bad, None) for how in (E164, GB) for bad in MALFORMED),
 ]  # fmt: skip
 
 
