@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from daemon.authorize.catalog import Emergency
+from daemon.http_api import routes
+from daemon.kernel.ids import Key
+from tests.decks import read_deck
 from tests.unit.http_api.http_world import FRANCE, UK, HttpWorld, good, http_world, question, refused
 
 pytestmark = pytest.mark.virtual_time
@@ -322,6 +326,41 @@ async def test_an_emergency_call_waits_for_no_account(world: HttpWorld) -> None:
     assert (granted["emergency"], granted["quota_seconds"], granted["reserved"]) == (True, 86_400, "0.00")
     assert granted["routes"] == [{"carrier": "emergency", "dial": "sofia/gateway/psap/112", "route": 1}]
     assert [line["called"] for line in world.around.journal] == ["112"]
+
+
+async def test_an_emergency_call_is_charged_as_the_plan_of_the_account_says(world: HttpWorld) -> None:
+    plan = "prefix,destination,rate,first_seconds,next_seconds\n44,UK,0.60,1,1\n112,Emergency,0.30,1,1\n"
+    rows, errors = read_deck(plan, "retail.csv")
+    assert not errors
+    await world.store.apply([], {Key("main", "retail"): rows}, who="test")
+    world.around.found = await world.store.load_catalog(Emergency(frozenset({"112"})))
+    granted = good(await world.ask("e1", account="poor", to="112"))
+    assert (granted["emergency"], granted["grant_id"]) == (True, "")
+    assert (await world.standing("poor")).reserved == 0
+    assert world.around.journal[0]["account"] == "main/poor"
+    world.wait(3)
+    good(await world.report("answer", "e1"))
+    world.wait(60)
+    assert good(await world.report("end", "e1", duration_seconds=60))["charge"] == "0.30"
+    assert good(await world.ask("e2", account="poor", to="112"))["emergency"], "a debt keeps nobody from help"
+    world.wait(20)
+    assert good(await world.report("end", "e2", duration_seconds=10))["charge"] == "0.05"
+    assert good(await world.ask("e3", account="nobody", to="112"))["emergency"]
+    world.wait(20)
+    assert refused(await world.report("end", "e3", duration_seconds=10)) == (404, "unknown")
+    assert await world.exceptions() == []
+
+
+async def test_an_emergency_call_passes_the_limit_of_requests(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "IN_FLIGHT_MAX", 0)
+    assert good(await world.ask(account="nobody", to="112"))["emergency"]
+    denied = await world.ask("c2")
+    assert (denied.status_code, denied.json()["reason"]) == (503, "overloaded")
+    assert (await world.send("POST", "/v1/authorize", "switch", content=b"{")).json()["reason"] == "overloaded"
+    monkeypatch.setattr(routes, "IN_FLIGHT_EMERGENCY_MAX", 0)
+    assert (await world.ask(account="nobody", to="112")).status_code == 503
 
 
 async def test_explain_has_no_effect_and_hides_what_is_above(world: HttpWorld) -> None:
