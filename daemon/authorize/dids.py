@@ -63,6 +63,8 @@ class DidRanges:
 
     def holding(self, number: str, at: Instant) -> tuple[Key, ...]:
         """Return the accounts that claim the digits of a number at an instant."""
+        if not self.starts or not number:
+            return ()  # no ranges at all, which is common; or a usage without a number
         found = bisect_right(self.starts, place(number)) - 1
         return tuple(each.account for each in self.pieces[found] if each.holds(at)) if found >= 0 else ()
 

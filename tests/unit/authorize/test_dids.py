@@ -25,6 +25,7 @@ def test_a_range_is_an_accounts_from_a_date() -> None:
     assert ranges.holding("4430", 0) == ()
     assert ranges.holding("44200", 0) == (), "a longer number is another number"
     assert ranges.holding("1", 0) == ()
+    assert ranges.holding("", 0) == ()
     assert NO_RANGES.holding("4420", 0) == ()
     assert len(ranges.whole) == 3
 
