@@ -87,7 +87,7 @@ def charging_settings(settings: Settings) -> ChargingSettings:
 
 def emergency_of(settings: Settings) -> Emergency:
     """Return the emergency numbers of the settings file."""
-    countries = {code: frozenset(numbers) for code, numbers in settings.emergency.countries}
+    countries = {code: frozenset(numbers) for code, numbers in settings.emergency.countries.items()}
     return Emergency(frozenset(settings.emergency.numbers), settings.emergency.dial, countries)
 
 

@@ -4,6 +4,7 @@ The reader keeps positions and collects every error; an unknown or obsolete key 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -69,7 +70,7 @@ class EmergencySection:
     numbers: tuple[str, ...] = ("112", "911", "999")
     dial: str = ""
     journal: str = "var/emergency.jsonl"
-    countries: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    countries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from daemon.config_files.kinds import UNSTATED, Site, is_loopback
 from daemon.config_files.objects import TENANT_DEPTH_MAX, Entry, Objects
 from daemon.config_files.rate_checks import check_prices
 from daemon.config_files.scenario_keys import IDENTITY_KINDS
+from daemon.kernel.dialling import is_country
 from daemon.kernel.ids import is_id
 from daemon.kernel.instant import Instant
 
@@ -175,8 +176,10 @@ def _check_identities(objects: Objects, account: Entry, token_ids: Collection[st
         site = account.site / "identities" / place
         if identity.get("via"):
             _check_via(objects, account, site / "via", identity["via"], token_ids)
-        if identity.get("numbers") == "national" and not (identity.get("country") or account.get("country")):
-            (site / "country").report('is missing here and at the account; numbers = "national" needs the country')
+        known = account.get("country") is None or is_country(account.get("country"))
+        if identity.get("numbers") == "national" and identity.get("country") == "" and not known:
+            message = 'is missing, and the account states none whose numbers are known; numbers = "national" needs it'
+            (site / "country").report(message)
         if identity.get("ip", "").endswith("/0"):
             (site / "ip").report("is every address there is; name the networks that the calls come from")
 

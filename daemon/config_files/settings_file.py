@@ -103,10 +103,10 @@ class _Countries(Named):
     """A table by ISO 3166 codes."""
 
     def read(self, site: Site, value: object) -> Any:
-        """Return a tuple of (code, numbers) by code, or FAULT."""
+        """Return the numbers by code, or FAULT."""
         found = super().read(site, value)
         read = [] if found is FAULT else [NUMBERED_COUNTRY.read(site / code, code) for code, _ in found]
-        return FAULT if FAULT in read else found
+        return FAULT if found is FAULT or FAULT in read else dict(found)
 
 
 SECTIONS: Final[dict[str, Table]] = {

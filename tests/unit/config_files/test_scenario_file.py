@@ -208,6 +208,7 @@ identities = [
     { caller = "+33155512300", via = "gw1" },
     { pin = "48213377", via = "token:ivr" },
     { did = "33155512399" },
+    { did = "33155512400-33155512499", from = "2026-01-01T00:00:00Z", until = "2027-01-01T00:00:00Z" },
 ]
 
 [[nas]]
@@ -257,6 +258,8 @@ def test_every_key_becomes_its_value(tmp_path: Path) -> None:
             EndpointSpec(sip_user="acme", ha1="0123456789abcdef0123456789abcdef"),
             EndpointSpec(ip="2001:db8::/32", tech_prefix="77"), EndpointSpec(caller="33155512300", via="gw1"),
             EndpointSpec(pin="48213377", via="ivr"), EndpointSpec(did="33155512399"),
+            EndpointSpec(did="33155512400", did_last="33155512499", begins=1_767_225_600 * 10**6,
+                         ends=1_798_761_600 * 10**6),
         ),
     )  # fmt: skip
     assert scenario.nas == (
@@ -383,6 +386,24 @@ FAULTS = [
     (ALICE, 'identities = [{ pin = "1234", via = "192.0.2.0/24" }]', 41, WHO + ".via", "no network"),
     (ALICE, 'identities = [{ pin = "1234", via = "token:" }]', 41, WHO + ".via", "is no id"),
     (ALICE, 'identities = [{ caller = "441-449", via = "gw1" }]', 41, WHO + ".caller", "only a did may be a range"),
+    (ALICE, 'identities = [{ did = "449-441" }]', 41, WHO + ".did", "is no range"),
+    (ALICE, 'identities = [{ did = "441-4499" }]', 41, WHO + ".did", "as many digits"),
+    (ALICE, 'identities = [{ did = "441-44x" }]', 41, WHO + ".did", "is not a number"),
+    (ALICE, 'identities = [{ sip_user = "a", from = "2026-01-01T00:00:00Z" }]', 41, WHO + ".from", "belongs to did"),
+    (ALICE, 'identities = [{ did = "44", from = "2026-02-01T00:00:00Z", until = "2026-02-01T00:00:00Z" }]', 41,
+     WHO + ".until", "is no later than its begin"),
+    (ALICE, 'identities = [{ did = "44", numbers = "e164" }]', 41, WHO + ".numbers", "not to did"),
+    (ALICE, 'identities = [{ sip_user = "a", numbers = "local" }]', 41, WHO + ".numbers", "is not one of"),
+    (ALICE, 'identities = [{ sip_user = "a", numbers = "national" }]', 41, WHO + ".country", "needs it"),
+    (ALICE, 'identities = [{ sip_user = "a", numbers = "national", country = "ZZ" }]', 41, WHO + ".country",
+     "is no ISO"),
+    (ALICE, 'identities = [{ sip_user = "a", country = "GB" }]', 41, WHO + ".country", "says nothing without numbers"),
+    (ALICE, 'identities = [{ ip = "10.0.0.1", numbers = "e164", national_prefix = "0" }]', 41,
+     WHO + ".national_prefix", "belongs to numbers"),
+    (ALICE, 'identities = [{ ip = "10.0.0.1", numbers = "e164", international_prefix = "x" }]', 41,
+     WHO + ".international_prefix", "is no dialling prefix"),
+    (ALICE, 'identities = [{ did = "441-449" }, { did = "445" }]', 41, "account[alice].identities[1].did", "twice"),
+    ("[[nas]]\n", '[[nas]]\nnumbers = "national"\n', 51, "nas[gw1].country", "needs the country whose"),
     (ALICE, 'identities = [{ sip_user = "a" },\n{ sip_user = "a" }]', 42,
      "account[alice].identities[1].sip_user", "twice"),
     (ALICE, 'identities = [{ ip = "192.0.2.10" }]', 49, "account[erin].identities[0].ip", "of account main/alice"),
