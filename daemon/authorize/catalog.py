@@ -6,7 +6,7 @@ endpoints may make its values when they are asked for: of a million accounts few
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from zoneinfo import ZoneInfo
 
@@ -63,7 +63,7 @@ class AccountTerms:
     """What was agreed with a customer. Money in nano-units, percents in nano-percent; None: no limit.
 
     ``bundles`` stand in the order in which their units are used. ``dialling``: how those of its endpoints write numbers
-    that state it, by kind and text.
+    that state it, by kind and text. ``inbound_kind`` with its limit: where calls in are paid otherwise than calls out.
     """
 
     number: int
@@ -88,10 +88,18 @@ class AccountTerms:
     rates: AccountRates | None = None
     bundles: tuple[Bundle, ...] = ()
     dialling: tuple[tuple[str, str, Dialling], ...] = ()
+    inbound_kind: AccountKind | None = None
+    inbound_credit_limit: int | None = 0
 
     def dialling_of(self, kind: str, text: str) -> Dialling | None:
         """Return how an endpoint of the account writes numbers, None where it does not say."""
         return next((how for each, name, how in self.dialling if (each, name) == (kind, text)), None)
+
+    def facing(self, direction: Direction) -> "AccountTerms":
+        """Return the terms for a direction: kind and credit limit are those of calls in where these differ."""
+        if self.inbound_kind is None or direction is Direction.OUTBOUND:
+            return self
+        return replace(self, kind=self.inbound_kind, credit_limit=self.inbound_credit_limit)
 
     def dated(self, direction: Direction) -> tuple[DatedPlan, ...]:
         """Return the plans of a direction, each from its instant on."""

@@ -74,7 +74,7 @@ def _rated(
         reason = "the called number is not 1 to 18 digits"
         return refused(notes, "destination", Denied(Denial.DESTINATION_MALFORMED, reason, terms.key))
     until = now + limits.ring_seconds * SECOND
-    chain = catalog.chain(terms)
+    chain = tuple(account.facing(attempt.direction) for account in catalog.chain(terms))
 
     def pricing(account: AccountTerms, volumes: Mapping[str, int]) -> tuple[Tariff, ...]:
         service = Service(attempt.override, volumes=volumes)

@@ -211,7 +211,10 @@ class OverrideSpec:
 
 @dataclass(frozen=True, slots=True)
 class AccountSpec:
-    """``[[account]]``. ``balance``: the opening balance, given once. A limit of None is none; a credit, unlimited."""
+    """``[[account]]``. ``balance``: the opening balance, given once. A limit of None is none; a credit, unlimited.
+
+    ``inbound_kind`` None: calls in are paid as calls out.
+    """
 
     tenant: str
     id: str
@@ -236,6 +239,8 @@ class AccountSpec:
     identities: tuple[EndpointSpec, ...] = ()
     class_of_service: str = ""
     overrides: tuple[OverrideSpec, ...] = ()
+    inbound_kind: AccountKind | None = None
+    inbound_credit_limit: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -561,6 +566,7 @@ def _terms(spec: AccountSpec, row: Row, prices: _Prices) -> AccountTerms:
         margin_floor_percent=0 if unstated else spec.margin_floor_percent,
         margin_floor_per_minute=spec.margin_floor_per_minute, rates=prices.rates(spec), bundles=prices.bundles(spec),
         dialling=diallings(row.identities(), spec.country) if _NUMBERS in row.endpoints else (),
+        inbound_kind=spec.inbound_kind, inbound_credit_limit=spec.inbound_credit_limit,
     )  # fmt: skip
 
 

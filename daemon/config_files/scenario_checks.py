@@ -135,18 +135,21 @@ def _check_carrier(objects: Objects, carrier: Entry) -> None:
 
 
 def _check_account(objects: Objects, account: Entry) -> None:
-    _check_credit(account)
+    _check_credit(account, "kind", "credit_limit")
+    _check_credit(account, "inbound_kind", "inbound_credit_limit")
+    if account.get("inbound_kind") is None and account.values.get("inbound_credit_limit", UNSTATED) is not UNSTATED:
+        (account.site / "inbound_credit_limit").report("belongs to an inbound_kind; state it or take the limit out")
     for name in ("rate_plan", "inbound_rate_plan"):
         _check_plans(objects, account, account.site / name, account.get(name))
 
 
-def _check_credit(account: Entry) -> None:
-    kind, limit = account.get("kind"), account.values.get("credit_limit", 0)
+def _check_credit(account: Entry, of_kind: str, of_limit: str) -> None:
+    kind, limit = account.get(of_kind), account.values.get(of_limit, 0)
     if kind is AccountKind.POSTPAID and limit is UNSTATED:
         message = 'is missing; a postpaid account states how far it may owe, such as "100.00", or "unlimited"'
-        (account.site / "credit_limit").report(message)
+        (account.site / of_limit).report(message)
     if kind is AccountKind.PREPAID and limit is None:
-        (account.site / "credit_limit").report('cannot be "unlimited" for a prepaid account; state an amount')
+        (account.site / of_limit).report('cannot be "unlimited" for a prepaid account; state an amount')
 
 
 def _check_plans(objects: Objects, account: Entry, site: Site, stated: Any) -> None:

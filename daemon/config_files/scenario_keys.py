@@ -258,6 +258,14 @@ ACCOUNT: Final = Table(
             "how far below 0 the balance may go",
             '"0" for prepaid; postpaid must state it',
         ),
+        ConfigKey("inbound_kind", choice(AccountKind), None, "pays for inbound calls before or after", "as `kind`"),
+        ConfigKey(
+            "inbound_credit_limit",
+            CREDIT,
+            UNSTATED,
+            "how far below 0 inbound calls may bring the one balance",
+            '"0" for prepaid; postpaid must state it',
+        ),
         ConfigKey(
             "rate_plan",
             Either(OPTIONAL_IDENTIFIER, Many(DATED_PLAN)),

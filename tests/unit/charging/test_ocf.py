@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.authorize.attempt import Identity
+from daemon.authorize.catalog import AccountKind
 from daemon.authorize.decision import Denied, Granted
 from daemon.authorize.denial import Denial
 from daemon.charging.call import Call, CallState, SettledBy
@@ -669,6 +670,25 @@ class TestInbound:
     async def test_an_inbound_call_holds_an_inbound_channel_and_needs_no_carrier(self, desk: Desk) -> None:
         await desk.ask("c1", direction=Direction.INBOUND)
         assert (desk.standing(ALICE).channels_in, desk.standing(ALICE).channels_out) == (1, 0)
+
+    async def test_calls_in_may_be_paid_afterwards_where_calls_out_are_paid_before(self, desk: Desk) -> None:
+        after = {"inbound_kind": AccountKind.POSTPAID, "inbound_credit_limit": parse_nano("2.05")}
+        desk.catalog_value = with_account(catalog(), ALICE, max_call_seconds=300, **after)
+        call_of(await desk.ask("c1", direction=Direction.INBOUND))
+        await desk.answer("c1", road=INBOUND)
+        desk.wait(240)
+        await desk.end("c1", road=INBOUND, duration_us=240 * SECOND)
+        assert desk.standing(ALICE).balance == -parse_nano("0.40"), "two of its own, and 0.40 owed for a call in"
+        assert desk.standing(ALICE).uncollected == 0
+        assert refusal_of(await desk.ask("c2")) is Denial.BALANCE_INSUFFICIENT
+        granted = (await desk.ask("c3", direction=Direction.INBOUND)).decision
+        assert isinstance(granted, Granted)
+        assert granted.reserved == parse_nano("1.65"), "down to what calls in may owe"
+
+    async def test_calls_in_may_be_paid_before_where_calls_out_are_paid_afterwards(self, desk: Desk) -> None:
+        desk.catalog_value = with_account(catalog(), BOB, inbound_kind=AccountKind.PREPAID)
+        assert refusal_of(await desk.ask("c1", payer=BOB, direction=Direction.INBOUND)) is Denial.BALANCE_INSUFFICIENT
+        assert isinstance((await desk.ask("c2", payer=BOB)).decision, Granted)
 
     async def test_both_sides_of_one_call_id_are_charged_each_once(self, desk: Desk) -> None:
         desk.catalog_value = with_account(catalog(), ALICE, max_call_seconds=60)

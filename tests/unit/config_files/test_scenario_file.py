@@ -329,6 +329,8 @@ FAULTS = [
     (ALICE, 'margin_floor_percent = "100.1"', 41, "account[alice].margin_floor_percent", 'from "-100" to "100"'),
     (ALICE, "margin_floor_percent = 5", 41, "account[alice].margin_floor_percent", 'write money as a text: "5"'),
     (ALICE, 'credit_limit = "unlimited"', 41, "account[alice].credit_limit", "for a prepaid account"),
+    (ALICE, 'inbound_kind = "postpaid"', 35, "account[alice].inbound_credit_limit", "states how far it may owe"),
+    (ALICE, 'inbound_credit_limit = "1.00"', 41, "account[alice].inbound_credit_limit", "belongs to an inbound_kind"),
     ('credit_limit = "5.00"\n', "", 43, "account[erin].credit_limit", "a postpaid account states how far it may owe"),
     (ALICE, 'inbound_rate_plan = [{ plan = "retail", from = "2026-01-01 00:00" }]', 41,
      "account[alice].inbound_rate_plan[0].from", "RFC 3339"),
