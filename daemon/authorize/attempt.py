@@ -64,7 +64,8 @@ class CallAttempt:
     ``renewable``: the limit inside the switch can be moved while the call runs. ``reports_answer``: the road tells when
     a call is answered. ``hears_answer``: what is answered to that can still shorten the limit. ``routed``: the daemon
     chooses the carriers (rules of carriers and margin apply). ``called`` is as received; ``dialling`` says how the peer
-    writes numbers, by which the caller and the DID of its identity are written already.
+    writes numbers, by which the caller and the DID of its identity are written already. ``both_sides``: where the
+    number is a DID of the payer's tenant, its account pays inbound for the same call.
     """
 
     id_domain: str
@@ -84,3 +85,4 @@ class CallAttempt:
     aliases: tuple[str, ...] = ()
     leg: str = ""
     dialling: Dialling | None = None
+    both_sides: bool = False

@@ -76,7 +76,8 @@ class Posted(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """``route`` is the number of the carrier's route whose channel the call holds, 0 for none.
 
-    ``dialled`` is the number as received, where ``called`` is not the same digits.
+    ``dialled`` is the number as received, where ``called`` is not the same digits. ``twin`` is
+    the grant by which the called side of the same call pays.
     """
 
     grant_id: str
@@ -116,6 +117,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     posted: tuple[Posted, ...] = ()
     revision: int = 0
     dialled: str = ""
+    twin: str = ""
 
     @property
     def payer(self) -> Key:

@@ -232,7 +232,7 @@ def _attempt(token: TokenSpec, request: AuthorizeRequest, *, routed: bool) -> Ca
         id_domain=domain_of(token), call_id=request.call_id, tenant=token.tenant, source="http", switch=token.id,
         identity=_identity(token, request), called=request.called, calling=request.calling,
         direction=request.direction, override=request.override, renewable=request.updates, reports_answer=True,
-        hears_answer=True, routed=routed,
+        hears_answer=True, routed=routed, both_sides=request.both_sides,
     )  # fmt: skip
 
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from daemon.authorize.catalog import Emergency
 from daemon.http_api import routes
 from daemon.kernel.ids import Key
+from daemon.kernel.money import parse_nano
 from tests.decks import read_deck
 from tests.unit.http_api.http_world import FRANCE, UK, HttpWorld, good, http_world, question, refused
 
@@ -361,6 +363,27 @@ async def test_an_emergency_call_passes_the_limit_of_requests(
     assert (await world.send("POST", "/v1/authorize", "switch", content=b"{")).json()["reason"] == "overloaded"
     monkeypatch.setattr(routes, "IN_FLIGHT_EMERGENCY_MAX", 0)
     assert (await world.ask(account="nobody", to="112")).status_code == 503
+
+
+async def test_one_question_charges_both_accounts_of_an_on_net_call(world: HttpWorld) -> None:
+    did = "442079460000"  # alice's, who has 1.20
+    good(await world.ask("n1", account="rich", to=did, both_sides=True))
+    rich, alice = await world.standing("rich"), await world.standing()
+    assert (rich.reserved, rich.channels_out) == (alice.reserved, alice.channels_in) == (parse_nano("1.20"), 1)
+    good(await world.report("answer", "n1"))
+    world.wait(30)
+    again = [await world.report("end", "n1", duration_seconds=30) for _ in range(2)]
+    assert [good(each)["charge"] for each in again] == ["0.30", "0.30"]
+    assert await world.balance() == "0.90"
+    assert (await world.standing()).reserved == 0
+    assert refused_as(await world.ask("n2", account=None, to=did, direction="inbound")) == ""
+    assert refused_as(await world.ask("n3", account="single", to=did, both_sides=True)) == "balance_insufficient"
+    assert (await world.standing("single")).channels == 0, "n2 holds what alice's account could pay: none holds"
+
+
+def refused_as(response: httpx.Response) -> str:
+    """Return the code of a refused call, nothing where it was granted."""
+    return str(good(response)["reason"])
 
 
 async def test_explain_has_no_effect_and_hides_what_is_above(world: HttpWorld) -> None:
