@@ -88,7 +88,8 @@ def charging_settings(settings: Settings) -> ChargingSettings:
 
 def emergency_of(settings: Settings) -> Emergency:
     """Return the emergency numbers of the settings file."""
-    return Emergency(frozenset(settings.emergency.numbers), settings.emergency.dial)
+    countries = {code: frozenset(numbers) for code, numbers in settings.emergency.countries.items()}
+    return Emergency(frozenset(settings.emergency.numbers), settings.emergency.dial, countries)
 
 
 @dataclass

@@ -154,7 +154,7 @@ def priced_call(catalog: Catalog, plan_key: Key, account: AccountTerms | None, q
     called = digits(question.number) or ""
     volumes = {marked.table.id: question.volume for marked in (*plan.marked_tables, *map(MarkedTable, plan.on_net))}
     service = Service(question.override, question.rate_type, volumes)
-    usage = usage_of(catalog, plan_key.tenant, Direction.OUTBOUND, called, service)
+    usage = usage_of(catalog, plan_key.tenant, Direction.OUTBOUND, called, question.at, service)
     own = account.rates if account is not None else None
     is_asked = bool(called) or not question.number
     found = plan.find(called, question.at, usage, own) if is_asked else None
@@ -342,7 +342,7 @@ class Opened:
         named = await self.store.account_specs([payer]) if payer is not None else ()
         called = digits(question.number)
         sharing = [spec for spec in configuration.rate_plans if spec.tenant == key.tenant and spec.on_net]
-        claiming = await self.store.accounts_with("did", called) if called is not None and sharing else ()
+        claiming = await self.store.accounts_with_did(called) if called is not None and sharing else ()
         asked_of = replace(
             configuration, accounts=tuple({(spec.tenant, spec.id): spec for spec in (*named, *claiming)}.values())
         )
@@ -500,7 +500,15 @@ def _refuse_unusable(new: NewAccount, tenant: TenantSpec, configuration: Configu
 
 
 def batch_rules_of(catalog: Catalog, plan: Key) -> BatchRules:
-    """Return what a file is priced by: a plan of a catalog, its tenant's own numbers, and what accounts are asked."""
+    """Return what a file is priced by: a plan of a catalog, its tenant's own numbers, and what accounts are asked.
+
+    Raises Refused where those numbers are not a list.
+    """
+    if catalog.plans[plan].on_net and catalog.has_own_ranges(plan.tenant):
+        raise Refused(
+            f"plan {plan} has on-net tables, and tenant {plan.tenant} has DID ranges or DIDs from a date, which a file"
+            " is not priced by yet; list each number without a date, or price the calls one by one"
+        )
     accounts: dict[str, AccountRule] = {}
     for terms in catalog.accounts.values():
         rule = AccountRule(terms.rates, terms.zone.key, exchange_of(catalog, terms))

@@ -4,6 +4,7 @@ The reader keeps positions and collects every error; an unknown or obsolete key 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,11 +65,12 @@ class ChargingSection:
 
 @dataclass(frozen=True, slots=True)
 class EmergencySection:
-    """``[emergency]``: whole numbers, the dial string that routes them, and the journal that records them."""
+    """``[emergency]``: whole numbers, the dial string, the journal, and the numbers of countries in their place."""
 
     numbers: tuple[str, ...] = ("112", "911", "999")
     dial: str = ""
     journal: str = "var/emergency.jsonl"
+    countries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ A credential is an object that can check a stored secret, so that no decision ev
 from dataclasses import dataclass
 from typing import Protocol
 
+from daemon.kernel.dialling import Dialling
 from daemon.kernel.ids import Direction
 
 
@@ -62,7 +63,9 @@ class CallAttempt:
 
     ``renewable``: the limit inside the switch can be moved while the call runs. ``reports_answer``: the road tells when
     a call is answered. ``hears_answer``: what is answered to that can still shorten the limit. ``routed``: the daemon
-    chooses the carriers (rules of carriers and margin apply).
+    chooses the carriers (rules of carriers and margin apply). ``called`` is as received; ``dialling`` says how the peer
+    writes numbers, by which the caller and the DID of its identity are written already. ``both_sides``: where the
+    number is a DID of the payer's tenant, its account pays inbound for the same call.
     """
 
     id_domain: str
@@ -81,3 +84,5 @@ class CallAttempt:
     routed: bool = True
     aliases: tuple[str, ...] = ()
     leg: str = ""
+    dialling: Dialling | None = None
+    both_sides: bool = False

@@ -6,11 +6,13 @@ endpoints may make its values when they are asked for: of a million accounts few
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from zoneinfo import ZoneInfo
 
+from daemon.authorize.dids import NO_RANGES, DidRanges
 from daemon.authorize.networks import Networks
+from daemon.kernel.dialling import Dialling
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import Instant
 from daemon.rating.account_rates import AccountRates
@@ -60,7 +62,8 @@ class DatedPlan:
 class AccountTerms:
     """What was agreed with a customer. Money in nano-units, percents in nano-percent; None: no limit.
 
-    ``bundles`` stand in the order in which their units are used.
+    ``bundles`` stand in the order in which their units are used. ``dialling``: how those of its endpoints write numbers
+    that state it, by kind and text. ``inbound_kind`` with its limit: where calls in are paid otherwise than calls out.
     """
 
     number: int
@@ -84,6 +87,19 @@ class AccountTerms:
     margin_floor_per_minute: int | None = None
     rates: AccountRates | None = None
     bundles: tuple[Bundle, ...] = ()
+    dialling: tuple[tuple[str, str, Dialling], ...] = ()
+    inbound_kind: AccountKind | None = None
+    inbound_credit_limit: int | None = 0
+
+    def dialling_of(self, kind: str, text: str) -> Dialling | None:
+        """Return how an endpoint of the account writes numbers, None where it does not say."""
+        return next((how for each, name, how in self.dialling if (each, name) == (kind, text)), None)
+
+    def facing(self, direction: Direction) -> "AccountTerms":
+        """Return the terms for a direction: kind and credit limit are those of calls in where these differ."""
+        if self.inbound_kind is None or direction is Direction.OUTBOUND:
+            return self
+        return replace(self, kind=self.inbound_kind, credit_limit=self.inbound_credit_limit)
 
     def dated(self, direction: Direction) -> tuple[DatedPlan, ...]:
         """Return the plans of a direction, each from its instant on."""
@@ -125,15 +141,33 @@ class Endpoints:
     sip_users: Mapping[str, tuple[SipUser, ...]] = field(default_factory=dict)
     networks: Networks = field(default_factory=Networks)
     callers: Mapping[tuple[str, str], tuple[Key, ...]] = field(default_factory=dict)  # (via, caller)
-    dids: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
+    dids: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)  # single numbers without a date
+    did_ranges: DidRanges = NO_RANGES
+
+    def called(self, number: str, at: Instant) -> tuple[Key, ...]:
+        """Return the accounts whose DID the digits of a number are at an instant."""
+        return (*self.dids.get(number, ()), *self.did_ranges.holding(number, at))
 
 
 @dataclass(frozen=True, slots=True)
 class Emergency:
-    """Whole numbers that are always let through, and the dial string that routes them."""
+    """Whole numbers that are always let through, and the dial string that routes them.
+
+    ``countries`` has those of a country in place of ``numbers``, for calls that are known to come from there.
+    """
 
     numbers: frozenset[str] = frozenset({"112", "911", "999"})
     dial: str = ""
+    countries: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    anywhere: frozenset[str] = field(init=False)  # every number that is one in any country
+
+    def __post_init__(self) -> None:
+        """Gather the numbers of all countries once: every question is held against them."""
+        object.__setattr__(self, "anywhere", self.numbers.union(*self.countries.values()))
+
+    def of(self, country: str) -> frozenset[str]:
+        """Return the numbers of a country, or those of all others."""
+        return self.countries.get(country, self.numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +192,18 @@ class Catalog:
             return self.postpaid_numbers
         return (terms.number for terms in self.accounts.values() if terms.kind is AccountKind.POSTPAID)
 
-    def is_on_net(self, tenant: str, number: str) -> bool:
-        """Tell whether the digits of a number are a DID of one of a tenant's own accounts."""
-        dids = self.endpoints.dids
-        return number in dids and any(account.tenant == tenant for account in dids[number])
+    def is_on_net(self, tenant: str, number: str, at: Instant) -> bool:
+        """Tell whether the digits of a number are a DID of one of a tenant's own accounts at an instant."""
+        return any(account.tenant == tenant for account in self.endpoints.called(number, at))
 
     def own_numbers(self, tenant: str) -> frozenset[str]:
-        """Return the DIDs of a tenant's own accounts: the numbers that are on-net for it."""
-        return frozenset(number for number in self.endpoints.dids if self.is_on_net(tenant, number))
+        """Return the single, undated DIDs of a tenant's own accounts, which are on-net for it at any time."""
+        dids = self.endpoints.dids
+        return frozenset(number for number in dids if any(account.tenant == tenant for account in dids[number]))
+
+    def has_own_ranges(self, tenant: str) -> bool:
+        """Tell whether a tenant's own accounts have DIDs beside those: ranges, or numbers from a date."""
+        return any(each.account.tenant == tenant for each in self.endpoints.did_ranges.whole)
 
     def descends(self, tenant: str, ancestor: str) -> bool:
         """Tell whether a tenant is another or lies below it."""

@@ -15,7 +15,7 @@ from daemon.authorize.catalog import AccountTerms, Catalog, Status
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Route
 from daemon.authorize.denial import Denial
 from daemon.authorize.duration import first_block, holding, money_of, seconds_for, spendable
-from daemon.authorize.identify import Payer, payer
+from daemon.authorize.identify import Payer, dialling_of, payer
 from daemon.authorize.metering import Meters, metered, no_meter, supply_of, volumes_of
 from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
 from daemon.authorize.quote import NO_VOLUMES, Limits, Quote, Standings, Trace, refused, told
@@ -35,7 +35,7 @@ def prepare(
 
     ``trace`` takes the rules that took part; without one no word of an explanation is made.
     """
-    paid_by = payer(catalog, attempt)
+    paid_by = payer(catalog, attempt, now)
     terms = paid_by.found
     if isinstance(terms, Denied):
         return refused(trace, "account", terms)
@@ -44,7 +44,7 @@ def prepare(
     if refusal is not None:
         return refused(trace, "status", refusal)
     told(trace, words.status)
-    return _rated(catalog, attempt, terms, _less_tech_prefix(attempt, paid_by), now, limits, trace)
+    return _rated(catalog, attempt, terms, _written(catalog, attempt, terms, paid_by), now, limits, trace)
 
 
 def status_refusal(terms: AccountTerms) -> Denied | None:
@@ -54,15 +54,23 @@ def status_refusal(terms: AccountTerms) -> Denied | None:
     return Denied(denial, f"account {terms.key} is {terms.status.value}", terms.key)
 
 
-def dialled(catalog: Catalog, attempt: CallAttempt) -> str | None:
-    """Return the digits that are rated and routed: less the tech prefix of the endpoint that matched."""
-    return _less_tech_prefix(attempt, payer(catalog, attempt))
+def dialled(catalog: Catalog, attempt: CallAttempt, terms: AccountTerms, at: Instant) -> str | None:
+    """Return the digits that are rated and routed: less the tech prefix of the endpoint that found the payer, as an
+    international number where it is known how the endpoint or its peer writes numbers.
+    """
+    return _written(catalog, attempt, terms, payer(catalog, attempt, at))
 
 
-def _less_tech_prefix(attempt: CallAttempt, paid_by: Payer) -> str | None:
+def _written(catalog: Catalog, attempt: CallAttempt, terms: AccountTerms, paid_by: Payer) -> str | None:
     number = digits(attempt.called)
     # Only a network endpoint has a tech prefix, and it counts only where no earlier kind of endpoint decided.
-    return (number.removeprefix(paid_by.tech_prefix) or None) if number is not None else None
+    if number is None:
+        return None
+    rest = number.removeprefix(paid_by.tech_prefix)
+    dialling = dialling_of(catalog, attempt, terms)
+    if dialling is None or not rest:
+        return rest or None
+    return dialling.normal(f"+{rest}" if attempt.called == f"+{rest}" else rest)
 
 
 def _rated(
@@ -73,7 +81,7 @@ def _rated(
         reason = "the called number is not 1 to 18 digits"
         return refused(notes, "destination", Denied(Denial.DESTINATION_MALFORMED, reason, terms.key))
     until = now + limits.ring_seconds * SECOND
-    chain = catalog.chain(terms)
+    chain = tuple(account.facing(attempt.direction) for account in catalog.chain(terms))
 
     def pricing(account: AccountTerms, volumes: Mapping[str, int]) -> tuple[Tariff, ...]:
         service = Service(attempt.override, volumes=volumes)

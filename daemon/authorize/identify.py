@@ -2,6 +2,7 @@
 
 Only accounts of the peer's tenant and its descendants can be found. A caller number or a PIN counts only with the peer
 that vouches for it. A SIP user with a credential must prove it; without one he is believed only from a trusted peer.
+A DID is an account's by date.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,8 +14,10 @@ from daemon.authorize.catalog import AccountTerms, Catalog, SipUser
 from daemon.authorize.decision import Denied
 from daemon.authorize.denial import Denial
 from daemon.authorize.networks import Claimed
+from daemon.kernel.dialling import Dialling
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Key
+from daemon.kernel.instant import Instant
 
 Found = AccountTerms | Denied
 
@@ -26,19 +29,41 @@ class Payer(NamedTuple):
     tech_prefix: str = ""
 
 
-def payer(catalog: Catalog, attempt: CallAttempt) -> Payer:
-    """Return who pays for an attempt, and the tech prefix to take off its number; each endpoint is asked once."""
+def payer(catalog: Catalog, attempt: CallAttempt, at: Instant) -> Payer:
+    """Return who pays for an attempt at an instant, and the tech prefix to take off; each endpoint is asked once."""
     for kind in _KINDS:
         found = kind(catalog, attempt)
         if found is not None:
             network = _network(catalog, attempt) if kind is _by_network else None
             return Payer(found, network.tech_prefix if network is not None else "")
-    return Payer(Denied(Denial.ACCOUNT_UNKNOWN, "no endpoint matches what the switch vouches for"))
+    unknown = Denied(Denial.ACCOUNT_UNKNOWN, "no endpoint matches what the switch vouches for")
+    return Payer(_by_did(catalog, attempt, at) or unknown)
 
 
-def identify(catalog: Catalog, attempt: CallAttempt) -> Found:
-    """Return the account that pays for an attempt, or why none can be told."""
-    return payer(catalog, attempt).found
+def dialling_of(catalog: Catalog, attempt: CallAttempt, terms: AccountTerms) -> Dialling | None:
+    """Return how the endpoint that found an account writes numbers; where it does not say, as the peer does."""
+    own = _endpoint(catalog, attempt) if terms.dialling else None
+    return (terms.dialling_of(*own) if own is not None else None) or attempt.dialling
+
+
+def _endpoint(catalog: Catalog, attempt: CallAttempt) -> tuple[str, str] | None:
+    """Return kind and text of the endpoint that matches; an explicit account and a DID say nothing of writing."""
+    identity = attempt.identity
+    if identity.account:
+        return None
+    if identity.pin:
+        return "pins", f"{identity.via}/{identity.pin}"
+    if _by_sip_user(catalog, attempt) is not None:
+        return "sip_users", identity.sip_user
+    network = _network(catalog, attempt)
+    return (
+        ("networks", network.text) if network is not None else ("callers", f"{identity.via}/{digits(identity.caller)}")
+    )
+
+
+def identify(catalog: Catalog, attempt: CallAttempt, at: Instant) -> Found:
+    """Return the account that pays for an attempt at an instant, or why none can be told."""
+    return payer(catalog, attempt, at).found
 
 
 def _by_account(catalog: Catalog, attempt: CallAttempt) -> Found | None:
@@ -104,7 +129,7 @@ def _network(catalog: Catalog, attempt: CallAttempt) -> Claimed | None:
     for found in catalog.endpoints.networks.holding(address.version, int(address), called):
         seen = tuple(key for key in found.accounts if catalog.descends(key.tenant, attempt.tenant))
         if seen:
-            return Claimed(found.tech_prefix, seen)
+            return found._replace(accounts=seen)
     return None
 
 
@@ -121,9 +146,9 @@ def _by_caller(catalog: Catalog, attempt: CallAttempt) -> Found | None:
     return _one(catalog, attempt, catalog.endpoints.callers.get((identity.via, caller), ()), "caller number")
 
 
-def _by_did(catalog: Catalog, attempt: CallAttempt) -> Found | None:
+def _by_did(catalog: Catalog, attempt: CallAttempt, at: Instant) -> Found | None:
     did = digits(attempt.identity.did)
-    return _one(catalog, attempt, catalog.endpoints.dids.get(did, ()), "called DID") if did is not None else None
+    return _one(catalog, attempt, catalog.endpoints.called(did, at), "called DID") if did is not None else None
 
 
 def _one(catalog: Catalog, attempt: CallAttempt, keys: Iterable[Key], kind: str) -> Found | None:
@@ -136,5 +161,5 @@ def _one(catalog: Catalog, attempt: CallAttempt, keys: Iterable[Key], kind: str)
 
 
 _KINDS: tuple[Callable[[Catalog, CallAttempt], Found | None], ...] = (
-    _by_account, _by_pin, _by_sip_user, _by_network, _by_caller, _by_did,
+    _by_account, _by_pin, _by_sip_user, _by_network, _by_caller,
 )  # fmt: skip

@@ -42,10 +42,11 @@ class Shape(NamedTuple):
 
 
 class Claimed(NamedTuple):
-    """A network with its tech prefix, and all accounts that claim it."""
+    """A network with its tech prefix, all accounts that claim it, and the text by which it was found."""
 
     tech_prefix: str
     accounts: tuple[Key, ...]
+    text: str = ""
 
 
 def network_text(shape: Shape, first: int, tech_prefix: str) -> str:
@@ -83,6 +84,7 @@ class Networks:
                 continue
             tech_prefix = called[: shape.tech_length]
             first = address >> shape.host_bits << shape.host_bits
-            found = self.claims.get(network_text(shape, first, tech_prefix))
+            text = network_text(shape, first, tech_prefix)
+            found = self.claims.get(text)
             if found is not None:
-                yield Claimed(tech_prefix, found)
+                yield Claimed(tech_prefix, found, text)

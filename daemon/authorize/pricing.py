@@ -35,9 +35,9 @@ class Service(NamedTuple):
 A_CALL: Final = Service()
 
 
-def usage_of(catalog: Catalog, tenant: str, direction: Direction, called: str, service: Service) -> Usage:
-    """Return the usage that a plan of a tenant is asked for."""
-    on_net = direction is Direction.OUTBOUND and catalog.is_on_net(tenant, called)
+def usage_of(catalog: Catalog, tenant: str, direction: Direction, called: str, at: Instant, service: Service) -> Usage:
+    """Return the usage that a plan of a tenant is asked for at an instant."""
+    on_net = direction is Direction.OUTBOUND and catalog.is_on_net(tenant, called, at)
     return Usage(service.override, service.rate_type, on_net, service.volumes)
 
 
@@ -56,7 +56,8 @@ def tariffs_for(
     ``start``, or no rate into that currency, unless ``lapsed``: then the last one goes on. One that is blocked is
     returned; it is the caller's to refuse.
     """
-    usage, own = usage_of(catalog, account.key.tenant, direction, called, service), own_rates(account, direction)
+    usage = usage_of(catalog, account.key.tenant, direction, called, start, service)
+    own = own_rates(account, direction)
     plans = _plans(catalog, account, direction, start, end)
     if len(plans) == 1:
         plan = plans[0][2]
@@ -113,7 +114,7 @@ def found_for(
     plan = catalog.plans.get(key) if key is not None else None
     if plan is None:
         return None
-    usage = usage_of(catalog, account.key.tenant, direction, called, service)
+    usage = usage_of(catalog, account.key.tenant, direction, called, at, service)
     return plan.find(called, at, usage, own_rates(account, direction))
 
 

@@ -160,4 +160,5 @@ def endpoints_of(index: AccountIndex) -> Endpoints:
         pins=Vouched(claims["pins"]), sip_users=SipUsers(index.claims["sip_users"], index.rows),
         networks=Networks(claims["networks"], in_order(index.shapes), index.tech_prefixes),
         callers=Vouched(claims["callers"]), dids=claims["dids"],
+        did_ranges=index.did_ranges,
     )  # fmt: skip

@@ -74,7 +74,11 @@ class Posted(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """``route`` is the number of the carrier's route whose channel the call holds, 0 for none."""
+    """``route`` is the number of the carrier's route whose channel the call holds, 0 for none.
+
+    ``dialled`` is the number as received, where ``called`` is not the same digits. ``twin`` is
+    the grant by which the called side of the same call pays.
+    """
 
     grant_id: str
     id_domain: str
@@ -112,6 +116,8 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     settled_by: SettledBy = SettledBy.NOBODY
     posted: tuple[Posted, ...] = ()
     revision: int = 0
+    dialled: str = ""
+    twin: str = ""
 
     @property
     def payer(self) -> Key:
@@ -171,4 +177,5 @@ def new_call(attempt: CallAttempt, granted: Granted, number: int, part: int, now
         granted_seconds=granted.seconds, requested_at=now, last_seen_at=now, due_at=granted.valid_until,
         levels=granted.levels, routes=granted.routes, route=granted.routes[0].number if granted.routes else 0,
         aliases=attempt.aliases,
+        dialled=attempt.called if attempt.called.removeprefix("+") != granted.called else "",
     )  # fmt: skip

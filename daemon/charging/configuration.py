@@ -24,7 +24,7 @@ from daemon.authorize.catalog import (
     Tenant,
 )
 from daemon.charging.account_views import Accounts, ByNumber, endpoints_of
-from daemon.charging.accounts import AccountIndex, Row, cut, index_of, whole
+from daemon.charging.accounts import AccountIndex, Endpoint, Row, cut, diallings, index_of, whole
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import NEVER, Instant, format_rfc3339, zone
 from daemon.kernel.money import Rounding
@@ -190,19 +190,7 @@ class CarrierSpec:
     tech_prefix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointSpec:
-    """One of an account's ``identities``: exactly one of sip_user, ip, caller, pin, did is stated."""
-
-    sip_user: str = ""
-    password: str = field(default="", repr=False)
-    ha1: str = field(default="", repr=False)
-    ip: str = ""
-    tech_prefix: str = ""
-    caller: str = ""
-    pin: str = field(default="", repr=False)
-    did: str = ""
-    via: str = ""
+EndpointSpec = Endpoint  # is stored as it stands in the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +211,10 @@ class OverrideSpec:
 
 @dataclass(frozen=True, slots=True)
 class AccountSpec:
-    """``[[account]]``. ``balance``: the opening balance, given once. A limit of None is none; a credit, unlimited."""
+    """``[[account]]``. ``balance``: the opening balance, given once. A limit of None is none; a credit, unlimited.
+
+    ``inbound_kind`` None: calls in are paid as calls out.
+    """
 
     tenant: str
     id: str
@@ -248,11 +239,13 @@ class AccountSpec:
     identities: tuple[EndpointSpec, ...] = ()
     class_of_service: str = ""
     overrides: tuple[OverrideSpec, ...] = ()
+    inbound_kind: AccountKind | None = None
+    inbound_credit_limit: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
 class NasSpec:
-    """``[[nas]]``: a RADIUS client, found by its source address."""
+    """``[[nas]]``: a RADIUS client, found by its source address. ``numbers`` and on: how it writes numbers."""
 
     id: str
     tenant: str
@@ -265,11 +258,15 @@ class NasSpec:
     coa: str = ""
     require_message_authenticator: bool = False
     routing: bool = True
+    numbers: str = ""
+    country: str = ""
+    international_prefix: str = ""
+    national_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FreeswitchSpec:
-    """``[[freeswitch]]``: a switch whose event socket the daemon connects to."""
+    """``[[freeswitch]]``: a switch whose event socket the daemon connects to. ``numbers`` and on: as of a nas."""
 
     id: str
     tenant: str
@@ -282,6 +279,10 @@ class FreeswitchSpec:
     cgr_aliases: bool = False
     routing: bool = True
     cdr_spool: str = ""
+    numbers: str = ""
+    country: str = ""
+    international_prefix: str = ""
+    national_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,7 +428,7 @@ def build_catalog(
     plans = _plans(configuration.rate_plans, tables)
     prices = _Prices(configuration, plans)
     known = index if index is not None else index_of(_indexed(spec, numbers) for spec in configuration.accounts)
-    accounts = Accounts(known.rows, lambda key, row: _terms(_agreed(key, row), row.number, prices))
+    accounts = Accounts(known.rows, lambda key, row: _terms(_agreed(key, row), row, prices))
     return Catalog(
         revision=configuration.revision,
         tenants={spec.id: _tenant(spec) for spec in configuration.tenants},
@@ -466,6 +467,7 @@ def _agreed(key: Key, row: Row) -> AccountSpec:
 
 
 _account = msgspec.json.Decoder(AccountSpec)
+_NUMBERS: Final = b'"numbers":'  # stands in the endpoints of few accounts; only those are read for it
 
 
 def _tenant(spec: TenantSpec) -> Tenant:
@@ -551,11 +553,11 @@ def _group(spec: DestinationGroupSpec, standard: CodeList | None) -> Iterable[st
             yield from standard.prefixes_of(name)
 
 
-def _terms(spec: AccountSpec, number: int, prices: _Prices) -> AccountTerms:
+def _terms(spec: AccountSpec, row: Row, prices: _Prices) -> AccountTerms:
     # Where no floor is stated at all, no call is sold at a loss.
     unstated = spec.margin_floor_percent is None and spec.margin_floor_per_minute is None
     return AccountTerms(
-        number=number, key=Key(spec.tenant, spec.id), kind=spec.kind,
+        number=row.number, key=Key(spec.tenant, spec.id), kind=spec.kind,
         currency=spec.currency, zone=zone(spec.timezone), credit_limit=spec.credit_limit, status=spec.status,
         plans=_dated(spec.tenant, spec.rate_plan), inbound_plans=_dated(spec.tenant, spec.inbound_rate_plan),
         country=spec.country, channels_total=spec.channels_total, channels_in=spec.channels_in,
@@ -563,6 +565,8 @@ def _terms(spec: AccountSpec, number: int, prices: _Prices) -> AccountTerms:
         max_call_seconds=spec.max_call_seconds, max_call_charge=spec.max_call_charge,
         margin_floor_percent=0 if unstated else spec.margin_floor_percent,
         margin_floor_per_minute=spec.margin_floor_per_minute, rates=prices.rates(spec), bundles=prices.bundles(spec),
+        dialling=diallings(row.identities(), spec.country) if _NUMBERS in row.endpoints else (),
+        inbound_kind=spec.inbound_kind, inbound_credit_limit=spec.inbound_credit_limit,
     )  # fmt: skip
 
 

@@ -61,7 +61,8 @@ def of_number(calls: list[Call], report: CallReport) -> list[Call]:
     number = digits(report.attempt.called)
     if report.part or number is None or len(calls) < 2:
         return calls
-    return [call for call in calls if number.endswith(call.called)] or calls
+    written = report.attempt.called
+    return [call for call in calls if number.endswith(call.called) or call.dialled == written] or calls
 
 
 def _of_span(calls: list[Call], report: CallReport) -> list[Call]:

@@ -16,7 +16,9 @@ from daemon.authorize.decision import Decision, Denied, Rule
 from daemon.authorize.emergency import emergency, is_emergency_number
 from daemon.authorize.metering import Meters, no_meter
 from daemon.authorize.quote import Limits, Standings, Trace
+from daemon.charging.both_sides import CalledSide, called_side, reported
 from daemon.charging.call import Call, SettledBy
+from daemon.charging.emergency_calls import EmergencyCalls
 from daemon.charging.event import Authorized, CallReport, Conflict, Decided, MessageKey, Outcome, Replay, Reported
 from daemon.charging.expiry import swept, without_expired
 from daemon.charging.joining import (
@@ -81,6 +83,7 @@ class OnlineCharging:
         self._outside = outside
         self.settings = settings
         self._without_store = without_store
+        self._emergencies = EmergencyCalls()
         self.stuck: dict[str, str] = {}  # calls that could not be resolved in the last round, and why
 
     def now(self) -> Instant:
@@ -99,14 +102,19 @@ class OnlineCharging:
         catalog = self._directory.catalog()
         granted = emergency(catalog, attempt, now)
         if granted is not None:
-            await self._journal.append(emergency_line(attempt, now))
+            await self._journal.append(emergency_line(attempt, self._emergencies.noted(catalog, attempt, now), now))
             return Decided(granted, encode(granted))
         limits = self.settings.limits(attempt)
         quote = prepare(catalog, attempt, now, limits)
         if isinstance(quote, Denied):
             return await self._refused(attempt, quote, message, encode, now)
-        work = Initial(catalog, quote, limits, self.settings.terms, self._outside.new_id(), now, encode)
-        reads = of_question(attempt.id_domain, attempt.call_id, message, quote)
+        inward = called_side(catalog, quote, now, limits)
+        if isinstance(inward, Denied):
+            return await self._refused(attempt, inward, message, encode, now)
+        terms, new_id = self.settings.terms, self._outside.new_id
+        beside = CalledSide(catalog, inward, limits, terms, new_id(), now) if inward is not None else None
+        work = Initial(catalog, quote, limits, terms, new_id(), now, encode, beside)
+        reads = of_question(attempt.id_domain, attempt.call_id, message, quote, inward)
         stands = question_stands(message, attempt, now)
         try:
             answer = await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
@@ -124,7 +132,7 @@ class OnlineCharging:
 
     async def _from_memory(self, work: Initial, message: MessageKey | None, error: StoreUnavailable) -> Authorized:
         """Grant without the store where the operator chose so; elsewhere the store's error stands."""
-        if self._without_store is None or not self.settings.grants_postpaid:
+        if self._without_store is None or not self.settings.grants_postpaid or work.called_side is not None:
             raise error
         reply = self._without_store.repeat(message, work.now)
         if reply is not None:
@@ -210,6 +218,7 @@ class OnlineCharging:
         """Report on a call that is known; only for one that is not, find out who pays, and report again."""
         now = self._outside.now()
         catalog = self._directory.catalog()
+        report = self._emergencies.completed(report, now)
         limits = self.settings.limits(report.attempt)
         context = Context(catalog, self.settings, limits, None, self._outside.new_id(), now)
         try:
@@ -229,6 +238,9 @@ class OnlineCharging:
             if check is not None:
                 check(joined_call(book, report))
             outcome = act(book, report, context)
+            outcome = reported(
+                book, context.catalog, report, outcome, lambda same: act(book, same, context), context.terms, now
+            )
             return outcome if encode is None else replace(outcome, reply=encode(outcome))
 
         stands = report_stands(report, lambda book: joined_call(book, report))

@@ -11,13 +11,14 @@ from daemon.charging.event import CallReport, MessageKey
 from daemon.charging.ports import Reads
 
 
-def of_question(id_domain: str, call_id: str, message: MessageKey | None, quote: Quote | None = None) -> Reads:
-    """Return what a question needs: the earlier calls of its id, and where it may go ahead the payers."""
+def of_question(id_domain: str, call_id: str, message: MessageKey | None, *quotes: Quote | None) -> Reads:
+    """Return what a question needs: the earlier calls of its id, and where it may go ahead the payers of each side."""
+    sides = [quote for quote in quotes if quote is not None]
     return Reads(
-        accounts=quote.accounts if quote is not None else (),
+        accounts=tuple(dict.fromkeys(number for quote in sides for number in quote.accounts)),
         calls=((id_domain, call_id),),
         messages=(message.key,) if message is not None else (),
-        meters=quote.meters if quote is not None else (),
+        meters=tuple(dict.fromkeys(meter for quote in sides for meter in quote.meters)),
     )
 
 

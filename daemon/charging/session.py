@@ -18,6 +18,7 @@ from daemon.authorize.pricing import Service, tariffs_for
 from daemon.authorize.quote import Limits, Quote
 from daemon.charging import metering, settle
 from daemon.charging.archived import listed_as_archived
+from daemon.charging.both_sides import CalledSide, let_twin_go, voided
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call
 from daemon.charging.cdr import EndReport
 from daemon.charging.event import CallReport, Decided, Outcome
@@ -96,10 +97,11 @@ Act = Callable[[Book, CallReport, Context], Outcome]
 Change = Callable[[Book, Call, Context], Outcome]
 
 
-def emergency_line(attempt: CallAttempt, now: Instant) -> dict[str, str]:
+def emergency_line(attempt: CallAttempt, payer: str, now: Instant) -> dict[str, str]:
+    """Return what is journalled of an emergency call; ``payer`` is ``tenant/id`` of the account found, or nothing."""
     return {
         "at": format_rfc3339(now), "call_id": attempt.call_id, "switch": attempt.switch, "source": attempt.source,
-        "called": attempt.called, "calling": attempt.calling, "account": attempt.identity.account,
+        "called": attempt.called, "calling": attempt.calling, "account": payer or attempt.identity.account,
     }  # fmt: skip
 
 
@@ -112,8 +114,8 @@ def let_replaced_go(book: Book, attempt: CallAttempt, terms: settle.Terms, now: 
     calls = same_side(book, attempt)
     if not calls or calls[-1].state is not CallState.GRANTED or calls[-1].tenant != attempt.tenant:
         return None  # tenants that share an id domain never touch each other's grants
-    freed = settle.let_go(book, calls[-1], now)
-    freed = freed.moved(CallState.VOIDED, ended_at=now)
+    let_twin_go(book, calls[-1], now)
+    freed = voided(book, calls[-1], now)
     book.save_call(freed)
     return freed
 
@@ -129,6 +131,7 @@ class Initial:
     new_id: str
     now: Instant
     encode: Encode
+    called_side: CalledSide | None = None
 
     def __call__(self, book: Book) -> Decided:
         attempt = self.quote.attempt
@@ -145,7 +148,10 @@ class Initial:
         call = call.changed(due_at=settle.due_at(call, self.terms))
         settle.hold(book, call, self.now)
         book.save_call(call)
-        return Decided(decision, self.encode(decision), call)
+        if self.called_side is None:
+            return Decided(decision, self.encode(decision), call)
+        both, held = self.called_side.held(book, call, decision)
+        return Decided(both, self.encode(both), held)
 
     def journalled(self, granted: Granted) -> tuple[Call, bytes]:
         """Return the call of a grant that the store has not seen, and the bytes that answer the question."""
@@ -269,11 +275,11 @@ def _forced_quote(context: Context, report: CallReport, denied: Denied | None) -
     if denied is None or denied.account is None or denied.account not in context.catalog.accounts:
         return None
     terms = context.catalog.accounts[denied.account]
-    called = dialled(context.catalog, report.attempt)
+    at = min(report.answered_at or report.at, context.now)
+    called = dialled(context.catalog, report.attempt, terms, at)
     if called is None:
         return None
     chain = context.catalog.chain(terms)
-    at = min(report.answered_at or report.at, context.now)
     levels = []
     for account in chain:
         service = Service(report.attempt.override)

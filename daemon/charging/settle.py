@@ -89,7 +89,7 @@ def held_afresh(book: Book, catalog: Catalog, call: Call, limits: Limits, now: I
 
 
 def _payable(book: Book, catalog: Catalog, call: Call, level: Level, begins: int, limits: Limits, now: Instant) -> int:
-    terms = catalog.by_number[level.account]
+    terms = catalog.by_number[level.account].facing(call.direction)
     money = spendable(terms, book.standing(level.account), now)
     units = metering.call_supply(book, catalog, call, level, now).units
     return seconds_for(level, money, level.reserved, begins, terms, limits, units)
@@ -253,12 +253,16 @@ def _list_lapsed(book: Book, call: Call, bought: list[Conversion | None], now: I
 def _beyond_ledger(catalog: Catalog, call: Call, now: Instant) -> Iterator[Exceptional]:
     """Yield what the balance of a postpaid account could not hold of a charge: it is owed all the same."""
     for level, posted in zip(call.levels, call.posted, strict=True):
-        if posted.uncollected and catalog.by_number[level.account].kind is AccountKind.POSTPAID:
+        if posted.uncollected and _is_postpaid(catalog, call, level):
             detail = f"{format_nano(posted.uncollected)} of the charge of {level.key} is beyond 64 bits of its balance"
             key = f"beyond_ledger:{call.grant_id}:{level.account}:{call.revision}"
             yield Exceptional(
                 "beyond_ledger", call.tenant, call.source, call.switch, call.call_id, detail, now, key=key
             )
+
+
+def _is_postpaid(catalog: Catalog, call: Call, level: Level) -> bool:
+    return catalog.by_number[level.account].facing(call.direction).kind is AccountKind.POSTPAID
 
 
 def _answered(call: Call, report: EndReport) -> Call:
@@ -269,7 +273,7 @@ def _debited(
     book: Book, catalog: Catalog, call: Call, level: Level, amount: int, holding: bool, now: Instant
 ) -> tuple[int, Buckets]:
     """Post the charge of one level; return what of it is a debt, and what buckets paid."""
-    terms = catalog.by_number[level.account]
+    terms = catalog.by_number[level.account].facing(call.direction)
     limit = terms.credit_limit if terms.kind is AccountKind.PREPAID else None
     channel = call.direction if holding else None
     held = level.reserved if holding else 0

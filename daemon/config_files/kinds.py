@@ -15,6 +15,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any, Final, Protocol
 
 from daemon.config_files.positions import Document, KeyPath
+from daemon.kernel.dialling import is_country
 from daemon.kernel.ids import is_id
 from daemon.kernel.instant import parse_rfc3339
 from daemon.kernel.instant import zone as zone_of
@@ -402,12 +403,34 @@ def _number(value: object) -> str:
     written = _text(value).removeprefix("+")
     if re.fullmatch("[0-9]{1,18}", written) is None:
         ranged = re.fullmatch(r"[0-9]+ *[-:] *\+?[0-9]+", written) is not None
-        later = "; ranges come with a later release, list each number" if ranged else ""
-        raise Unfit(f"{quoted(written)} is not a number of 1 to 18 digits{later}")
+        alone = "; only a did may be a range" if ranged else ""
+        raise Unfit(f"{quoted(written)} is not a number of 1 to 18 digits{alone}")
     return written
 
 
 NUMBER: Final = Scalar("number of 1 to 18 digits", _number)
+
+
+def _number_or_range(value: object) -> str:
+    first, hyphen, last = _text(value).partition("-")
+    if not hyphen:
+        return _number(value)
+    first, last = _number(first), _number(last)
+    if len(first) != len(last) or first > last:
+        raise Unfit(f"{quoted(f'{first}-{last}')} is no range; its last number has as many digits and is no less")
+    return f"{first}-{last}" if first != last else first
+
+
+NUMBER_OR_RANGE: Final = Scalar("number of 1 to 18 digits, or FIRST-LAST", _number_or_range)
+
+
+def _country(value: object) -> str:
+    if (written := _text(value)) and not is_country(written):
+        raise Unfit(f"{quoted(written)} is no ISO 3166 code of a country whose numbers are known, such as US")
+    return written
+
+
+NUMBERED_COUNTRY: Final = Scalar("two capital letters, ISO 3166", _country)
 
 
 def _network(value: object) -> str:

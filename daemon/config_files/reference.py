@@ -80,6 +80,8 @@ def toml_text(value: object, *, money: bool = False) -> str:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return "[" + ", ".join(toml_text(each) for each in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml_text(each)}" for name, each in value.items()) + "}"
     if isinstance(value, int):
         return f'"{format_nano(value)}"' if money else str(value)
     return f'"{value.value if isinstance(value, Enum) else value}"'

@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from daemon.authorize.catalog import AccountKind
 from daemon.config_files.currency_checks import check_currencies
+from daemon.config_files.did_checks import check_dids
 from daemon.config_files.kinds import UNSTATED, Site, is_loopback
 from daemon.config_files.objects import TENANT_DEPTH_MAX, Entry, Objects
 from daemon.config_files.rate_checks import check_prices
 from daemon.config_files.scenario_keys import IDENTITY_KINDS
+from daemon.kernel.dialling import is_country
 from daemon.kernel.ids import is_id
 from daemon.kernel.instant import Instant
 
@@ -133,18 +135,21 @@ def _check_carrier(objects: Objects, carrier: Entry) -> None:
 
 
 def _check_account(objects: Objects, account: Entry) -> None:
-    _check_credit(account)
+    _check_credit(account, "kind", "credit_limit")
+    _check_credit(account, "inbound_kind", "inbound_credit_limit")
+    if account.get("inbound_kind") is None and account.values.get("inbound_credit_limit", UNSTATED) is not UNSTATED:
+        (account.site / "inbound_credit_limit").report("belongs to an inbound_kind; state it or take the limit out")
     for name in ("rate_plan", "inbound_rate_plan"):
         _check_plans(objects, account, account.site / name, account.get(name))
 
 
-def _check_credit(account: Entry) -> None:
-    kind, limit = account.get("kind"), account.values.get("credit_limit", 0)
+def _check_credit(account: Entry, of_kind: str, of_limit: str) -> None:
+    kind, limit = account.get(of_kind), account.values.get(of_limit, 0)
     if kind is AccountKind.POSTPAID and limit is UNSTATED:
         message = 'is missing; a postpaid account states how far it may owe, such as "100.00", or "unlimited"'
-        (account.site / "credit_limit").report(message)
+        (account.site / of_limit).report(message)
     if kind is AccountKind.PREPAID and limit is None:
-        (account.site / "credit_limit").report('cannot be "unlimited" for a prepaid account; state an amount')
+        (account.site / of_limit).report('cannot be "unlimited" for a prepaid account; state an amount')
 
 
 def _check_plans(objects: Objects, account: Entry, site: Site, stated: Any) -> None:
@@ -174,6 +179,10 @@ def _check_identities(objects: Objects, account: Entry, token_ids: Collection[st
         site = account.site / "identities" / place
         if identity.get("via"):
             _check_via(objects, account, site / "via", identity["via"], token_ids)
+        known = account.get("country") is None or is_country(account.get("country"))
+        if identity.get("numbers") == "national" and identity.get("country") == "" and not known:
+            message = 'is missing, and the account states none whose numbers are known; numbers = "national" needs it'
+            (site / "country").report(message)
         if identity.get("ip", "").endswith("/0"):
             (site / "ip").report("is every address there is; name the networks that the calls come from")
 
@@ -209,6 +218,7 @@ def _check_endpoints(objects: Objects) -> None:
                 continue
             claims = seen.setdefault(endpoint, {})
             _claim(objects, account, account.site / "identities" / place / endpoint[0], peers, claims)
+    check_dids(objects, peers)
 
 
 def _claim(objects: Objects, account: Entry, site: Site, peers: set[str], claims: dict[str, Entry]) -> None:
@@ -226,7 +236,7 @@ def _claim(objects: Objects, account: Entry, site: Site, peers: set[str], claims
 
 def _endpoint(identity: dict[str, Any]) -> tuple[str, ...] | None:
     kind = next((kind for kind in IDENTITY_KINDS if identity.get(kind)), None)
-    if kind is None or (kind in ("caller", "pin") and not identity.get("via")):
+    if kind in (None, "did") or (kind in ("caller", "pin") and not identity.get("via")):
         return None
     return (kind, identity[kind], identity.get("via", "").removeprefix(BEARER_MARK), identity.get("tech_prefix", ""))
 

@@ -158,10 +158,13 @@ def _peer(peer: Entry, routing: bool) -> dict[str, Any]:
 
 
 def _account(account: Entry) -> AccountSpec:
+    inbound = account.values["inbound_credit_limit"]
     limit, channels = account.values["credit_limit"], account.values["channels"] or {}
     return AccountSpec(
         **_kept(account, _ACCOUNT_KEYS),
         credit_limit=0 if limit is UNSTATED else limit,
+        inbound_kind=account.values["inbound_kind"],
+        inbound_credit_limit=0 if inbound is UNSTATED else inbound,
         rate_plan=_plans(account.values["rate_plan"]),
         inbound_rate_plan=_plans(account.values["inbound_rate_plan"]),
         channels_total=channels.get("total"),
@@ -184,7 +187,11 @@ def _plan(plan: Entry) -> RatePlanSpec:
 
 
 def _endpoint(identity: dict[str, Any]) -> EndpointSpec:
-    return EndpointSpec(**identity | {"via": identity["via"].removeprefix(BEARER_MARK)})
+    first, _, last = identity["did"].partition("-")
+    begins, ends = identity["from"] or 0, identity["until"]
+    told = {name: value for name, value in identity.items() if name not in ("from", "until")}
+    via = identity["via"].removeprefix(BEARER_MARK)
+    return EndpointSpec(**told | {"did": first, "did_last": last, "begins": begins, "ends": ends, "via": via})
 
 
 def _plans(stated: str | tuple[dict[str, Any], ...]) -> tuple[PlanFrom, ...]:

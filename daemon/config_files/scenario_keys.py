@@ -21,6 +21,8 @@ from daemon.config_files.kinds import (
     NETWORK,
     NON_EMPTY,
     NUMBER,
+    NUMBER_OR_RANGE,
+    NUMBERED_COUNTRY,
     OPTIONAL_IDENTIFIER,
     PERCENT,
     REQUIRED,
@@ -54,6 +56,7 @@ from daemon.config_files.rate_keys import (
     TENANT_OF,
     TIME_BAND,
 )
+from daemon.kernel.dialling import Numbers
 
 CHANNELS_MAX: Final = 1_000_000  # channels; more than any switch has
 CALL_SECONDS_MAX: Final = 86_400  # seconds; no call is longer than a day
@@ -75,6 +78,20 @@ _ROUTING = ConfigKey(
     UNSTATED,
     "the daemon chooses the carrier, by cost; else the switch routes by itself",
     "true where the owner has a carrier",
+)
+
+_PREFIX = matching("up to 8 digits", r"[0-9]{1,8}", "is no dialling prefix; write 1 to 8 digits", optional=True)
+_DIALLING = (
+    ConfigKey(
+        "numbers",
+        words("", *(each.value for each in Numbers)),
+        "",
+        "how numbers without a plus are written: international, or of a country",
+        "as the peer of the call writes them; a peer: as dialled",
+    ),
+    ConfigKey("country", NUMBERED_COUNTRY, "", "whose numbers they are", "the account's"),
+    ConfigKey("international_prefix", _PREFIX, "", "leads an international number", "the country's, else 00"),
+    ConfigKey("national_prefix", _PREFIX, "", "leads a national number", "the country's"),
 )
 
 TENANT: Final = Table(
@@ -142,6 +159,9 @@ def _check_identity(site: Site, found: dict[str, Any]) -> None:
         ("ha1", ("sip_user",)),
         ("tech_prefix", ("ip",)),
         ("via", ("caller", "pin")),
+        ("from", ("did",)),
+        ("until", ("did",)),
+        ("numbers", ("sip_user", "ip", "caller", "pin")),
     ):
         if site.states(part) and kind not in kinds:
             (site / part).report(f"belongs to {' or '.join(kinds)}, not to {kind}; take it out")
@@ -149,6 +169,24 @@ def _check_identity(site: Site, found: dict[str, Any]) -> None:
         site.report(f'a {kind} counts only with the peer that vouches for it; add via = "…"')
     if found.get("password") and found.get("ha1"):
         (site / "ha1").report("stands beside a password; keep one of the two")
+    if found.get("until") is not None and found["until"] <= (found.get("from") or 0):
+        (site / "until").report("is no later than its begin; take the did out or mend the time")
+    check_dialling(site, found)
+
+
+def check_dialling(site: Site, found: dict[str, Any]) -> None:
+    """Report what says how numbers are written beside no statement that it is so."""
+    for name in ("country", "international_prefix", "national_prefix"):
+        if found.get(name) and found.get("numbers", "") in ("", "as-dialled"):
+            (site / name).report(f'says nothing without numbers = "e164" or "national"; add it or take {name} out')
+    if found.get("national_prefix") and found.get("numbers") == "e164":
+        (site / "national_prefix").report('belongs to numbers = "national"; take it out')
+
+
+def _check_peer(site: Site, found: dict[str, Any]) -> None:
+    check_dialling(site, found)
+    if found.get("numbers") == "national" and found.get("country") == "":
+        (site / "country").report('is missing; numbers = "national" needs the country whose numbers they are')
 
 
 IDENTITY: Final = Table(
@@ -191,8 +229,11 @@ IDENTITY: Final = Table(
             "",
             "calling-card PIN, with `via`",
         ),
-        ConfigKey("did", NUMBER, "", "called number of inbound calls"),
+        ConfigKey("did", NUMBER_OR_RANGE, "", "called number of inbound calls, or all from one to another"),
+        ConfigKey("from", INSTANT, None, "first instant at which the `did` is the account's", "always"),
+        ConfigKey("until", INSTANT, None, "first instant at which it is no longer", "for ever"),
         ConfigKey("via", TEXT, "", "nas or switch that vouches for a caller number or a PIN, or `token:ID`"),
+        *_DIALLING,
     ),
     check=_check_identity,
     type="table of one of sip_user, ip, caller, pin, did",
@@ -217,6 +258,14 @@ ACCOUNT: Final = Table(
             "how far below 0 the balance may go",
             '"0" for prepaid; postpaid must state it',
         ),
+        ConfigKey("inbound_kind", choice(AccountKind), None, "pays for inbound calls before or after", "as `kind`"),
+        ConfigKey(
+            "inbound_credit_limit",
+            CREDIT,
+            UNSTATED,
+            "how far below 0 inbound calls may bring the one balance",
+            '"0" for prepaid; postpaid must state it',
+        ),
         ConfigKey(
             "rate_plan",
             Either(OPTIONAL_IDENTIFIER, Many(DATED_PLAN)),
@@ -231,7 +280,13 @@ ACCOUNT: Final = Table(
             "prices of its inbound calls",
             "none: inbound calls are unrated",
         ),
-        ConfigKey("country", COUNTRY, "", "where it is; kept and shown, numbers are dialled as E.164", "none"),
+        ConfigKey(
+            "country",
+            COUNTRY,
+            "",
+            "where it is: its emergency numbers, and the national ones of its endpoints that write such",
+            "none",
+        ),
         ConfigKey("status", choice(Status), Status.ACTIVE, "only an active one may call"),
         ConfigKey("timezone", ZONE, "UTC", "where its day of `daily_spend` begins"),
         ConfigKey("channels", CHANNEL_LIMITS, None, "calls at the same time", "no limit"),
@@ -292,7 +347,9 @@ NAS: Final = Table(
         ConfigKey("coa", refused("sends no CoA-Request", ""), "", "address:3799 where a CoA moves its Session-Timeout"),
         ConfigKey("require_message_authenticator", FLAG, False, "drop an Access-Request without Message-Authenticator"),
         _ROUTING,
-    )
+        *_DIALLING,
+    ),
+    check=_check_peer,
 )
 
 FREESWITCH: Final = Table(
@@ -327,7 +384,9 @@ FREESWITCH: Final = Table(
             "none",
         ),
         _ROUTING,
-    )
+        *_DIALLING,
+    ),
+    check=_check_peer,
 )
 
 OBJECTS: Final[dict[str, Table]] = {

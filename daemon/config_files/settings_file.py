@@ -13,11 +13,13 @@ from daemon.config_files.kinds import (
     LISTENER,
     NON_EMPTY,
     NUMBER,
+    NUMBERED_COUNTRY,
     OPTIONAL_DIAL,
     TEXT,
     ConfigKey,
     Kind,
     Many,
+    Named,
     Scalar,
     Site,
     Table,
@@ -97,6 +99,16 @@ def _seconds(least: int, most: int) -> Scalar:
     return whole(least, most, "seconds")
 
 
+class _Countries(Named):
+    """A table by ISO 3166 codes."""
+
+    def read(self, site: Site, value: object) -> Any:
+        """Return the numbers by code, or FAULT."""
+        found = super().read(site, value)
+        read = [] if found is FAULT else [NUMBERED_COUNTRY.read(site / code, code) for code, _ in found]
+        return FAULT if found is FAULT or FAULT in read else dict(found)
+
+
 SECTIONS: Final[dict[str, Table]] = {
     "store": _section(
         _DEFAULT.store,
@@ -135,6 +147,10 @@ SECTIONS: Final[dict[str, Table]] = {
         numbers=(Many(NUMBER), "whole numbers that are granted before the account is sought"),
         dial=(OPTIONAL_DIAL, "where they are routed; {number} becomes the number; empty: the switch routes them"),
         journal=(NON_EMPTY, "file that records them; relative to the working directory"),
+        countries=(
+            _Countries(Many(NUMBER, least=1), 2), "those of a country, in place of `numbers`, for calls of endpoints,"
+            " accounts or peers that state it"
+        ),
     ),
     "export": _section(
         _DEFAULT.export,

@@ -248,10 +248,11 @@ class CallControl:
             self._asking.discard(event.channel)
 
     async def _decided(self, event: Event) -> tuple[Granted | Denied, Call | None]:
-        if len(self._asking) > QUESTIONS_MAX:
+        question = self._reporter.question(event)
+        if len(self._asking) > QUESTIONS_MAX and not self._ocf.is_emergency(question.called):
             return Denied(Denial.OVERLOADED, "too many questions at once"), None
         try:
-            answer = await self._ocf.authorize(self._reporter.question(event))
+            answer = await self._ocf.authorize(question)
         except StoreError as error:
             _log.error("question refused: the store cannot commit", call_id=event.channel, error=str(error))
             return Denied(Denial.STORE_UNAVAILABLE, "the store cannot commit"), None

@@ -7,6 +7,7 @@ are brought to ours, so that a switch with a wrong clock is charged right and it
 from dataclasses import dataclass, replace
 
 from daemon.authorize.attempt import CallAttempt, Identity
+from daemon.charging.accounts import dialling
 from daemon.charging.call import Call
 from daemon.charging.configuration import FreeswitchSpec
 from daemon.charging.event import CallReport
@@ -59,11 +60,17 @@ class Reporter:
         """Return what a parked channel asks: who pays by what the switch vouches for, and which number."""
         number = self.rules.stated(event) or self.rules.stripped(event.destination)
         direction = dialplan.direction(event)
+        calling, did = self._read(event.calling), self._read(number) if direction is Direction.INBOUND else ""
         identity = Identity(
             account=self.rules.account(event), account_tenant=self.rules.tenant(event), ip=event.network,
-            caller=event.calling, via=self.spec.id, did=number if direction is Direction.INBOUND else "",
+            caller=calling, via=self.spec.id, did=did,
         )  # fmt: skip
-        return self._attempt(event.channel, identity, number, event.calling, direction, event.tollway_override, True)
+        return self._attempt(event.channel, identity, number, calling, direction, event.tollway_override, True)
+
+    def _read(self, number: str) -> str:
+        """Return a number as the switch's way of writing reads it, as it stands where it is none or that is unknown."""
+        how = dialling(self.spec)
+        return (how.normal(number) if how is not None else None) or number
 
     def _attempt(
         self, channel: str, identity: Identity, number: str, calling: str, direction: Direction, override: str,
@@ -73,6 +80,7 @@ class Reporter:
             id_domain=self.id_domain, call_id=channel, tenant=self.spec.tenant, source=SOURCE, switch=self.spec.id,
             identity=identity, called=number, calling=calling, direction=direction, override=override, renewable=True,
             reports_answer=True, hears_answer=True, routed=routed and self.spec.routing, leg=CALLER,
+            dialling=dialling(self.spec),
         )  # fmt: skip
 
     def paid(self, paid: Paid) -> CallAttempt:

@@ -100,6 +100,14 @@ class CallDesk:
             self.counters.count("tollway_decisions_total", road="http", code=code)
         return result.reply
 
+    def is_emergency(self, body: bytes) -> bool:
+        """Tell whether a question is about an emergency number: decided from memory, it passes the limit in flight."""
+        try:
+            request = _authorize.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False  # no question at all: refused as overloaded, and told what is wrong when there is time
+        return self.ocf.is_emergency(request.called)
+
     def _decision_bytes(self, decision: Decision) -> bytes:
         return encode(decision_reply(decision, self.ocf.settings))
 
@@ -225,7 +233,7 @@ def _attempt(token: TokenSpec, request: AuthorizeRequest, *, routed: bool) -> Ca
         id_domain=domain_of(token), call_id=request.call_id, tenant=token.tenant, source="http", switch=token.id,
         identity=_identity(token, request), called=request.called, calling=request.calling,
         direction=request.direction, override=request.override, renewable=request.updates, reports_answer=True,
-        hears_answer=True, routed=routed,
+        hears_answer=True, routed=routed, both_sides=request.both_sides,
     )  # fmt: skip
 
 

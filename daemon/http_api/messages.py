@@ -40,7 +40,10 @@ Reason = Annotated[str, Meta(max_length=REASON_LENGTH_MAX)]
 class AuthorizeRequest(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"calling": "from", "called": "to"}, kw_only=True
 ):
-    """One question: may this call proceed, and for how long. ``updates``: the client will renew while the call runs."""
+    """One question: may this call proceed, and for how long. ``updates``: the client will renew while the call runs.
+
+    ``both_sides``: the account of the called DID pays for the same call inbound, and no other question asks for it.
+    """
 
     call_id: Identifier
     calling: Optional
@@ -55,6 +58,7 @@ class AuthorizeRequest(
     via: Annotated[str, Meta(max_length=64)] = ""
     override: Annotated[str, Meta(max_length=64)] = ""
     updates: bool = False
+    both_sides: bool = False
     at: Time | UnsetType = UNSET
 
 

@@ -25,6 +25,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 IN_FLIGHT_MAX = 1024  # requests decided at once; four batches of the store, some 50 ms of waiting
+IN_FLIGHT_EMERGENCY_MAX = 256  # room above the limit for emergency numbers, which wait for no store
 DECIDE_SECONDS_MAX = 10  # seconds that a request may wait for the store; dialplans wait no longer
 AUTHORIZE = "/v1/authorize"
 CALLS = b"/v1/calls/"
@@ -80,7 +81,7 @@ class PerCall:
 
     async def _decide(self, scope: Scope, receive: Receive) -> bytes:
         try:
-            if self._in_flight > IN_FLIGHT_MAX:
+            if self._in_flight > IN_FLIGHT_MAX and not self._may_be_emergency(scope):
                 raise overloaded()
             work = await self._work(scope, receive)
             async with asyncio.timeout(DECIDE_SECONDS_MAX):
@@ -94,6 +95,10 @@ class PerCall:
             _log.error("a per-call handler failed", path=scope["path"], exc_info=error)
             raise RequestRefused(500, "internal", "the daemon failed; its log says why") from None
 
+    def _may_be_emergency(self, scope: Scope) -> bool:
+        """Tell whether a request above the limit is read all the same: its body tells whether it is an emergency."""
+        return scope["path"] == AUTHORIZE and self._in_flight <= IN_FLIGHT_MAX + IN_FLIGHT_EMERGENCY_MAX
+
     async def _work(self, scope: Scope, receive: Receive) -> Awaitable[bytes]:
         """Return what answers a request, once it is known who asks for what."""
         method = scope["method"]
@@ -102,6 +107,8 @@ class PerCall:
             token = permit(authenticate(self._tokens, scope["headers"]), SWITCH)
             explain = _flag(scope["query_string"], b"explain")
             body = await _body(scope, receive)
+            if self._in_flight > IN_FLIGHT_MAX and (explain or not self._desk.is_emergency(body)):
+                raise overloaded()
             return self._desk.authorize(token, body, explain=explain)
         tail = scope["raw_path"][len(CALLS) :]
         name, slash, operation = tail.rpartition(b"/")

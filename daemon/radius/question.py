@@ -11,6 +11,7 @@ from ipaddress import ip_address
 
 from daemon.authorize.attempt import CallAttempt, Credential, Identity, PlainPassword
 from daemon.authorize.catalog import Catalog
+from daemon.charging.accounts import dialling
 from daemon.charging.call import CALL_ID_LENGTH_MAX
 from daemon.charging.configuration import NasSpec
 from daemon.charging.event import MessageKey
@@ -118,11 +119,13 @@ def read_attempt(
 ) -> CallAttempt:  # fmt: skip
     """Return the attempt that a request of either kind is about."""
     called, calling = number(fields.text(*switch.called)), number(fields.text(*switch.calling))
+    how = dialling(nas)
+    calling = (how.normal(calling) if how is not None else None) or calling
     return CallAttempt(
         id_domain=id_domain(nas), call_id=call_id, tenant=nas.tenant, source=SOURCE, switch=nas.id,
         identity=_identity(fields, nas, switch, address, calling, credential, catalog), called=called, calling=calling,
         renewable=False, reports_answer=switch.reports_answer, routed=nas.routing,
-        aliases=(*joint_ids(fields), *stations(fields, switch)[:1]),
+        aliases=(*joint_ids(fields), *stations(fields, switch)[:1]), dialling=how,
     )  # fmt: skip
 
 

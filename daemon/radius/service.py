@@ -69,7 +69,7 @@ class RadiusService:
             return reply.access_reply(packet, decision, profile(nas.profile), interim, secret)
 
         if question.registers:
-            refusal = _registration(question, catalog)
+            refusal = _registration(question, catalog, self._outside.now())
             return self._told(refusal, encoded(refusal) if refusal is not None else reply.accept(packet, secret))
         if question.broken and emergency(catalog, question.attempt, self._outside.now()) is None:
             refusal = Denied(Denial.CREDENTIAL_WRONG, "the request's credentials contradict the protocol")
@@ -185,11 +185,11 @@ class RadiusService:
         await self._store.transact(Reads(), lambda book: book.append_exception(item))
 
 
-def _registration(question: Question, catalog: Catalog) -> Denied | None:
+def _registration(question: Question, catalog: Catalog, now: Instant) -> Denied | None:
     """Return why a REGISTER is refused; it came with a digest, so that no other kind of endpoint can let it pass."""
     if not question.attempt.identity.sip_user:
         return Denied(Denial.ACCOUNT_UNKNOWN, "a REGISTER without a User-Name")
-    found = identify(catalog, question.attempt)
+    found = identify(catalog, question.attempt, now)
     if isinstance(found, Denied):
         return found
     if found.status is Status.SUSPENDED:

@@ -161,6 +161,10 @@ class Administration(Decks, Recoveries):
         views = [await self.account_view(key) for key in keys]
         return [view.spec for view in views if view is not None]
 
+    async def accounts_with_did(self, number: str) -> list[AccountSpec]:
+        """Return the accounts that claim the digits of a number at some time."""
+        return await self.reading(partial(objects.accounts_with_did, number))
+
     async def accounts_with(self, name: str, value: str) -> list[AccountSpec]:
         """Return the accounts that have an endpoint of which a field has a value. Looks at every account."""
         return await self.reading(partial(objects.accounts_with, name, value))

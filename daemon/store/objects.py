@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from daemon.authorize.dids import place
 from daemon.charging.configuration import (
     AccountSpec,
     AsteriskSpec,
@@ -21,6 +22,7 @@ from daemon.charging.configuration import (
     Configuration,
     ConversionSpec,
     DestinationGroupSpec,
+    EndpointSpec,
     FreeswitchSpec,
     NasSpec,
     RatePlanSpec,
@@ -312,11 +314,25 @@ def refuse_altered(connection: Link, specs: Iterable[Spec], now: Instant) -> Non
 def accounts_with(name: str, value: str, connection: Link) -> list[AccountSpec]:
     """Return the accounts that have an endpoint of which a field has a value."""
     # The text is sought in the JSON as the store's encoder writes it; what has it is then looked at field by field.
-    written = msgspec.json.encode({name: value})[1:-1]
+    found = _accounts_holding(msgspec.json.encode({name: value})[1:-1], connection)
+    return [spec for spec in found if any(getattr(each, name) == value for each in spec.identities)]
+
+
+def accounts_with_did(number: str, connection: Link) -> list[AccountSpec]:
+    """Return the accounts that claim a number, by itself or in a range, at some time."""
+    listed = accounts_with("did", number, connection)
+    ranged = [spec for spec in _accounts_holding(b'"did_last":', connection) if spec not in listed]
+    return listed + [spec for spec in ranged if any(_spans(each, number) for each in spec.identities)]
+
+
+def _spans(endpoint: EndpointSpec, number: str) -> bool:
+    return bool(endpoint.did_last) and place(endpoint.did) <= place(number) <= place(endpoint.did_last)
+
+
+def _accounts_holding(written: bytes, connection: Link) -> Iterator[AccountSpec]:
     holds = "instr(body, ?) > 0" if connection.dialect == "sqlite" else "position(? in body) > 0"
     query = f"SELECT body FROM config_object WHERE kind = 'account' AND {holds} ORDER BY tenant, id"
-    specs = (msgspec.json.decode(body, type=AccountSpec) for (body,) in connection.execute(query, (written,)))
-    return [spec for spec in specs if any(getattr(each, name) == value for each in spec.identities)]
+    return (msgspec.json.decode(body, type=AccountSpec) for (body,) in connection.execute(query, (written,)))
 
 
 def others(connection: Link) -> Configuration:

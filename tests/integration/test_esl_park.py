@@ -11,6 +11,7 @@ import pytest
 from daemon.authorize.catalog import Status
 from daemon.charging.call import CallState
 from daemon.charging.session import ChargingSettings
+from daemon.esl import call_control
 from daemon.kernel.money import parse_nano
 from tests.integration.esl_world import DECK, SWITCH, World, until
 from tests.switch_double.double import Call, Plan, SwitchDouble
@@ -211,6 +212,17 @@ async def test_an_emergency_call_needs_no_money_and_is_never_cut(tmp_path: Path)
         assert await world.standing("acme") == (0, 0, 0)
         switch.hang_up(call, "NORMAL_CLEARING")
         await until(lambda: not switch.calls)
+
+
+async def test_an_emergency_call_passes_the_limit_of_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_control, "QUESTIONS_MAX", 0)
+    async with running(tmp_path) as (_, switch):
+        refused = await ended(switch.play(Plan("acme", UK)))
+        assert refused.variables["tollway_reason"] == "overloaded"
+        call = switch.play(Plan("acme", "2112"))
+        await until(lambda: bool(call.answered))
+        assert call.variables["tollway_result"] == "GRANTED"
+        switch.hang_up(call, "NORMAL_CLEARING")
 
 
 async def test_a_store_that_cannot_commit_refuses(tmp_path: Path) -> None:

@@ -7,8 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from daemon.authorize.catalog import Emergency
+from daemon.http_api import routes
+from daemon.kernel.ids import Key
+from daemon.kernel.money import parse_nano
+from tests.decks import read_deck
 from tests.unit.http_api.http_world import FRANCE, UK, HttpWorld, good, http_world, question, refused
 
 pytestmark = pytest.mark.virtual_time
@@ -322,6 +328,62 @@ async def test_an_emergency_call_waits_for_no_account(world: HttpWorld) -> None:
     assert (granted["emergency"], granted["quota_seconds"], granted["reserved"]) == (True, 86_400, "0.00")
     assert granted["routes"] == [{"carrier": "emergency", "dial": "sofia/gateway/psap/112", "route": 1}]
     assert [line["called"] for line in world.around.journal] == ["112"]
+
+
+async def test_an_emergency_call_is_charged_as_the_plan_of_the_account_says(world: HttpWorld) -> None:
+    plan = "prefix,destination,rate,first_seconds,next_seconds\n44,UK,0.60,1,1\n112,Emergency,0.30,1,1\n"
+    rows, errors = read_deck(plan, "retail.csv")
+    assert not errors
+    await world.store.apply([], {Key("main", "retail"): rows}, who="test")
+    world.around.found = await world.store.load_catalog(Emergency(frozenset({"112"})))
+    granted = good(await world.ask("e1", account="poor", to="112"))
+    assert (granted["emergency"], granted["grant_id"]) == (True, "")
+    assert (await world.standing("poor")).reserved == 0
+    assert world.around.journal[0]["account"] == "main/poor"
+    world.wait(3)
+    good(await world.report("answer", "e1"))
+    world.wait(60)
+    assert good(await world.report("end", "e1", duration_seconds=60))["charge"] == "0.30"
+    assert good(await world.ask("e2", account="poor", to="112"))["emergency"], "a debt keeps nobody from help"
+    world.wait(20)
+    assert good(await world.report("end", "e2", duration_seconds=10))["charge"] == "0.05"
+    assert good(await world.ask("e3", account="nobody", to="112"))["emergency"]
+    world.wait(20)
+    assert refused(await world.report("end", "e3", duration_seconds=10)) == (404, "unknown")
+    assert await world.exceptions() == []
+
+
+async def test_an_emergency_call_passes_the_limit_of_requests(
+    world: HttpWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "IN_FLIGHT_MAX", 0)
+    assert good(await world.ask(account="nobody", to="112"))["emergency"]
+    denied = await world.ask("c2")
+    assert (denied.status_code, denied.json()["reason"]) == (503, "overloaded")
+    assert (await world.send("POST", "/v1/authorize", "switch", content=b"{")).json()["reason"] == "overloaded"
+    monkeypatch.setattr(routes, "IN_FLIGHT_EMERGENCY_MAX", 0)
+    assert (await world.ask(account="nobody", to="112")).status_code == 503
+
+
+async def test_one_question_charges_both_accounts_of_an_on_net_call(world: HttpWorld) -> None:
+    did = "442079460000"  # alice's, who has 1.20
+    good(await world.ask("n1", account="rich", to=did, both_sides=True))
+    rich, alice = await world.standing("rich"), await world.standing()
+    assert (rich.reserved, rich.channels_out) == (alice.reserved, alice.channels_in) == (parse_nano("1.20"), 1)
+    good(await world.report("answer", "n1"))
+    world.wait(30)
+    again = [await world.report("end", "n1", duration_seconds=30) for _ in range(2)]
+    assert [good(each)["charge"] for each in again] == ["0.30", "0.30"]
+    assert await world.balance() == "0.90"
+    assert (await world.standing()).reserved == 0
+    assert refused_as(await world.ask("n2", account=None, to=did, direction="inbound")) == ""
+    assert refused_as(await world.ask("n3", account="single", to=did, both_sides=True)) == "balance_insufficient"
+    assert (await world.standing("single")).channels == 0, "n2 holds what alice's account could pay: none holds"
+
+
+def refused_as(response: httpx.Response) -> str:
+    """Return the code of a refused call, nothing where it was granted."""
+    return str(good(response)["reason"])
 
 
 async def test_explain_has_no_effect_and_hides_what_is_above(world: HttpWorld) -> None:

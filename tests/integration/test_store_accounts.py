@@ -192,3 +192,25 @@ def _asking_seconds(catalog: Catalog, step: int) -> float:
         (user,) = catalog.endpoints.sip_users[f"user{place * step}"]
         assert catalog.accounts[user.account].key == user.account
     return time.process_time() - began
+
+
+@pytest.mark.usefixtures("engine")
+async def test_who_claims_a_number_is_found_in_ranges_too(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        identities = {
+            "one": EndpointSpec(did="4420"), "range": EndpointSpec(did="4410", did_last="4429"),
+            "later": EndpointSpec(did="4420", begins=1 << 60), "other": EndpointSpec(did="4421", did_last="4429"),
+            "longer": EndpointSpec(did="44100", did_last="44299"), "user": EndpointSpec(sip_user="4420"),
+        }  # fmt: skip
+        accounts = [
+            AccountSpec("main", name, AccountKind.PREPAID, "USD", identities=(endpoint,))
+            for name, endpoint in identities.items()
+        ]
+        await world.store.apply(accounts, {}, who="test")
+        found = await world.store.accounts_with_did("4420")
+        assert sorted(spec.id for spec in found) == ["later", "one", "range"]
+        (ranged,) = (spec for spec in found if spec.id == "range")
+        assert ranged.identities == (identities["range"],), "a range is stored as it was stated"
+        catalog = await world.store.load_catalog(Emergency())
+        assert set(catalog.endpoints.called("4420", 0)) == {Key("main", "one"), Key("main", "range")}
+        assert set(catalog.endpoints.called("4425", 0)) == {Key("main", "other"), Key("main", "range")}

@@ -21,6 +21,7 @@ from tests.unit.charging.accounts_world import (
     catalog_of,
     claims_of,
     networks_of,
+    ranges_of,
 )
 
 Known = dict[Key, AccountSpec]
@@ -42,7 +43,7 @@ def shown(catalog: Catalog) -> list[Any]:
                            ends.networks.claims]  # fmt: skip
     return [
         *({key: mapping[key] for key in mapping} for mapping in mappings),
-        [len(mapping) for mapping in mappings], ends.networks.shapes, sorted(catalog.postpaid()),
+        [len(mapping) for mapping in mappings], ends.did_ranges, ends.networks.shapes, sorted(catalog.postpaid()),
         [prefix in ends.networks.tech_prefixes for prefix in (*PREFIXES, "9")],
     ]  # fmt: skip
 
@@ -76,9 +77,11 @@ def test_a_catalog_shows_what_a_look_through_all_accounts_finds(specs: list[Acco
         assert [dated.plan.id for dated in terms.plans] == [each.plan for each in spec.rate_plan]
         assert terms.zone.key == spec.timezone
         assert (terms.rates is not None) == bool(spec.overrides)
+        assert len(terms.dialling) == sum(bool(each.numbers) for each in spec.identities)
     for name, expected in claims_of(known.values()).items():
         mapping = getattr(catalog.endpoints, name)
         assert {text: set(mapping[text]) for text in mapping} == expected
+    assert catalog.endpoints.did_ranges == ranges_of(known.values())
     expected_networks, networks = networks_of(known.values()), catalog.endpoints.networks
     assert {text: networks.claims[text] for text in networks.claims} == expected_networks.claims
     assert networks.shapes == expected_networks.shapes

@@ -2,14 +2,18 @@
 
 import csv
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from daemon.app_commands import batch_rules_of, price_file
 from daemon.authorize.catalog import Catalog
+from daemon.authorize.dids import DidRange, DidRanges
 from daemon.kernel.ids import Key
+from daemon.kernel.instant import NEVER
 from daemon.kernel.money import parse_nano
+from daemon.store.objects import Refused
 from tests.tables.prices_world import catalog_of
 from tests.tables.test_priced_calls import FOLDER, ROWS
 
@@ -51,3 +55,13 @@ def test_a_file_is_priced_as_its_calls_are(catalog: Catalog, tmp_path: Path, pla
         (row["reason"], is_, must) for row, is_, must in zip(rows, found, expected, strict=True) if is_ != must
     ]
     assert differing == []
+
+
+def test_own_numbers_that_are_no_list_are_refused_where_the_plan_asks_for_them(catalog: Catalog) -> None:
+    ranges = DidRanges.of([DidRange("4410", "4429", 0, NEVER, Key("main", "acme"))])
+    known = replace(catalog, endpoints=replace(catalog.endpoints, did_ranges=ranges))
+    (asking,) = [key for key, plan in catalog.plans.items() if plan.on_net]
+    with pytest.raises(Refused, match="has DID ranges"):
+        batch_rules_of(known, asking)
+    other = next(key for key, plan in catalog.plans.items() if not plan.on_net)
+    assert batch_rules_of(known, other).own_numbers == catalog.own_numbers(other.tenant)

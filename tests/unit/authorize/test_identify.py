@@ -4,15 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.authorize.attempt import Identity, PlainPassword
+from daemon.authorize.attempt import CallAttempt, Identity, PlainPassword
 from daemon.authorize.catalog import AccountTerms, Catalog, Endpoints, SipUser
 from daemon.authorize.decide import dialled, prepare
 from daemon.authorize.decision import Denied
+from daemon.authorize.dids import DidRange, DidRanges
 from daemon.authorize.identify import identify
 from daemon.authorize.networks import Network, Networks
 from daemon.authorize.quote import Limits
+from daemon.kernel.dialling import Dialling, Numbers
 from daemon.kernel.ids import Key
-from tests.unit.charging.desk import ALICE, BOB, RAY, Desk, catalog
+from daemon.kernel.instant import NEVER
+from tests.unit.charging.desk import ALICE, BOB, RAY, START, Desk, catalog
 
 TEN = 10 << 24  # 10.0.0.0
 
@@ -42,6 +45,13 @@ def known() -> Catalog:
         ),
         callers={("gw1", "15551230001"): (BOB,)},
         dids={"442079460000": (ALICE,), "442079460001": (ALICE, BOB)},
+        did_ranges=DidRanges.of(
+            (
+                DidRange("442079461000", "442079461999", 0, 100, ALICE),
+                DidRange("442079461000", "442079461099", 100, NEVER, BOB),
+                DidRange("442079461050", "442079461999", 100, NEVER, RAY),
+            )
+        ),
     )
     return replace(catalog(), endpoints=endpoints)
 
@@ -90,7 +100,7 @@ CASES = [
 
 @pytest.mark.parametrize(("identity", "tenant", "expected"), CASES)
 def test_who_pays(known: Catalog, identity: Identity, tenant: str, expected: str) -> None:
-    found = identify(known, Desk().attempt("c1", identity=identity, tenant=tenant))
+    found = identify(known, Desk().attempt("c1", identity=identity, tenant=tenant), 0)
     shown = str(found.key) if isinstance(found, AccountTerms) else found.denial.value
     assert shown == expected
 
@@ -111,7 +121,67 @@ def test_who_pays(known: Catalog, identity: Identity, tenant: str, expected: str
 def test_the_tech_prefix_of_the_matching_network_comes_off(
     known: Catalog, identity: Identity, called: str, expected: str | None
 ) -> None:
-    assert dialled(known, Desk().attempt("c1", called, identity=identity)) == expected
+    assert _dialled(known, Desk().attempt("c1", called, identity=identity)) == expected
+
+
+@pytest.mark.parametrize(
+    ("did", "at", "tenant", "expected"),
+    [
+        ("442079461000", 99, "main", "main/alice"),
+        ("+442079461000", 100, "main", "main/bob"),
+        ("442079461050", 100, "main", "account_ambiguous"),
+        ("442079461050", 100, "ray", "ray/rita"),
+        ("442079462000", 100, "main", "account_unknown"),
+    ],
+)
+def test_a_did_of_a_range_is_its_accounts_by_date(
+    known: Catalog, did: str, at: int, tenant: str, expected: str
+) -> None:
+    found = identify(known, Desk().attempt("c1", identity=Identity(did=did), tenant=tenant), at)
+    shown = str(found.key) if isinstance(found, AccountTerms) else found.denial.value
+    assert shown == expected
+
+
+NATIONAL, ABROAD = Dialling(Numbers.NATIONAL, "GB"), Dialling(Numbers.E164)
+IN_FRANCE = Dialling(Numbers.NATIONAL, "FR")
+LONDON = "442079460000"
+WRITES = (
+    ("sip_users", "alice", NATIONAL), ("pins", "ivr/4821", IN_FRANCE), ("callers", "gw1/15551230001", NATIONAL),
+    ("networks", "4/0/a000001/77", NATIONAL),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("identity", "peer", "called", "expected"),
+    [
+        (Identity(sip_user="alice", trusted=True), None, "02079460000", LONDON),
+        (Identity(sip_user="alice", trusted=True), IN_FRANCE, "02079460000", LONDON),
+        (Identity(sip_user="alice", trusted=True), None, "+33123456789", "33123456789"),
+        (Identity(sip_user="nobody", trusted=True), None, "02079460000", "02079460000"),
+        (Identity(pin="4821", via="ivr"), NATIONAL, "0123456789", "33123456789"),
+        (Identity(pin="4821", via="ivr"), NATIONAL, "0033123456789", "33123456789"),
+        (Identity(caller="+15551230001", via="gw1"), None, "02079460000", LONDON),
+        (Identity(caller="anonymous", via="gw1"), None, "02079460000", "02079460000"),
+        (Identity(ip="10.0.0.1"), None, "7702079460000", LONDON),
+        (Identity(ip="10.0.0.1"), None, "77+442079460000", None),
+        (Identity(ip="10.0.0.1"), None, "+77442079460000", LONDON),
+        (Identity(ip="10.0.0.1"), ABROAD, "00442079460000", LONDON),
+        (Identity(ip="10.0.0.1"), None, "77", None),
+        (Identity(account="alice"), NATIONAL, "02079460000", LONDON),
+        (Identity(account="alice"), ABROAD, "00442079460000", LONDON),
+        (Identity(account="alice"), ABROAD, "+00442079460000", "00442079460000"),
+        (Identity(account="alice"), ABROAD, "00", None),
+    ],
+)
+def test_a_number_is_read_as_the_endpoint_writes_it_else_as_its_peer(
+    known: Catalog, identity: Identity, peer: Dialling | None, called: str, expected: str | None
+) -> None:
+    attempt = replace(Desk().attempt("c1", called, identity=identity), dialling=peer)
+    assert dialled(known, attempt, replace(known.accounts[ALICE], dialling=WRITES), START) == expected
+
+
+def _dialled(known: Catalog, attempt: CallAttempt) -> str | None:
+    return dialled(known, attempt, known.accounts[ALICE], START)
 
 
 def test_a_malformed_number_is_refused_after_the_account(known: Catalog) -> None:

@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from hypothesis import strategies as st
 
 from daemon.authorize.catalog import AccountKind, Catalog, Emergency, SipUser, Status
+from daemon.authorize.dids import DidRange, DidRanges
 from daemon.authorize.networks import Network, Networks
 from daemon.charging.accounts import AccountIndex
 from daemon.charging.configuration import (
@@ -31,6 +32,19 @@ endpoints = st.one_of(
     st.builds(EndpointSpec, caller=st.sampled_from(DIDS), via=st.sampled_from(["gw1", "gw2"])),
     st.builds(EndpointSpec, pin=st.sampled_from(["0", "1"]), via=st.sampled_from(["gw1", "gw2"])),
     st.builds(EndpointSpec, did=st.sampled_from(DIDS)),
+    st.builds(
+        EndpointSpec,
+        did=st.sampled_from(DIDS),
+        did_last=st.sampled_from(["", "4429"]),
+        begins=st.sampled_from([0, 50]),
+        ends=st.sampled_from([None, 90]),
+    ),
+    st.builds(
+        EndpointSpec,
+        sip_user=st.sampled_from(USERS),
+        numbers=st.sampled_from(["e164", "national"]),
+        country=st.sampled_from(["", "GB"]),
+    ),
 )
 accounts = st.builds(
     lambda key, **more: AccountSpec(key.tenant, key.id, currency="USD", **more),
@@ -66,9 +80,19 @@ def claims_of(specs: Iterable[AccountSpec]) -> dict[str, dict[object, set[object
                 found["pins"].setdefault((each.via, each.pin), set()).add(key)
             elif each.caller:
                 found["callers"].setdefault((each.via, each.caller), set()).add(key)
-            elif each.did:
+            elif each.did and each.range is None:
                 found["dids"].setdefault(each.did, set()).add(key)
     return found
+
+
+def ranges_of(specs: Iterable[AccountSpec]) -> DidRanges:
+    """Return the DID ranges of accounts, and their DIDs from a date."""
+    return DidRanges.of(
+        DidRange(*each.range, Key(spec.tenant, spec.id))
+        for spec in specs
+        for each in spec.identities
+        if each.range is not None
+    )
 
 
 def networks_of(specs: Iterable[AccountSpec]) -> Networks:

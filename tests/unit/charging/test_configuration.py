@@ -136,9 +136,9 @@ def test_an_account_has_its_own_prices_and_bundles(catalog: Catalog) -> None:
 
 
 def test_a_number_is_on_net_for_the_tenant_of_its_account(catalog: Catalog) -> None:
-    assert catalog.is_on_net("main", "4420")
-    assert not catalog.is_on_net("ray", "4420")
-    assert not catalog.is_on_net("main", "44")
+    assert catalog.is_on_net("main", "4420", 0)
+    assert not catalog.is_on_net("ray", "4420", 0)
+    assert not catalog.is_on_net("main", "44", 0)
 
 
 def test_the_period_of_tiers_is_that_of_each_table_with_tiers(catalog: Catalog) -> None:

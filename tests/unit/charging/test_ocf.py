@@ -5,12 +5,16 @@ from dataclasses import replace
 import pytest
 
 from daemon.authorize.attempt import Identity
+from daemon.authorize.catalog import AccountKind, Emergency
 from daemon.authorize.decision import Denied, Granted
 from daemon.authorize.denial import Denial
+from daemon.authorize.emergency import EMERGENCY_SECONDS
+from daemon.charging import emergency_calls
 from daemon.charging.call import Call, CallState, SettledBy
 from daemon.charging.event import Conflict, Decided, MessageKey, Outcome, Replay
 from daemon.charging.ports import Reads
 from daemon.charging.session import ChargingSettings
+from daemon.kernel.dialling import Dialling, Numbers
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import NANO, parse_nano
@@ -634,6 +638,29 @@ class TestRenewal:
 
 
 class TestEmergency:
+    async def test_a_report_that_names_the_call_alone_charges_it(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        desk.catalog_value = replace(catalog(), emergency=Emergency(frozenset({"442071231234"})))
+        monkeypatch.setattr(emergency_calls, "CALLS_MAX", 2)
+        bare = {"called": "", "identity": Identity()}
+        for call_id in ("e1", "e2", "e3"):
+            granted = (await desk.ask(call_id)).decision
+            assert isinstance(granted, Granted)
+            assert granted.emergency
+        assert [line["account"] for line in desk.journal] == ["main/alice"] * 3
+        desk.wait(60)
+        assert (await desk.end("e1", duration_us=60 * SECOND, road=bare)).call is None, "forgotten: others came after"
+        assert call_of(await desk.end("e2", duration_us=60 * SECOND, road=bare)).state is CallState.SETTLED
+        assert (await desk.end("e3", duration_us=60 * SECOND, road=bare | {"tenant": "ray"})).call is None
+        assert desk.standing(ALICE).balance == parse_nano("1.40")
+        desk.wait(EMERGENCY_SECONDS)
+        assert (await desk.end("e3", duration_us=60 * SECOND, road=bare)).call is None, "no call is longer than a day"
+
+    async def test_it_is_nobodys_where_no_account_is_found(self, desk: Desk) -> None:
+        await desk.ocf.authorize(desk.attempt("e1", "112", identity=Identity(account="nobody")))
+        assert desk.journal[0]["account"] == "nobody"
+
     async def test_it_is_granted_before_the_account_is_sought_and_journalled(self, desk: Desk) -> None:
         for number in ("112", "+112", "911"):
             attempt = desk.attempt("e1", number, identity=Identity())
@@ -670,6 +697,25 @@ class TestInbound:
         await desk.ask("c1", direction=Direction.INBOUND)
         assert (desk.standing(ALICE).channels_in, desk.standing(ALICE).channels_out) == (1, 0)
 
+    async def test_calls_in_may_be_paid_afterwards_where_calls_out_are_paid_before(self, desk: Desk) -> None:
+        after = {"inbound_kind": AccountKind.POSTPAID, "inbound_credit_limit": parse_nano("2.05")}
+        desk.catalog_value = with_account(catalog(), ALICE, max_call_seconds=300, **after)
+        call_of(await desk.ask("c1", direction=Direction.INBOUND))
+        await desk.answer("c1", road=INBOUND)
+        desk.wait(240)
+        await desk.end("c1", road=INBOUND, duration_us=240 * SECOND)
+        assert desk.standing(ALICE).balance == -parse_nano("0.40"), "two of its own, and 0.40 owed for a call in"
+        assert desk.standing(ALICE).uncollected == 0
+        assert refusal_of(await desk.ask("c2")) is Denial.BALANCE_INSUFFICIENT
+        granted = (await desk.ask("c3", direction=Direction.INBOUND)).decision
+        assert isinstance(granted, Granted)
+        assert granted.reserved == parse_nano("1.65"), "down to what calls in may owe"
+
+    async def test_calls_in_may_be_paid_before_where_calls_out_are_paid_afterwards(self, desk: Desk) -> None:
+        desk.catalog_value = with_account(catalog(), BOB, inbound_kind=AccountKind.PREPAID)
+        assert refusal_of(await desk.ask("c1", payer=BOB, direction=Direction.INBOUND)) is Denial.BALANCE_INSUFFICIENT
+        assert isinstance((await desk.ask("c2", payer=BOB)).decision, Granted)
+
     async def test_both_sides_of_one_call_id_are_charged_each_once(self, desk: Desk) -> None:
         desk.catalog_value = with_account(catalog(), ALICE, max_call_seconds=60)
         await desk.ask("c1")
@@ -685,6 +731,18 @@ class TestInbound:
 
 
 class TestJoining:
+    async def test_of_several_parts_the_number_as_received_tells_which(self, desk: Desk) -> None:
+        desk.fund(ALICE, "200.00")
+        national = Dialling(Numbers.NATIONAL, "GB")
+        first = call_of(await desk.ask("c1", "02071231234", dialling=national))
+        await desk.answer("c1", to="02071231234")
+        second = call_of(await desk.ask("c1", "02071231235", dialling=national))
+        assert (second.part, second.called, second.dialled) == (2, "442071231235", "02071231235")
+        assert call_of(await desk.end("c1", to="02071231234")).grant_id == first.grant_id
+        assert call_of(await desk.answer("c1", to="02071231235")).grant_id == second.grant_id
+        (record,) = desk.store.written
+        assert (record.called, record.dialled) == ("442071231234", "02071231234")
+
     async def test_accounting_under_another_id_joins_by_grant_or_alias(self, desk: Desk) -> None:
         granted = call_of(await desk.ask("auth-1", aliases=("triple",)))
         joined = call_of(await desk.answer("session-9", grant_id=granted.grant_id))

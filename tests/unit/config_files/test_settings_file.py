@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.app import emergency_of
 from daemon.config_files.settings_file import read_settings
 from daemon.settings import (
     ChargingSection,
@@ -118,6 +119,9 @@ FAULTS = [
     ('[emergency]\nnumbers = "112"\n', 2, "emergency.numbers", "list in square brackets"),
     ('[emergency]\nnumbers = [\n"112",\n"11 2"]\n', 4, "emergency.numbers[1]", "1 to 18 digits"),
     ('[emergency]\ndial = "sofia/x|sofia/y"\n', 2, "emergency.dial", "a dial string is"),
+    ('[emergency]\ncountries = { ZZ = ["112"] }\n', 2, "emergency.countries.ZZ", "is no ISO 3166"),
+    ('[emergency]\ncountries = { GB = [] }\n', 2, "emergency.countries.GB", "has 0 elements"),
+    ('[emergency]\ncountries = { GB = ["11-2"] }\n', 2, "emergency.countries.GB[0]", "only a did"),
     ('[export]\ndirectory = ""\n', 2, "export.directory", "is empty"),
     ('[export]\ndirectory = "a\\nb"\n', 2, "export.directory", "control character"),
     ('[log]\nlevel = "trace"\n', 2, "log.level", "debug, info, warning, error"),
@@ -153,6 +157,14 @@ def test_two_listeners_of_one_address(tmp_path: Path, auth: str, acct: str, coll
 
 def test_udp_and_tcp_may_share_a_port(tmp_path: Path) -> None:
     assert read_settings(written(tmp_path, '[http]\nlisten = "127.0.0.1:1812"\n'))[1] == []
+
+
+def test_emergency_numbers_of_countries_are_read(tmp_path: Path) -> None:
+    settings, problems = read_settings(written(tmp_path, '[emergency]\ncountries = { GB = ["112", "999"] }\n'))
+    assert problems == []
+    assert settings is not None
+    emergency = emergency_of(settings)
+    assert (emergency.of("GB"), emergency.of("US")) == (frozenset({"112", "999"}), frozenset({"112", "911", "999"}))
 
 
 def test_an_absent_file_is_a_problem(tmp_path: Path) -> None:
