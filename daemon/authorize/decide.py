@@ -96,7 +96,7 @@ def _rated(
         refusal = Denied(Denial.NO_CARRIER, reason, terms.key)
         return refused(notes, "carrier", refusal)
     if routed:
-        notes.append(Rule("carrier", True, f"{len(routes)} carriers have a valid rate", private=True))
+        notes.append(Rule("carrier", True, f"carriers with a valid rate: {len(routes)}", level=chain[-1].key))
     return Quote(attempt, called, chain, levels, routes, carriers, routed, upstream, pricing)
 
 
@@ -205,16 +205,21 @@ def _channels(terms: AccountTerms, standing: Standing, direction: Direction, not
         if limit is not None and used >= limit:
             reason = f"{used} of {limit} channels ({name}) are in use"
             return refused(notes, "channels", Denied(Denial.CHANNELS, reason, terms.key))
-    shown = "no limit" if terms.channels_total is None else f"limit {terms.channels_total}"
-    notes.append(Rule("channels", True, f"{standing.channels} in use, {shown}"))
+    shown = "; ".join(f"{used} in use ({name}), {_at_most(limit)}" for name, used, limit in limits)
+    notes.append(Rule("channels", True, shown))
     return None
+
+
+def _at_most(limit: int | None) -> str:
+    return "no limit" if limit is None else f"at most {limit}"
 
 
 def _too_dear(terms: AccountTerms, level: Level, units: int, notes: Trace) -> Denied | None:
     if terms.max_call_charge is None:
         return None
     block = first_block(level, units)
-    detail = f"the first block costs {format_nano(block)}, a call at most {format_nano(terms.max_call_charge)}"
+    most = f"{format_nano(terms.max_call_charge)} {level.currency}"
+    detail = f"the first block costs {format_nano(block)} {level.currency}, a call may cost at most {most}"
     if block > terms.max_call_charge and not units:
         return refused(notes, "max_call_charge", Denied(Denial.CALL_TOO_DEAR, detail, terms.key))
     notes.append(Rule("max_call_charge", True, detail))
@@ -226,16 +231,16 @@ def _affordable(
 ) -> int | Denied:
     # Caps and money bear on what units do not pay: whoever has some may call that long whatever his money is.
     block, money = first_block(level, units), money_of(terms, standing)
-    left = spendable(terms, standing, now)
+    left, costs = spendable(terms, standing, now), f"{format_nano(block)} {level.currency}"
     if left < money:
-        detail = f"the first block costs {format_nano(block)}, {format_nano(left)} is left of the day's spend"
+        detail = f"the first block costs {costs}, {format_nano(left)} {level.currency} is left of the day's spend"
         if left < block <= money and not units:
             return refused(notes, "daily_spend", Denied(Denial.DAILY_SPEND, detail, terms.key))
         notes.append(Rule("daily_spend", True, detail))
-    shown = "unlimited" if terms.credit_limit is None else format_nano(money)
-    detail = f"the first block costs {format_nano(block)}, {shown} {level.currency} is available"
+    shown = "unlimited credit" if terms.credit_limit is None else f"{format_nano(money)} {level.currency}"
+    detail = f"the first block costs {costs}, {shown} is available"
     if terms.credit_limit is None and block > money:
-        detail = f"the first block costs {format_nano(block)}; the ledger can hold {format_nano(money)} more of debt"
+        detail = f"the first block costs {costs}; the ledger can hold {format_nano(money)} more of debt"
     if block > money and not units:
         return refused(notes, "balance", Denied(Denial.BALANCE_INSUFFICIENT, detail, terms.key, money))
     seconds = seconds_for(level, left, 0, 0, terms, limits, units)
@@ -256,7 +261,7 @@ def _affordable_above(
         or _too_dear(terms, level, units, quiet)
         or _affordable(terms, level, standing, units, limits, now, quiet)
     )
-    notes += [Rule(rule.name, rule.passed, f"{terms.key}: {rule.detail}", private=True) for rule in quiet]
+    notes += [replace(rule, level=terms.key) for rule in quiet]
     if isinstance(answer, Denied):
         return Denied(Denial.UPSTREAM_REFUSED, f"refused upstream: {answer.denial.value}", quote.chain[0].key)
     return answer

@@ -87,8 +87,8 @@ def open_routes(quote: Quote, standings: Standings, notes: Trace) -> tuple[Route
     if not paying:
         reason = f"no carrier leaves the margin that a level of the chain asks for{_unconverted(quote, notes)}"
         return refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, payer))
-    detail = f"{len(paying)} of {len(free)} carriers keep the floor{_compared_at(quote, paying)}"
-    notes.append(Rule("margin", True, detail, private=True))
+    detail = f"carriers that keep the floor: {len(paying)} of {len(free)}{_compared_at(quote, paying)}"
+    notes.append(Rule("margin", True, detail, level=quote.chain[-1].key))
     return paying
 
 
@@ -106,7 +106,7 @@ def _unconverted(quote: Quote, notes: Trace) -> str:
         if level.currency != above.currency and not level.conversions:
             pair = f"from {above.currency} to {level.currency}"
             missing = f"no conversion {pair} is in force, so that its cost is unknown; add a [[conversion]]"
-            notes.append(Rule("conversion", False, f"{level.key}: {missing}", private=place > 0))
+            notes.append(Rule("conversion", False, f"{level.key}: {missing}", level=level.key if place else None))
             told = told if place else f": {missing}"
     return told
 
@@ -117,12 +117,12 @@ def earns(quote: Quote, route: Route, seconds: int) -> bool:
     above.append((route.tariffs, route.tariffs[0].currency))
     rates = [level.conversions for level in quote.levels[:-1]] + [route.conversions]
     return all(
-        (bool(found) or account.currency == currency) and _level_earns(account, level.tariffs, buy, found, seconds)
+        (bool(found) or account.currency == currency) and level_earns(account, level.tariffs, buy, found, seconds)
         for account, level, (buy, currency), found in zip(quote.chain, quote.levels, above, rates, strict=True)
     )
 
 
-def _level_earns(
+def level_earns(
     account: AccountTerms, sells: Iterable[Tariff], buys: Iterable[Tariff], rates: tuple[Conversion, ...], seconds: int
 ) -> bool:
     """Tell whether a level keeps its floor by every sell and buy price and every rate that meet at one instant."""

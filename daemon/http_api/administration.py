@@ -132,10 +132,10 @@ def _account_handlers(accounts: AccountDesk, tokens: Tokens) -> list[HTTPRouteHa
 
     @get(
         "/v1/accounts/{tenant:str}/{account:str}",
-        guards=[shows], responses=REFUSALS, summary="One account below", tags=["accounts"],
+        guards=[shows], responses=REFUSALS, summary="One account by tenant", tags=["accounts"],
     )  # fmt: skip
-    async def show_below(request: AnyRequest, tenant: FromPath[str], account: FromPath[str]) -> AccountReply:
-        """Show an account of a tenant below."""
+    async def show_named(request: AnyRequest, tenant: FromPath[str], account: FromPath[str]) -> AccountReply:
+        """Show an account of the token's tenant, named in full."""
         return await accounts.show(request.state.token, tenant, account)
 
     @post(
@@ -150,16 +150,16 @@ def _account_handlers(accounts: AccountDesk, tokens: Tokens) -> list[HTTPRouteHa
 
     @post(
         "/v1/accounts/{tenant:str}/{account:str}/topups",
-        guards=[tops_up], responses=TOP_UP_ANSWERS, status_code=200, summary="Top up below", tags=["accounts"],
+        guards=[tops_up], responses=TOP_UP_ANSWERS, status_code=200, summary="Top up by tenant", tags=["accounts"],
     )  # fmt: skip
-    async def top_up_below(
+    async def top_up_named(
         request: AnyRequest, data: JSONBody[TopUpRequest], tenant: FromPath[str], account: FromPath[str],
         key: IdempotencyKey = None,
     ) -> Response[bytes]:  # fmt: skip
-        """Add money to an account of a tenant below."""
+        """Add money to an account of the token's tenant, named in full."""
         return await credited(request, tenant, account, key, data)
 
-    return [show, show_below, top_up, top_up_below]
+    return [show, show_named, top_up, top_up_named]
 
 
 def _health_handlers(
