@@ -443,13 +443,25 @@ class Opened:
         return bool((await self.configuration()).carriers)
 
     async def create_token(
-        self, tenant: str, role: str, name: str, reason: str, *, replace_earlier: bool = False
+        self,
+        tenant: str,
+        role: str,
+        name: str,
+        reason: str,
+        *,
+        expires: Instant | None = None,
+        replace_earlier: bool = False,
     ) -> tuple[str, str]:
-        """Return id and text of a new token. Raises Refused where one of that name is in force."""
-        in_force = {(token.tenant, token.id) for token in await self.tokens() if not token.revoked}
+        """Return id and text of a new token. Raises Refused where one of that name is in force, or it would not be."""
+        if expires is not None and expires <= clock():
+            raise Refused("the token would have expired already; state a time to come")
+        in_force = {
+            (token.tenant, token.id) for token in await self.tokens()
+            if not token.revoked and (token.expires_at is None or token.expires_at > clock())
+        }  # fmt: skip
         if (tenant, name) in in_force and not replace_earlier:
             raise Refused(f"token {tenant}/{name} is in force: revoke it first, or choose another name")
-        return await self.store.create_token(tenant, role, name=name, who=who(), reason=reason)
+        return await self.store.create_token(tenant, role, name=name, who=who(), reason=reason, expires_at=expires)
 
     async def tokens(self) -> tuple[TokenSpec, ...]:
         """Return all tokens, without their secrets."""

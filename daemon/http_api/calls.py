@@ -98,6 +98,10 @@ class CallDesk:
             self.counters.count("tollway_decisions_total", road="http", code=code)
         return result.reply
 
+    def is_emergency(self, body: bytes) -> bool:
+        """Tell whether a body asks for an emergency number. Raises RequestRefused (400)."""
+        return self.ocf.is_emergency(decoded(_authorize, body).called)
+
     def _decision_bytes(self, token: TokenSpec) -> Callable[[Decision], bytes]:
         settings = self.ocf.settings
         return lambda decision: encode(decision_reply(decision, settings, token.tenant))

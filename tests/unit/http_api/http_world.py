@@ -34,7 +34,7 @@ from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.kernel.money import NANO, format_nano, parse_nano
 from daemon.ledger.account import Standing
-from daemon.settings import Listener, StoreSettings
+from daemon.settings import HttpSection, Listener, StoreSettings
 from daemon.store import LedgerStore, open_store
 from daemon.store.administration import Spec
 from tests.decks import read_deck
@@ -55,6 +55,9 @@ DECKS = {
     Key("main", "retail"): RETAIL_DECK, Key("main", "trunk"): TRUNK_DECK, Key("main", "buy"): BUY_DECK,
     Key("ray", "retail"): RETAIL_DECK, Key("sam", "retail"): RETAIL_DECK,
 }  # fmt: skip
+
+
+HTTP = HttpSection()
 
 
 def account(name: str, balance: str = "10.00", tenant: str = "main", **changes: Any) -> AccountSpec:
@@ -226,7 +229,7 @@ async def filled_store(path: Path, around: Surroundings, settings: StoreSettings
 
 
 @asynccontextmanager
-async def http_world(folder: Path, **settings: Any) -> AsyncIterator[HttpWorld]:
+async def http_world(folder: Path, http: HttpSection = HTTP, **settings: Any) -> AsyncIterator[HttpWorld]:
     """Serve a filled store over HTTP on a free port of loopback; ``settings`` are those of charging."""
     around = Surroundings()
     store = await filled_store(folder, around, StoreSettings(f"sqlite:///{folder / 'tollway.db'}"))
@@ -234,7 +237,8 @@ async def http_world(folder: Path, **settings: Any) -> AsyncIterator[HttpWorld]:
     outside = Outside(now=lambda: around.now, new_id=around.new_id)
     ocf = OnlineCharging(store, around, around, outside, ChargingSettings(**settings))
     tokens = {spec.sha256: spec for spec in TOKENS}
-    server = HttpServer(ocf, store, lambda: tokens, Metrics(store), outside, lambda: {"fs1": True, "fs2": False})
+    links = {"fs1": True, "fs2": False}
+    server = HttpServer(ocf, store, lambda: tokens, Metrics(store), outside, lambda: links, http)
     await server.start(Listener("127.0.0.1", 0))
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
     client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=20, limits=limits, trust_env=False)
