@@ -22,17 +22,15 @@ Meters = Callable[[int, str], Meter]  # of an account's number and a meter's nam
 def metered(catalog: Catalog, account: AccountTerms, level: Level, called: str, direction: Direction) -> Level:
     """Return a level with the bundles that fit the called number, in their order, and the tables that have tiers."""
     unit = level.tariffs[0].unit if level.tariffs else SECONDS
-    bundles = tuple(replace(each, prefixes=frozenset()) for each in account.bundles if each.fits(called, unit))
+    bundles = tuple([replace(each, prefixes=frozenset()) for each in account.bundles if each.fits(called, unit)])
     tiered = _tiered(catalog, account, direction)
     return replace(level, bundles=bundles, tiered=tiered) if bundles or tiered else level
 
 
 def _tiered(catalog: Catalog, account: AccountTerms, direction: Direction) -> tuple[tuple[str, str], ...]:
-    found: dict[tuple[str, str], None] = {}
-    for dated in account.plans if direction is Direction.OUTBOUND else account.inbound_plans:
-        plan = catalog.plans.get(dated.plan)
-        found.update(dict.fromkeys(plan.tiered if plan is not None else ()))
-    return tuple(found)
+    plans = [catalog.plans.get(each.plan) for each in account.dated(direction)]
+    found = [each for plan in plans if plan is not None for each in plan.tiered]
+    return tuple(dict.fromkeys(found)) if found else ()
 
 
 def account_meters(catalog: Catalog, account: AccountTerms) -> tuple[tuple[int, str], ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from daemon.authorize.catalog import AccountTerms
 from daemon.authorize.decision import Decision, Denied, Level, Rule
 from daemon.authorize.quote import Quote
-from daemon.authorize.routing import level_earns
+from daemon.authorize.routing import Sale
 from daemon.kernel.money import NANO, Rounding, divide, format_nano
 from daemon.rating.charge import charge, first_paid_second
 from daemon.rating.conversion import Conversion
@@ -61,7 +61,8 @@ def priced(tariff: Tariff) -> str:
 
 def _margin(terms: AccountTerms, level: Level, supplier: Supplier, durations: tuple[int, ...]) -> Rule:
     name, buys, rates = supplier
-    holds = all(level_earns(terms, level.tariffs, buys, rates, seconds) for seconds in durations if seconds)
+    currency = buys[0].charged_in
+    holds = all(Sale.of(terms, level, seconds).earns(buys, currency, rates) for seconds in durations if seconds)
     told = "; ".join(_earned(level, buys[0], rates, seconds) for seconds in durations)
     return Rule("margin", holds, f"over {name}: {told}; {_floor(terms, level)}", level=level.key)
 

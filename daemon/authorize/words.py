@@ -1,0 +1,119 @@
+"""What an explanation says of each rule: the one place of its words, one function for each rule.
+
+They are called only where somebody asked for an explanation, or for the reason of a refusal: a grant that nobody asks
+to be explained makes none of them. They are given the values that the rule compared. Amounts are nano-units.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from daemon.authorize.attempt import CallAttempt
+from daemon.authorize.catalog import AccountKind, AccountTerms
+from daemon.authorize.decision import Level, Rule
+from daemon.kernel.money import format_nano
+from daemon.rating.bundle import Part
+from daemon.rating.tariff import Tariff
+
+
+def account(terms: AccountTerms, attempt: CallAttempt) -> Rule:
+    return Rule("account", True, f"{terms.key} pays, {attempt.direction.value}")
+
+
+def status() -> Rule:
+    return Rule("status", True, "the account is active")
+
+
+def rate(tariff: Tariff) -> Rule:
+    return Rule("rate", True, _priced_by(tariff))
+
+
+def _priced_by(tariff: Tariff) -> str:
+    return (
+        f"prefix {tariff.prefix} of {tariff.table} version {tariff.deck_version}: {format_nano(tariff.rate)} "
+        f"{tariff.currency} a minute, {tariff.first_seconds}/{tariff.next_seconds}"
+        f"{f', {tariff.conversion}' if tariff.conversion is not None else ''}"
+    )
+
+
+def carriers(top: AccountTerms, count: int) -> Rule:
+    return Rule("carrier", True, f"carriers with a valid rate: {count}", level=top.key)
+
+
+def tier(tariff: Tariff) -> Rule:
+    detail = f"{tariff.volume} of the period before reach the tier from {tariff.tier}: {_priced_by(tariff)}"
+    return Rule("tier", True, detail)
+
+
+def bundle(part: Part) -> Rule:
+    detail = f"{part.units} of unit {part.bundle.unit} are left of {part.bundle.id}, used before money"
+    return Rule("bundle", True, detail)
+
+
+def calls_per_second(calls: int, limit: int) -> Rule:
+    return Rule("calls_per_second", True, calls_in_second(calls, limit))
+
+
+def calls_in_second(calls: int, limit: int) -> str:
+    return f"{calls} calls in this second, at most {limit}"
+
+
+def channels(limits: Iterable[tuple[str, int, int | None]]) -> Rule:
+    """Say of each limit (its name, what is in use, None: no limit) how far it is."""
+    return Rule("channels", True, "; ".join(f"{used} in use ({name}), {_at_most(most)}" for name, used, most in limits))
+
+
+def _at_most(limit: int | None) -> str:
+    return "no limit" if limit is None else f"at most {limit}"
+
+
+def max_call_charge(level: Level, block: int, most: int) -> Rule:
+    return Rule("max_call_charge", True, block_and_most(level, block, most))
+
+
+def block_and_most(level: Level, block: int, most: int) -> str:
+    return f"{_block(level, block)}, a call may cost at most {_money(level, most)}"
+
+
+def _money(level: Level, nano: int) -> str:
+    return f"{format_nano(nano)} {level.currency}"
+
+
+def _block(level: Level, nano: int) -> str:
+    return f"the first block costs {_money(level, nano)}"
+
+
+def daily_spend(level: Level, block: int, left: int) -> Rule:
+    return Rule("daily_spend", True, block_and_day(level, block, left))
+
+
+def block_and_day(level: Level, block: int, left: int) -> str:
+    return f"{_block(level, block)}, {_money(level, left)} is left of the day's spend"
+
+
+def balance(terms: AccountTerms, level: Level, block: int, money: int, seconds: int) -> Rule:
+    return Rule("balance", True, f"{block_and_money(terms, level, block, money)}: {seconds} seconds")
+
+
+def block_and_money(terms: AccountTerms, level: Level, block: int, money: int) -> str:
+    if terms.credit_limit is None and block > money:
+        return f"{_block(level, block)}; the ledger can hold {_money(level, money)} more of debt"
+    shown = "unlimited credit" if terms.credit_limit is None else _money(level, money)
+    return f"{_block(level, block)}, {shown} is available"
+
+
+def margin(top: AccountTerms, paying: int, free: int, compared_at: str) -> Rule:
+    return Rule("margin", True, f"carriers that keep the floor: {paying} of {free}{compared_at}", level=top.key)
+
+
+def conversion(level: Level, missing: str, *, above: bool) -> Rule:
+    return Rule("conversion", False, f"{level.key}: {missing}", level=level.key if above else None)
+
+
+def upstream(terms: AccountTerms, rule: Rule) -> Rule:
+    """Return a rule of a level above the payer, for the eyes of its tenant."""
+    return replace(rule, level=terms.key)
+
+
+def grant(terms: AccountTerms, level: Level, seconds: int) -> Rule:
+    kind = "reserved" if terms.kind is AccountKind.PREPAID else "reserved against the credit limit"
+    return Rule("grant", True, f"{seconds} seconds, {format_nano(level.reserved)} {level.currency} {kind}")
