@@ -323,6 +323,12 @@ def test_a_token_is_printed_once_and_no_secret_ever(sample: DaemonProcess) -> No
     rows = {row["id"]: row for row in json.loads(works(sample.command("token", "list", "--json")))}
     assert rows["books"]["revoked"] is True
     fails(sample.command("token", "revoke", "nothing"), REFUSED, "nothing")
+    sample.json("token", "create", "main", "--role", "read", "--name", "guest", "--expires", "2100-01-01T00:00:00Z")
+    past = ("token", "create", "main", "--role", "read", "--name", "late", "--expires", "2020-01-01T00:00:00Z")
+    fails(sample.command(*past), REFUSED, "time to come")
+    (guest,) = (line for line in works(sample.command("token", "list")).splitlines() if "guest" in line)
+    assert "in force" in guest
+    assert "2100-01-01T00:00:00" in guest
     works(
         sample.command("account", "create", "quiet", "--kind", "prepaid", "--sip-user", "q", "--password", "sEcr3t-x")
     )
