@@ -203,9 +203,8 @@ class _Telling:
         return 0 if isinstance(self.decision, Denied) else self.decision.seconds
 
     def _own_level(self) -> Level | None:
-        if not self.above_payer or isinstance(self.decision, Denied):
-            return None
-        return seen_level(self.decision.levels, self.viewer or "")
+        levels = () if isinstance(self.decision, Denied) else self.decision.levels
+        return seen_level(levels, self.viewer or "")
 
     def _may_see(self, rule: Rule) -> bool:
         if self.viewer is None:
