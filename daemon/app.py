@@ -237,7 +237,7 @@ async def build(settings: Settings) -> Daemon:
     metrics = Metrics(store)
     esl = EslAdapter(ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics)
     radius = RadiusServers(ocf, store, lambda: directory.configuration.nas, OUTSIDE, metrics)
-    http = HttpServer(ocf, store, directory.tokens, metrics, OUTSIDE, esl.links_up)
+    http = HttpServer(ocf, store, directory.tokens, metrics, OUTSIDE, esl.links_up, settings.http_limits)
     recovery = RecoveryWatch(store, ocf)
     metrics.watch_recovery(lambda: recovery.counts, lambda: ocf.journalled, lambda: len(recovery.failing))
     return Daemon(settings, store, directory, ocf, radius, http, esl, metrics, recovery)

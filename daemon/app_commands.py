@@ -17,7 +17,8 @@ from typing import TypeVar
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Emergency, Status
-from daemon.authorize.decision import Decision, Rule
+from daemon.authorize.decision import Decision
+from daemon.authorize.explanation import Told
 from daemon.authorize.pricing import Service, exchange_of, usage_of
 from daemon.billing_export.batch import ExportError, ExportUnavailable, sequence_of
 from daemon.billing_export.export import Exported, Progress, export_again, run_exports
@@ -41,7 +42,7 @@ from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Book, StoreError, StoreUnavailable
 from daemon.charging.recovery import RecoveryReport
 from daemon.config_files.scenario_file import Scenario
-from daemon.http_api.replies import charged_so_far
+from daemon.http_api.replies import charged_so_far, route_of
 from daemon.ingest.batch_columns import FileRefused, RunStopped
 from daemon.ingest.batch_rules import AccountRule, BatchRules
 from daemon.ingest.batch_summary import BatchStatus, BatchSummary
@@ -86,10 +87,11 @@ __all__ = [
     "BatchSummary", "Bucket", "BucketKind", "Call", "CallAttempt", "Credited", "Decision", "DeckDifference",
     "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported", "FileRefused",
     "Finding", "ListedBatch", "LocalPacketError", "NasSpec", "NewAccount", "NoReply", "Opened", "Priced",
-    "PricedCall", "Progress", "Question", "RadiusError", "Refused", "Reply", "Rule", "RunStopped", "Status",
-    "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec", "Transferred", "UnitsView", "Wanted",
+    "PricedCall", "Progress", "Question", "RadiusError", "Refused", "Reply", "RunStopped", "Status",
+    "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec", "Told", "Transferred", "UnitsView",
+    "Wanted",
     "backed_up", "charged_so_far", "checked", "clock", "is_month", "opened", "operate", "parse_pairs", "price_file",
-    "radius_decode", "radius_send", "sequence_of", "store_exists", "upgraded", "who",
+    "radius_decode", "radius_send", "route_of", "sequence_of", "store_exists", "upgraded", "who",
 ]  # fmt: skip
 
 
@@ -368,8 +370,8 @@ class Opened:
         chosen = [spec for spec in stated if tenant in (None, spec.tenant)]
         return sorted(chosen, key=lambda spec: (spec.tenant, spec.source, spec.target, spec.begins))
 
-    async def explain(self, attempt: CallAttempt) -> tuple[Decision, list[Rule]]:
-        """Decide about a call without effect."""
+    async def explain(self, attempt: CallAttempt, viewer: str | None = None) -> tuple[Decision, tuple[Told, ...]]:
+        """Decide about a call without effect, told as a tenant may see it; None: as the operator may."""
         ocf = await self.charging()
         reads = ocf.quote_reads(attempt)
 
@@ -378,7 +380,7 @@ class Opened:
             return standings, {key: book.meter(*key) for key in reads.meters}
 
         standings, meters = await self.store.transact(reads, read) if reads.accounts else ({}, {})
-        return ocf.explain(attempt, standings.__getitem__, meters=lambda *key: meters[key])
+        return ocf.tell(attempt, standings.__getitem__, viewer, lambda *key: meters[key])
 
     async def charging(self) -> OnlineCharging:
         """Return the charging function over this store."""
@@ -441,13 +443,25 @@ class Opened:
         return bool((await self.configuration()).carriers)
 
     async def create_token(
-        self, tenant: str, role: str, name: str, reason: str, *, replace_earlier: bool = False
+        self,
+        tenant: str,
+        role: str,
+        name: str,
+        reason: str,
+        *,
+        expires: Instant | None = None,
+        replace_earlier: bool = False,
     ) -> tuple[str, str]:
-        """Return id and text of a new token. Raises Refused where one of that name is in force."""
-        in_force = {(token.tenant, token.id) for token in await self.tokens() if not token.revoked}
+        """Return id and text of a new token. Raises Refused where one of that name is in force, or it would not be."""
+        if expires is not None and expires <= clock():
+            raise Refused("the token would have expired already; state a time to come")
+        in_force = {
+            (token.tenant, token.id) for token in await self.tokens()
+            if not token.revoked and (token.expires_at is None or token.expires_at > clock())
+        }  # fmt: skip
         if (tenant, name) in in_force and not replace_earlier:
             raise Refused(f"token {tenant}/{name} is in force: revoke it first, or choose another name")
-        return await self.store.create_token(tenant, role, name=name, who=who(), reason=reason)
+        return await self.store.create_token(tenant, role, name=name, who=who(), reason=reason, expires_at=expires)
 
     async def tokens(self) -> tuple[TokenSpec, ...]:
         """Return all tokens, without their secrets."""

@@ -81,6 +81,15 @@ class ExportSection:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpSection:
+    """``[http]`` beside ``listen``: requests a second of one token and of one address, and who sees the figures."""
+
+    requests_per_second_token: int = 10_000
+    requests_per_second_peer: int = 20_000
+    metrics: str = "loopback"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything ``tollway.toml`` says. ``path`` is the file it was read from, empty for the defaults."""
 
@@ -89,6 +98,7 @@ class Settings:
     radius_auth: Listener = Listener("127.0.0.1", 1812)
     radius_acct: Listener = Listener("127.0.0.1", 1813)
     http: Listener = Listener("127.0.0.1", 8090)
+    http_limits: HttpSection = HttpSection()
     fastagi: Listener = field(default_factory=Listener)
     esl_outbound: Listener = field(default_factory=Listener)
     charging: ChargingSection = ChargingSection()

@@ -109,7 +109,7 @@ def _rated(
         refusal = Denied(Denial.NO_CARRIER, reason, terms.key)
         return refused(notes, "carrier", refusal)
     if routed:
-        told(notes, words.carriers, len(routes))
+        told(notes, words.carriers, chain[-1], len(routes))
     return Quote(attempt, called, chain, levels, routes, carriers, routed, upstream, pricing)
 
 
@@ -150,7 +150,7 @@ def decide(
     refusal = (
         _calls_per_second(payer, standing, now, trace)
         or _channels(payer, standing, quote.attempt.direction, trace)
-        or _too_dear(payer, block, units, trace)
+        or _too_dear(payer, level, block, units, trace)
     )
     if refusal is not None:
         return refusal
@@ -209,18 +209,18 @@ def _channels(terms: AccountTerms, standing: Standing, direction: Direction, not
         if limit is not None and used >= limit:
             reason = f"{used} of {limit} channels ({name}) are in use"
             return refused(notes, "channels", Denied(Denial.CHANNELS, reason, terms.key))
-    told(notes, words.channels, standing, terms.channels_total)
+    told(notes, words.channels, limits)
     return None
 
 
-def _too_dear(terms: AccountTerms, block: int, units: int, notes: Trace | None) -> Denied | None:
+def _too_dear(terms: AccountTerms, level: Level, block: int, units: int, notes: Trace | None) -> Denied | None:
     most = terms.max_call_charge
     if most is None:
         return None
     if block > most and not units:
-        detail = words.block_and_most(block, most)
+        detail = words.block_and_most(level, block, most)
         return refused(notes, "max_call_charge", Denied(Denial.CALL_TOO_DEAR, detail, terms.key))
-    told(notes, words.max_call_charge, block, most)
+    told(notes, words.max_call_charge, level, block, most)
     return None
 
 
@@ -232,9 +232,9 @@ def _affordable(
     money, left = money_of(terms, standing), spendable(terms, standing, now)
     if left < money:
         if left < block <= money and not units:
-            detail = words.block_and_day(block, left)
+            detail = words.block_and_day(level, block, left)
             return refused(notes, "daily_spend", Denied(Denial.DAILY_SPEND, detail, terms.key))
-        told(notes, words.daily_spend, block, left)
+        told(notes, words.daily_spend, level, block, left)
     is_broke = block > money and not units
     seconds = 0 if is_broke else seconds_for(level, left, 0, 0, terms, limits, units)
     if seconds == 0:
@@ -253,7 +253,7 @@ def _affordable_above(
     answer = (
         _calls_per_second(terms, standing, now, quiet)
         or _channels(terms, standing, quote.attempt.direction, quiet)
-        or _too_dear(terms, block, units, quiet)
+        or _too_dear(terms, level, block, units, quiet)
         or _affordable(terms, level, standing, block, units, limits, now, quiet)
     )
     for rule in quiet or ():

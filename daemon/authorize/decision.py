@@ -90,4 +90,4 @@ class Rule:
     name: str
     passed: bool
     detail: str
-    private: bool = False  # concerns a level above the payer: shown to the owner of that level only
+    level: Key | None = None  # the account whose rule it is where that is not the payer's: shown to its tenant only

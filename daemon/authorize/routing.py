@@ -92,7 +92,7 @@ def open_routes(quote: Quote, standings: Standings, notes: Trace | None) -> tupl
         reason = f"no carrier leaves the margin that a level of the chain asks for{_unconverted(quote, notes)}"
         return refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, payer))
     if notes is not None:
-        told(notes, words.margin, len(paying), len(free), _compared_at(quote, paying))
+        told(notes, words.margin, quote.chain[-1], len(paying), len(free), _compared_at(quote, paying))
     return paying
 
 
@@ -110,7 +110,7 @@ def _unconverted(quote: Quote, notes: Trace | None) -> str:
         if level.currency != above.currency and not level.conversions:
             pair = f"from {above.currency} to {level.currency}"
             missing = f"no conversion {pair} is in force, so that its cost is unknown; add a [[conversion]]"
-            told(notes, words.conversion, level, missing, private=place > 0)
+            told(notes, words.conversion, level, missing, above=place > 0)
             said = said if place else f": {missing}"
     return said
 

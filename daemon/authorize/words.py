@@ -4,11 +4,13 @@ They are called only where somebody asked for an explanation, or for the reason 
 to be explained makes none of them. They are given the values that the rule compared. Amounts are nano-units.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountKind, AccountTerms
 from daemon.authorize.decision import Level, Rule
 from daemon.kernel.money import format_nano
-from daemon.ledger.account import Standing
 from daemon.rating.bundle import Part
 from daemon.rating.tariff import Tariff
 
@@ -33,8 +35,8 @@ def _priced_by(tariff: Tariff) -> str:
     )
 
 
-def carriers(count: int) -> Rule:
-    return Rule("carrier", True, f"{count} carriers have a valid rate", private=True)
+def carriers(top: AccountTerms, count: int) -> Rule:
+    return Rule("carrier", True, f"carriers with a valid rate: {count}", level=top.key)
 
 
 def tier(tariff: Tariff) -> Rule:
@@ -55,25 +57,37 @@ def calls_in_second(calls: int, limit: int) -> str:
     return f"{calls} calls in this second, at most {limit}"
 
 
-def channels(standing: Standing, limit: int | None) -> Rule:
-    shown = "no limit" if limit is None else f"limit {limit}"
-    return Rule("channels", True, f"{standing.channels} in use, {shown}")
+def channels(limits: Iterable[tuple[str, int, int | None]]) -> Rule:
+    """Say of each limit (its name, what is in use, None: no limit) how far it is."""
+    return Rule("channels", True, "; ".join(f"{used} in use ({name}), {_at_most(most)}" for name, used, most in limits))
 
 
-def max_call_charge(block: int, most: int) -> Rule:
-    return Rule("max_call_charge", True, block_and_most(block, most))
+def _at_most(limit: int | None) -> str:
+    return "no limit" if limit is None else f"at most {limit}"
 
 
-def block_and_most(block: int, most: int) -> str:
-    return f"the first block costs {format_nano(block)}, a call at most {format_nano(most)}"
+def max_call_charge(level: Level, block: int, most: int) -> Rule:
+    return Rule("max_call_charge", True, block_and_most(level, block, most))
 
 
-def daily_spend(block: int, left: int) -> Rule:
-    return Rule("daily_spend", True, block_and_day(block, left))
+def block_and_most(level: Level, block: int, most: int) -> str:
+    return f"{_block(level, block)}, a call may cost at most {_money(level, most)}"
 
 
-def block_and_day(block: int, left: int) -> str:
-    return f"the first block costs {format_nano(block)}, {format_nano(left)} is left of the day's spend"
+def _money(level: Level, nano: int) -> str:
+    return f"{format_nano(nano)} {level.currency}"
+
+
+def _block(level: Level, nano: int) -> str:
+    return f"the first block costs {_money(level, nano)}"
+
+
+def daily_spend(level: Level, block: int, left: int) -> Rule:
+    return Rule("daily_spend", True, block_and_day(level, block, left))
+
+
+def block_and_day(level: Level, block: int, left: int) -> str:
+    return f"{_block(level, block)}, {_money(level, left)} is left of the day's spend"
 
 
 def balance(terms: AccountTerms, level: Level, block: int, money: int, seconds: int) -> Rule:
@@ -82,22 +96,22 @@ def balance(terms: AccountTerms, level: Level, block: int, money: int, seconds: 
 
 def block_and_money(terms: AccountTerms, level: Level, block: int, money: int) -> str:
     if terms.credit_limit is None and block > money:
-        return f"the first block costs {format_nano(block)}; the ledger can hold {format_nano(money)} more of debt"
-    shown = "unlimited" if terms.credit_limit is None else format_nano(money)
-    return f"the first block costs {format_nano(block)}, {shown} {level.currency} is available"
+        return f"{_block(level, block)}; the ledger can hold {_money(level, money)} more of debt"
+    shown = "unlimited credit" if terms.credit_limit is None else _money(level, money)
+    return f"{_block(level, block)}, {shown} is available"
 
 
-def margin(paying: int, free: int, compared_at: str) -> Rule:
-    return Rule("margin", True, f"{paying} of {free} carriers keep the floor{compared_at}", private=True)
+def margin(top: AccountTerms, paying: int, free: int, compared_at: str) -> Rule:
+    return Rule("margin", True, f"carriers that keep the floor: {paying} of {free}{compared_at}", level=top.key)
 
 
-def conversion(level: Level, missing: str, *, private: bool) -> Rule:
-    return Rule("conversion", False, f"{level.key}: {missing}", private=private)
+def conversion(level: Level, missing: str, *, above: bool) -> Rule:
+    return Rule("conversion", False, f"{level.key}: {missing}", level=level.key if above else None)
 
 
 def upstream(terms: AccountTerms, rule: Rule) -> Rule:
-    """Return a rule of a level above the payer, for the eyes of its owner."""
-    return Rule(rule.name, rule.passed, f"{terms.key}: {rule.detail}", private=True)
+    """Return a rule of a level above the payer, for the eyes of its tenant."""
+    return replace(rule, level=terms.key)
 
 
 def grant(terms: AccountTerms, level: Level, seconds: int) -> Rule:

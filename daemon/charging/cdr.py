@@ -196,7 +196,8 @@ def _level_record(call: Call, report: EndReport, place: int, billed: int, supply
         duration_us=report.duration_us, switch_seconds=report.switch_seconds, billed_seconds=billed, rate=tariff.rate,
         connect_fee=tariff.connect_fee, charge=posted.charge, uncollected=posted.uncollected, currency=level.currency,
         tax_code=tariff.tax_code, ledger_code=tariff.ledger_code,
-        carrier=supplier.id if supplier is not None else "", cost=supply.cost, source=call.source, switch=call.switch,
+        carrier=supplier.id if supplier is not None else "", cost=supply.cost, source=call.source,
+        switch=call.switch if call.tenant == level.key.tenant else "",  # another tenant's switch is its own affair
         cause=report.cause, settled_by=call.settled_by.value, status="rated", authorised=call.authorised,
         rounding=rounding_text(tariff),
         overrun_us=report.overrun_us, settled_at=now, unit=tariff.unit, bundle=_bundle_ids(level, posted),

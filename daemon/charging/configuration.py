@@ -310,6 +310,7 @@ class TokenSpec:
     revoked: bool = False
     routing: bool = True
     id_domain: str = ""
+    expires_at: Instant | None = None  # from then on it is in force no more
 
 
 @dataclass(frozen=True, slots=True)

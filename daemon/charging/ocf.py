@@ -11,11 +11,13 @@ from typing import TypeVar
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import Catalog
-from daemon.authorize.decide import decide, prepare
+from daemon.authorize.decide import at_volumes, decide, prepare
 from daemon.authorize.decision import Decision, Denied, Rule
 from daemon.authorize.emergency import emergency, is_emergency_number
+from daemon.authorize.explanation import Told, told
 from daemon.authorize.metering import Meters, no_meter
 from daemon.authorize.quote import Limits, Standings, Trace
+from daemon.authorize.sides import sides_of
 from daemon.charging.both_sides import CalledSide, called_side, reported
 from daemon.charging.call import Call, SettledBy
 from daemon.charging.emergency_calls import EmergencyCalls
@@ -169,16 +171,32 @@ class OnlineCharging:
         self, attempt: CallAttempt, standings: Standings, limits: Limits | None = None, meters: Meters = no_meter
     ) -> tuple[Decision, Trace]:
         """Decide without effect, and return every rule that took part with the values compared."""
+        decision, trace, _sides = self._explained(attempt, standings, limits, meters)
+        return decision, trace
+
+    def tell(
+        self, attempt: CallAttempt, standings: Standings, viewer: str | None, meters: Meters = no_meter
+    ) -> tuple[Decision, tuple[Told, ...]]:
+        """Decide without effect, and tell every rule in its order as a tenant may see it, None: as the operator may."""
+        decision, trace, sides = self._explained(attempt, standings, None, meters)
+        return decision, told([*sides, *trace], decision, viewer)
+
+    def _explained(
+        self, attempt: CallAttempt, standings: Standings, limits: Limits | None, meters: Meters
+    ) -> tuple[Decision, Trace, Trace]:
+        """Return a decision, the rules that took part, and both sides of every level."""
         now, trace = self._outside.now(), []  # type: Instant, Trace
         catalog = self._directory.catalog()
         granted = emergency(catalog, attempt, now)
         if granted is not None:
-            return granted, [Rule("emergency", True, f"{granted.called} is an emergency number: granted from memory")]
+            rule = Rule("emergency", True, f"{granted.called} is an emergency number: granted from memory")
+            return granted, [rule], []
         chosen = limits if limits is not None else self.settings.limits(attempt)
         quote = prepare(catalog, attempt, now, chosen, trace)
         if isinstance(quote, Denied):
-            return quote, trace
-        return decide(quote, standings, chosen, now, "", trace, meters), trace
+            return quote, trace, []
+        decision = decide(quote, standings, chosen, now, "", trace, meters)
+        return decision, trace, sides_of(at_volumes(quote, meters, now), decision)
 
     def is_emergency(self, called: str) -> bool:
         """Tell whether a number, or what is left of it after a configured tech prefix, is an emergency number."""

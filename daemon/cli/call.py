@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from daemon.app_commands import Call, CallAttempt, Opened, charged_so_far, clock
+from daemon.app_commands import Call, CallAttempt, Opened, Told, charged_so_far, clock, route_of
 from daemon.authorize.attempt import Identity, PlainPassword
-from daemon.authorize.decision import Decision, Denied, Rule
+from daemon.authorize.decision import Decision, Denied
+from daemon.authorize.explanation import Outcome
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused
 from daemon.cli.output import dated, print_json, print_pairs, print_table, printable
@@ -20,6 +21,11 @@ from daemon.cli.recovery import recovery
 from daemon.kernel.ids import Direction, split_key
 from daemon.kernel.instant import format_rfc3339
 from daemon.kernel.money import format_nano
+
+MARKS = {
+    Outcome.PASSED: "pass", Outcome.LEFT_OUT: "out ", Outcome.REFUSED: "FAIL", Outcome.NOT_APPLICABLE: "-   ",
+    Outcome.NOT_ASKED: "    ",
+}  # fmt: skip
 
 
 @click.group()
@@ -178,6 +184,7 @@ def _follows(found: Call) -> str:
 @click.option("--caller", help="A caller number that --via vouches for.")
 @click.option("--via", type=ID, help="The nas, switch or token that vouches for --caller or --pin.")
 @click.option("--tenant", type=ID, help="The tenant of the switch that asks. Default: the owner.")
+@click.option("--as", "viewer", type=ID, help="Show what this tenant may see, as HTTP shows it. Default: everything.")
 @click.option("--from", "calling", default="", help="The calling number.")
 @click.option("--to", "called", required=True, help="The called number.")
 @click.option(
@@ -191,10 +198,10 @@ def _follows(found: Call) -> str:
 @chosen
 def explain(
     selected: Chosen, account_id: str | None, sip_user: str | None, password: str | None, pin: str | None,
-    ip: str | None, caller: str | None, via: str | None, tenant: str | None, calling: str, called: str, direction: str,
-    override: str, renewable: bool, unrouted: bool, as_json: bool,
+    ip: str | None, caller: str | None, via: str | None, tenant: str | None, viewer: str | None, calling: str,
+    called: str, direction: str, override: str, renewable: bool, unrouted: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Ask whether a call may proceed, without effect, and print every rule that took part, in order, and the decision.
+    """Ask whether a call may proceed, without effect, and print every rule in its order, and the decision.
 
     State who calls by one or more of --account, --sip-user, --pin, --ip, --caller; an inbound call may be found by its
     called number alone. The status is 0 whether the decision is granted or denied.
@@ -206,22 +213,23 @@ def explain(
     )  # fmt: skip
     _refuse_incomplete(identity)
 
-    async def work(store: Opened) -> tuple[Decision, list[Rule]]:
+    async def work(store: Opened) -> tuple[Decision, tuple[Told, ...]]:
         asker = tenant if tenant is not None else (await store.configuration()).owner
         attempt = CallAttempt(
             id_domain="explain", call_id="explain", tenant=asker, source="explain", switch=via or "",
             identity=identity, called=called, calling=calling, direction=Direction(direction), override=override,
             renewable=renewable, routed=not unrouted and await store.has_carriers(),
         )  # fmt: skip
-        return await store.explain(attempt)
+        return await store.explain(attempt, viewer)
 
     decision, rules = selected.perform(work)
-    value = explained_value(decision, rules)
+    value = explained_value(decision, rules, viewer)
     if as_json:
         print_json(value)
         return
     for rule in rules:
-        click.echo(f"{'pass' if rule.passed else 'FAIL'}  {rule.name}: {printable(rule.detail)}")
+        level = f" ({rule.level})" if rule.level is not None else ""
+        click.echo(f"{MARKS[rule.outcome]}  {rule.rule}{level}: {rule.question} {printable(rule.detail)}")
     _print_decision(value)
 
 
@@ -234,29 +242,37 @@ def _refuse_incomplete(identity: Identity) -> None:
         split_key(identity.account, "owner")
 
 
-def explained_value(decision: Decision, rules: Sequence[Rule]) -> dict[str, Any]:
-    """Return a decision and its rules for ``--json``."""
-    told = [{"rule": rule.name, "passed": rule.passed, "detail": rule.detail} for rule in rules]
+def explained_value(decision: Decision, rules: Sequence[Told], viewer: str | None) -> dict[str, Any]:
+    """Return a decision and its rules for ``--json``, as a tenant may see them; None: as the operator may."""
+    told = [
+        {
+            "rule": rule.rule, "passed": rule.outcome is Outcome.PASSED, "outcome": rule.outcome.value,
+            "question": rule.question, "detail": rule.detail, "level": str(rule.level) if rule.level else "",
+        }
+        for rule in rules
+    ]  # fmt: skip
     if isinstance(decision, Denied):
-        account = str(decision.account) if decision.account is not None else ""
+        account = str(decision.account) if decision.account is not None and viewer is None else ""
         return {
-            "result": "denied", "reason": decision.denial.value, "detail": decision.reason, "account": account,
-            "quota_seconds": 0, "reserved": format_nano(0), "currency": "", "routes": [], "rules": told,
+            "result": "denied", "reason": decision.denial.value, "detail": decision.reason if viewer is None else "",
+            "account": account, "quota_seconds": 0, "reserved": format_nano(0), "currency": "", "routes": [],
+            "rules": told,
         }  # fmt: skip
+    level = next((level for level in decision.levels if viewer in (None, level.key.tenant)), None)
+    routes = [route_of(route, viewer) for route in decision.routes]
     return {
         "result": "granted", "reason": "", "detail": "an emergency number" if decision.emergency else "",
-        "account": str(decision.levels[0].key) if decision.levels else "", "quota_seconds": decision.seconds,
-        "reserved": format_nano(decision.reserved), "currency": decision.currency,
-        "routes": [{"carrier": r.carrier.id, "dial": r.dial, "route": r.number} for r in decision.routes],
-        "rules": told,
+        "account": str(level.key) if level else "", "quota_seconds": decision.seconds,
+        "reserved": format_nano(level.reserved if level else 0), "currency": level.currency if level else "",
+        "routes": [{"carrier": r.carrier, "dial": r.dial, "route": r.route} for r in routes], "rules": told,
     }  # fmt: skip
 
 
 def _print_decision(value: dict[str, Any]) -> None:
     if value["result"] == "denied":
-        click.echo(f"denied: {value['reason']} ({printable(value['detail'])})")
+        click.echo(f"denied: {value['reason']}" + (f" ({printable(value['detail'])})" if value["detail"] else ""))
         return
-    paid = f"{value['reserved']} {value['currency']} would be reserved" if value["currency"] else value["detail"]
-    click.echo(f"granted: {value['quota_seconds']} seconds, {paid}")
+    paid = f", {value['reserved']} {value['currency']} would be reserved" if value["currency"] else ""
+    click.echo(f"granted: {value['quota_seconds']} seconds{paid or ', ' + value['detail']}")
     for route in value["routes"]:
         click.echo(f"  {route['route']}. {route['carrier']}: {printable(route['dial'])}")

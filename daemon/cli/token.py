@@ -2,9 +2,11 @@
 
 import click
 
+from daemon.app_commands import TokenSpec, clock
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.output import print_json, print_table
-from daemon.cli.parameters import ID, KEY, REASON
+from daemon.cli.parameters import ID, KEY, REASON, TIME
+from daemon.kernel.instant import format_rfc3339
 
 ROLES = ("switch", "billing", "read")
 
@@ -21,14 +23,17 @@ def token() -> None:
     help="switch: authorise and report calls; billing: accounts, top-ups; read: look only.",
 )  # fmt: skip
 @click.option("--name", type=ID, default=None, help="Its id, usable as 'via'; made up where not stated.")
+@click.option("--expires", type=TIME, help="From when on it is worthless. Default: never.")
 @REASON
 @as_json
 @chosen
-def create(selected: Chosen, tenant: str, role: str, name: str | None, reason: str, as_json: bool) -> None:
+def create(
+    selected: Chosen, tenant: str, role: str, name: str | None, expires: int | None, reason: str, as_json: bool
+) -> None:  # fmt: skip
     """Create a token of TENANT and print it, this once."""
-    made, text = selected.perform(lambda store: store.create_token(tenant, role, name or "", reason))
+    made, text = selected.perform(lambda store: store.create_token(tenant, role, name or "", reason, expires=expires))
     if as_json:
-        print_json({"id": made, "tenant": tenant, "role": role, "token": text})
+        print_json({"id": made, "tenant": tenant, "role": role, "token": text, "expires_at": _time(expires)})
         return
     click.echo(text)
     click.echo(f"token {tenant}/{made}, role {role}: keep it now, it is not shown again", err=True)
@@ -44,7 +49,7 @@ def list_tokens(selected: Chosen, tenant: str | None, as_json: bool) -> None:
     values = [
         {
             "id": spec.id, "tenant": spec.tenant, "role": spec.role, "trust_user_name": spec.trust_user_name,
-            "revoked": spec.revoked,
+            "revoked": spec.revoked, "expires_at": _time(spec.expires_at),
         }
         for spec in found
     ]  # fmt: skip
@@ -52,9 +57,19 @@ def list_tokens(selected: Chosen, tenant: str | None, as_json: bool) -> None:
         print_json(values)
         return
     print_table(
-        ("tenant", "id", "role", "status"),
-        [(spec.tenant, spec.id, spec.role, "revoked" if spec.revoked else "in force") for spec in found],
+        ("tenant", "id", "role", "status", "expires"),
+        [(spec.tenant, spec.id, spec.role, _status(spec), _time(spec.expires_at) or "") for spec in found],
     )
+
+
+def _time(at: int | None) -> str | None:
+    return format_rfc3339(at) if at is not None else None
+
+
+def _status(spec: TokenSpec) -> str:
+    if spec.revoked:
+        return "revoked"
+    return "expired" if spec.expires_at is not None and spec.expires_at <= clock() else "in force"
 
 
 @token.command()

@@ -33,6 +33,7 @@ from daemon.settings import (
     ChargingSection,
     EmergencySection,
     ExportSection,
+    HttpSection,
     Listener,
     Settings,
     StoreSettings,
@@ -109,6 +110,10 @@ class _Countries(Named):
         return FAULT if found is FAULT or FAULT in read else dict(found)
 
 
+def _requests() -> Scalar:
+    return whole(0, 1_000_000, "requests a second")
+
+
 SECTIONS: Final[dict[str, Table]] = {
     "store": _section(
         _DEFAULT.store,
@@ -126,7 +131,19 @@ SECTIONS: Final[dict[str, Table]] = {
     ),
     "radius_auth": _listener(_DEFAULT.radius_auth, "RADIUS authentication, UDP"),
     "radius_acct": _listener(_DEFAULT.radius_acct, "RADIUS accounting, UDP"),
-    "http": _listener(_DEFAULT.http, "HTTP, TCP"),
+    "http": Table((
+        *_listener(_DEFAULT.http, "HTTP, TCP").keys,
+        *_section(
+            _DEFAULT.http_limits,
+            requests_per_second_token=(_requests(), "of a token; above, 429; 0: no limit; an emergency call has none"),
+            requests_per_second_peer=(_requests(), "of an address, whatever its tokens; a proxy in front is one"),
+            metrics=(
+                words("loopback", "token", "open"),
+                "who sees /metrics, and the links in /readyz, without the owner's read token: clients of this machine"
+                " (not through a proxy), nobody, everybody",
+            ),
+        ).keys,
+    )),
     "fastagi": _not_served("FastAGI"),
     "esl_outbound": _not_served("outbound event socket"),
     "charging": _section(
@@ -215,6 +232,7 @@ def _settings(path: Path, sections: dict[str, dict[str, Any]]) -> Settings:
         radius_auth=sections["radius_auth"]["listen"],
         radius_acct=sections["radius_acct"]["listen"],
         http=sections["http"]["listen"],
+        http_limits=HttpSection(**{name: value for name, value in sections["http"].items() if name != "listen"}),
         charging=ChargingSection(**sections["charging"]),
         emergency=EmergencySection(**sections["emergency"]),
         export=ExportSection(**sections["export"]),

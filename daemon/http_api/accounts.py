@@ -1,6 +1,7 @@
 """Accounts over HTTP: what one holds, and money that arrives, once for each idempotency key.
 
-An account is named by its id within the token's tenant, or by TENANT/ID within that tenant's descendants.
+An account is named by its id within the token's tenant, or by TENANT/ID of that same tenant: of a child a tenant sees
+the child's account with it, which is its own, and nothing of the child's customers (SPEC section 1).
 The top-up, its key and the bytes that answer it are one transaction.
 """
 
@@ -38,7 +39,7 @@ class AccountDesk:
         catalog = self.ocf.catalog()
         key = Key(tenant or token.tenant, name)
         terms = catalog.accounts.get(key)
-        if terms is None or not catalog.descends(key.tenant, token.tenant):
+        if terms is None or key.tenant != token.tenant:
             raise unknown("account")
         return terms
 

@@ -1,7 +1,8 @@
 """The endpoints that are not asked for each call, as Litestar handlers: lists, accounts, health, metrics.
 
-Health and metrics need no token: they tell a supervisor that the daemon works, and nothing of a tenant.
-Ready means that the store can write; links to switches are reported beside it and decide nothing.
+Health needs no token: it tells a supervisor that the daemon works. Figures, and the links that are reported beside
+readiness and decide nothing, are those of the whole daemon: its operator sees them, and no tenant. Ready means that
+the store can write.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from litestar.types import Guard
 
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Store, StoreError
-from daemon.http_api.access import BILLING, READ, SWITCH, Tokens, authenticate, permit
+from daemon.http_api.access import BILLING, READ, SWITCH, Door
 from daemon.http_api.accounts import AccountDesk
 from daemon.http_api.calls import CallDesk
 from daemon.http_api.messages import BODY_SIZE_MAX, AccountReply, LiveCall, TopUpReply, TopUpRequest
@@ -37,10 +38,12 @@ REFUSALS = {
     status: ResponseSpec(Refusal, description=text)
     for status, text in {
         400: "The request breaks the contract", 401: "No token in force", 403: "Not with this role",
-        404: "Nothing of that name within the token's tenant", 503: "The store cannot commit; repeat",
+        404: "Nothing of that name within the token's tenant", 429: "Too many requests in this second",
+        503: "The store cannot commit; repeat",
     }.items()
 }  # fmt: skip
 
+FIGURES_REFUSED = {status: REFUSALS[status] for status in (401, 403, 429)}
 
 TOP_UP_ANSWERS = {
     **REFUSALS,
@@ -76,13 +79,13 @@ class StoreWithPing(Store, Protocol):
 
 
 def application(
-    calls: CallDesk, accounts: AccountDesk, tokens: Tokens, metrics: Metrics, store: StoreWithPing, links: Links
+    calls: CallDesk, accounts: AccountDesk, door: Door, metrics: Metrics, store: StoreWithPing, links: Links
 ) -> Litestar:
     """Return the Litestar application of all endpoints but the per-call ones, whose schema it serves too."""
     handlers = [
-        *_call_handlers(calls, tokens),
-        *_account_handlers(accounts, tokens),
-        *_health_handlers(metrics, store, links, calls.ocf),
+        *_call_handlers(calls, door),
+        *_account_handlers(accounts, door),
+        *_health_handlers(metrics, store, links, calls.ocf, door),
     ]
     return Litestar(
         route_handlers=handlers,
@@ -96,17 +99,17 @@ def application(
     )  # fmt: skip
 
 
-def _asks_for(tokens: Tokens, *roles: str) -> Guard:
+def _asks_for(door: Door, *roles: str) -> Guard:
     """Return what looks at the token before anything else of a request is read; handlers find it in the state."""
 
     def guard(connection: AnyConnection, _handler: BaseRouteHandler) -> None:
-        connection.state.token = permit(authenticate(tokens, connection.scope["headers"]), *roles)
+        connection.state.token = door.admit(connection.scope, *roles)
 
     return guard
 
 
-def _call_handlers(calls: CallDesk, tokens: Tokens) -> list[HTTPRouteHandler]:
-    guard = _asks_for(tokens, SWITCH, READ)
+def _call_handlers(calls: CallDesk, door: Door) -> list[HTTPRouteHandler]:
+    guard = _asks_for(door, SWITCH, READ)
 
     @get("/v1/calls", guards=[guard], responses=REFUSALS, summary="Live calls", tags=["calls"])
     async def live_calls(request: AnyRequest) -> list[LiveCall]:
@@ -116,8 +119,8 @@ def _call_handlers(calls: CallDesk, tokens: Tokens) -> list[HTTPRouteHandler]:
     return [live_calls]
 
 
-def _account_handlers(accounts: AccountDesk, tokens: Tokens) -> list[HTTPRouteHandler]:
-    shows, tops_up = _asks_for(tokens, BILLING, READ), _asks_for(tokens, BILLING)
+def _account_handlers(accounts: AccountDesk, door: Door) -> list[HTTPRouteHandler]:
+    shows, tops_up = _asks_for(door, BILLING, READ), _asks_for(door, BILLING)
 
     async def credited(
         request: AnyRequest, tenant: str, account: str, key: str | None, data: TopUpRequest
@@ -132,10 +135,10 @@ def _account_handlers(accounts: AccountDesk, tokens: Tokens) -> list[HTTPRouteHa
 
     @get(
         "/v1/accounts/{tenant:str}/{account:str}",
-        guards=[shows], responses=REFUSALS, summary="One account below", tags=["accounts"],
+        guards=[shows], responses=REFUSALS, summary="One account by tenant", tags=["accounts"],
     )  # fmt: skip
-    async def show_below(request: AnyRequest, tenant: FromPath[str], account: FromPath[str]) -> AccountReply:
-        """Show an account of a tenant below."""
+    async def show_named(request: AnyRequest, tenant: FromPath[str], account: FromPath[str]) -> AccountReply:
+        """Show an account of the token's tenant, named in full."""
         return await accounts.show(request.state.token, tenant, account)
 
     @post(
@@ -150,39 +153,47 @@ def _account_handlers(accounts: AccountDesk, tokens: Tokens) -> list[HTTPRouteHa
 
     @post(
         "/v1/accounts/{tenant:str}/{account:str}/topups",
-        guards=[tops_up], responses=TOP_UP_ANSWERS, status_code=200, summary="Top up below", tags=["accounts"],
+        guards=[tops_up], responses=TOP_UP_ANSWERS, status_code=200, summary="Top up by tenant", tags=["accounts"],
     )  # fmt: skip
-    async def top_up_below(
+    async def top_up_named(
         request: AnyRequest, data: JSONBody[TopUpRequest], tenant: FromPath[str], account: FromPath[str],
         key: IdempotencyKey = None,
     ) -> Response[bytes]:  # fmt: skip
-        """Add money to an account of a tenant below."""
+        """Add money to an account of the token's tenant, named in full."""
         return await credited(request, tenant, account, key, data)
 
-    return [show, show_below, top_up, top_up_below]
+    return [show, show_named, top_up, top_up_named]
 
 
 def _health_handlers(
-    metrics: Metrics, store: StoreWithPing, links: Links, ocf: OnlineCharging
+    metrics: Metrics, store: StoreWithPing, links: Links, ocf: OnlineCharging, door: Door
 ) -> list[HTTPRouteHandler]:
+    def guard(connection: AnyConnection, _handler: BaseRouteHandler) -> None:
+        door.admit_operator(connection.scope)
+
     @get("/healthz", summary="Liveness", tags=["health"])
     async def healthz() -> Health:
         """Tell that the daemon answers."""
         return Health(alive=True)
 
     @get("/readyz", summary="Readiness", tags=["health"])
-    async def readyz() -> Response[Readiness]:
-        """Tell whether the store can write."""
+    async def readyz(request: AnyRequest) -> Response[Readiness]:
+        """Tell whether the store can write, and the operator how switches are linked and what waits."""
+        own = door.is_operator(request.scope)
+        seen, journalled = (dict(links()), ocf.journalled) if own else ({}, 0)
         try:
             await store.ping()
         except StoreError as error:
             _log.warning("not ready", error=str(error))
-            return Response(Readiness(False, "unavailable", dict(links()), ocf.journalled), status_code=503)
-        return Response(Readiness(True, "writable", dict(links()), ocf.journalled))
+            return Response(Readiness(False, "unavailable", seen, journalled), status_code=503)
+        return Response(Readiness(True, "writable", seen, journalled))
 
-    @get("/metrics", summary="Prometheus", tags=["health"], media_type=metrics.content_type)
+    @get(
+        "/metrics", guards=[guard], responses=FIGURES_REFUSED, summary="Prometheus", tags=["health"],
+        media_type=metrics.content_type,
+    )  # fmt: skip
     async def figures() -> Response[bytes]:
-        """Every figure in Prometheus' text format."""
+        """Every figure in Prometheus' text format; they are the operator's."""
         return Response(await metrics.render(), media_type=metrics.content_type)
 
     return [healthz, readyz, figures]

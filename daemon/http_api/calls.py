@@ -92,7 +92,7 @@ class CallDesk:
         if explain:
             return await self._explained(token, attempt)
         message = _message(token, f"authorize:{attempt.direction.value}", attempt.call_id, "", body)
-        result = await self.ocf.authorize(attempt, message=message, encode=self._decision_bytes)
+        result = await self.ocf.authorize(attempt, message=message, encode=self._decision_bytes(token))
         if isinstance(result, Conflict):
             raise conflict("this question was answered before with another body")
         if isinstance(result, Decided):
@@ -108,8 +108,9 @@ class CallDesk:
             return False  # no question at all: refused as overloaded, and told what is wrong when there is time
         return self.ocf.is_emergency(request.called)
 
-    def _decision_bytes(self, decision: Decision) -> bytes:
-        return encode(decision_reply(decision, self.ocf.settings))
+    def _decision_bytes(self, token: TokenSpec) -> Callable[[Decision], bytes]:
+        settings = self.ocf.settings
+        return lambda decision: encode(decision_reply(decision, settings, token.tenant))
 
     async def _explained(self, token: TokenSpec, attempt: CallAttempt) -> bytes:
         reads, now = self.ocf.quote_reads(attempt), self.outside.now()
@@ -120,13 +121,13 @@ class CallDesk:
 
         standings, meters = await self.store.transact(reads, read) if reads.accounts else ({}, {})
         # A configuration that changed between the two looks may name an account that was not read: it holds nothing.
-        decision, trace = self.ocf.explain(
+        decision, rules = self.ocf.tell(
             attempt,
             lambda number: standings.get(number, Standing(number)),
-            meters=lambda *key: meters.get(key, Meter(*key)),
+            token.tenant,
+            lambda *key: meters.get(key, Meter(*key)),
         )
-        reply = decision_reply(decision, self.ocf.settings)
-        return encode(explained(reply, trace, self.ocf.catalog(), token.tenant))
+        return encode(explained(decision_reply(decision, self.ocf.settings, token.tenant), rules))
 
     def _near(self, at: Instant) -> None:
         if abs(at - self.outside.now()) > CLOCK_TOLERANCE_SECONDS * SECOND:
@@ -138,7 +139,7 @@ class CallDesk:
         said = Said(instant(request.at), request.grant_id, checked(request.cause, "cause"), request.route)
         report = _report(token, call_id, said, "answer", body)
         settings = self.ocf.settings
-        encoding = _encoding(lambda call: call_reply(call, 0, settings))
+        encoding = _encoding(lambda call: call_reply(call, 0, settings, token.tenant))
         return self._told("answer", await self.ocf.answered(report, encode=encoding, check=self._check(report)))
 
     async def update(self, token: TokenSpec, call_id: str, body: bytes) -> bytes:
@@ -148,7 +149,7 @@ class CallDesk:
         said = Said(instant(request.at), request.grant_id, checked(request.cause, "cause"), duration_us=used)
         report = _report(token, call_id, said, "update", body)
         settings = self.ocf.settings
-        encoding = _encoding(lambda call: call_reply(call, _used_us(call, said), settings))
+        encoding = _encoding(lambda call: call_reply(call, _used_us(call, said), settings, token.tenant))
         return self._told(
             "update",
             await self.ocf.alive(report, renew=True, paced=True, encode=encoding, check=self._check(report)),
@@ -166,7 +167,8 @@ class CallDesk:
         )
         report = _report(token, call_id, said, "end", body)
         check = self._check(report, must_be_answered=answered is True)
-        return self._told("end", await self.ocf.ended(report, encode=_encoding(end_reply), check=check))
+        encoding = _encoding(lambda call: end_reply(call, token.tenant))
+        return self._told("end", await self.ocf.ended(report, encode=encoding, check=check))
 
     def _check(self, report: CallReport, *, must_be_answered: bool = False) -> Callable[[Call | None], None]:
         """Return what looks at the call that a report means, before anything happens; repeats never come here."""

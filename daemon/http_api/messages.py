@@ -63,7 +63,7 @@ class AuthorizeRequest(
 
 
 class RouteReply(msgspec.Struct, frozen=True):
-    """A carrier that may take the call, in the order in which to try them."""
+    """A carrier that may take the call, in the order in which to try them; its id is told to its own tenant only."""
 
     carrier: str
     dial: str
@@ -89,15 +89,24 @@ class SellReply(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RuleReply(msgspec.Struct, frozen=True):
-    """One rule that took part in a decision, with the values compared."""
+    """One rule of a decision, in its order. ``outcome``: passed, left_out, refused, not_applicable or not_asked.
+
+    ``level`` is the account whose rule it is where that is not the one that pays, as TENANT/ID, else empty.
+    """
 
     rule: str
     passed: bool
+    outcome: str
+    question: str
     detail: str
+    level: str
 
 
 class AuthorizeReply(msgspec.Struct, frozen=True, kw_only=True):
-    """``reason`` is empty where granted; ``q850`` and ``sip`` are its codes where denied, else 0."""
+    """``reason`` is empty where granted; ``q850`` and ``sip`` are its codes where denied, else 0.
+
+    ``reserved``, ``currency`` and ``sell`` are those of the level that the token's tenant sells at.
+    """
 
     result: str
     reason: str = ""

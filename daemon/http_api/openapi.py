@@ -30,9 +30,10 @@ TYPES = (
 )  # fmt: skip
 STATUSES = {
     "400": "The request breaks the contract", "401": "No token in force", "403": "Not with this role",
-    "413": "The body is too large", "503": "The store cannot commit, or too much is in flight; repeat",
+    "413": "The body is too large", "429": "Too many requests in this second",
+    "503": "The store cannot commit, or too much is in flight; repeat",
 }  # fmt: skip
-OPEN = frozenset({"/healthz", "/readyz", "/metrics"})  # they tell a supervisor nothing of a tenant
+OPEN = frozenset({"/healthz", "/readyz", "/metrics"})  # a supervisor's, and what it sees is decided by where it is
 CALL_STATUSES = {
     **STATUSES,
     "404": "No such call within the token's tenant",

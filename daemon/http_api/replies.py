@@ -6,11 +6,11 @@ What a call has cost so far is the price of the seconds used, by the one price f
 
 import msgspec
 
-from daemon.authorize.catalog import AccountTerms, Catalog
-from daemon.authorize.decision import Decision, Denied, Granted, Level
+from daemon.authorize.catalog import AccountTerms
+from daemon.authorize.decision import Decision, Denied, Granted, Level, Route
 from daemon.authorize.denial import Q850, SIP
+from daemon.authorize.explanation import Outcome, Told, seen_level
 from daemon.authorize.metering import held_units
-from daemon.authorize.quote import Trace
 from daemon.charging.call import Call, CallState
 from daemon.charging.session import ChargingSettings
 from daemon.http_api.messages import (
@@ -37,23 +37,31 @@ EMPTY = b""  # the stored answer to a report that found no call
 encode = msgspec.json.Encoder().encode
 
 
-def decision_reply(decision: Decision, settings: ChargingSettings) -> AuthorizeReply:
-    """Return what a switch is told about its question."""
+def decision_reply(decision: Decision, settings: ChargingSettings, tenant: str) -> AuthorizeReply:
+    """Return what a switch of a tenant is told about its question: the money is that of the tenant's own level."""
     if isinstance(decision, Denied):
         denial = decision.denial
         return AuthorizeReply(result="denied", reason=denial.value, q850=Q850[denial], sip=SIP[denial])
-    return _granted(decision, settings)
+    return _granted(decision, settings, tenant)
 
 
-def _granted(granted: Granted, settings: ChargingSettings) -> AuthorizeReply:
+def _granted(granted: Granted, settings: ChargingSettings, tenant: str) -> AuthorizeReply:
     within = _update_within(granted.renewable, granted.seconds, settings)
+    level = seen_level(granted.levels, tenant)
     return AuthorizeReply(
-        result="granted", quota_seconds=granted.seconds, reserved=format_nano(granted.reserved),
-        currency=granted.currency, renewable=granted.renewable, update_within_seconds=within,
-        routes=tuple(RouteReply(route.carrier.id, route.dial, route.number) for route in granted.routes),
-        grant_id=granted.grant_id, sell=_sell(granted.levels[0]) if granted.levels else None,
+        result="granted", quota_seconds=granted.seconds, reserved=format_nano(level.reserved if level else 0),
+        currency=level.currency if level else "", renewable=granted.renewable, update_within_seconds=within,
+        routes=tuple(route_of(route, tenant) for route in granted.routes), grant_id=granted.grant_id,
+        sell=_sell(level) if level else None,
         emergency=granted.emergency,
     )  # fmt: skip
+
+
+def route_of(route: Route, tenant: str | None) -> RouteReply:
+    """Return a route as a tenant may see it, None: the operator; of a carrier not its own it has the dial string."""
+    if tenant in (None, route.carrier.tenant):
+        return RouteReply(route.carrier.id, route.dial, route.number)
+    return RouteReply("", route.dial.replace(f"[tollway_carrier={route.carrier.id},", "[", 1), route.number)
 
 
 def _update_within(renewable: bool, left_seconds: int, settings: ChargingSettings) -> int:
@@ -75,15 +83,14 @@ def _sell(level: Level) -> SellReply:
     )  # fmt: skip
 
 
-def explained(reply: AuthorizeReply, trace: Trace, catalog: Catalog, tenant: str) -> AuthorizeReply:
-    """Return a reply with the rules that took part, less those of levels above the tenant.
+def explained(reply: AuthorizeReply, rules: tuple[Told, ...]) -> AuthorizeReply:
+    """Return a reply with every rule of its decision."""
+    return msgspec.structs.replace(reply, rules=tuple(map(_rule, rules)))
 
-    The uppermost tenant owns the carriers and sees all; any other sees of the levels above only that they refused.
-    """
-    owner = tenant in catalog.tenants and not catalog.tenants[tenant].parent
-    seen = [rule for rule in trace if owner or not rule.private or rule.detail.startswith(f"{tenant}/")]
-    rules = tuple(RuleReply(rule.name, rule.passed, rule.detail) for rule in seen)
-    return msgspec.structs.replace(reply, rules=rules)
+
+def _rule(told: Told) -> RuleReply:
+    passed, level = told.outcome is Outcome.PASSED, str(told.level) if told.level is not None else ""
+    return RuleReply(told.rule, passed, told.outcome.value, told.question, told.detail, level)
 
 
 def charged_so_far(call: Call, place: int, used_us: int) -> int:
@@ -95,35 +102,40 @@ def charged_so_far(call: Call, place: int, used_us: int) -> int:
     return charge(tariff, seconds, held_units(call.levels[place])).amount
 
 
-def call_reply(call: Call, used_us: int, settings: ChargingSettings) -> bytes:
-    """Return the answer to an answer or an update of a call that has used so many microseconds."""
+def call_reply(call: Call, used_us: int, settings: ChargingSettings, tenant: str) -> bytes:
+    """Return the answer of a tenant's level to an answer or an update of a call that has used so many microseconds."""
     left = call.granted_seconds - duration_seconds(used_us, Rounding.UP)
     running = call.is_open
     final = not running or call.cut or not call.renewable or left < settings.block_seconds_min
     quota = call.granted_seconds
     if call.cut and not call.emergency:
         quota = min(quota, duration_seconds(used_us, Rounding.DOWN))
-    level = call.levels[0]
+    place = level_of(call, tenant)
+    reserved, charged, currency = 0, 0, ""
+    if place is not None:
+        level = call.levels[place]
+        reserved, charged, currency = level.reserved, charged_so_far(call, place, used_us), level.currency
     return encode(
         CallReply(
             call_id=call.call_id, grant_id=call.grant_id, state=call.state.value, quota_seconds=quota,
-            reserved=format_nano(level.reserved), charged=format_nano(charged_so_far(call, 0, used_us)),
-            currency=level.currency, final=final, cut=call.cut,
+            reserved=format_nano(reserved), charged=format_nano(charged), currency=currency, final=final, cut=call.cut,
             update_within_seconds=_update_within(call.renewable, left, settings) if running else 0,
         )
     )  # fmt: skip
 
 
-def end_reply(call: Call) -> bytes:
-    """Return the answer to an end: the final charge, nothing where the call was never answered."""
-    settled = call.state is CallState.SETTLED and bool(call.posted)
-    charge_nano = call.posted[0].charge if settled else 0
-    uncollected = call.posted[0].uncollected if settled else 0
+def end_reply(call: Call, tenant: str) -> bytes:
+    """Return the answer of a tenant's level to an end: the final charge, nothing where it was never answered."""
+    place = level_of(call, tenant)
+    posted = None
+    if place is not None and call.state is CallState.SETTLED and call.posted:
+        posted = call.posted[place]
     return encode(
         EndReply(
             call_id=call.call_id, grant_id=call.grant_id, state=call.state.value,
-            duration_seconds=decimal_seconds(call.duration_us), charge=format_nano(charge_nano),
-            uncollected=format_nano(uncollected), currency=call.levels[0].currency, settled_by=call.settled_by.value,
+            duration_seconds=decimal_seconds(call.duration_us), charge=format_nano(posted.charge if posted else 0),
+            uncollected=format_nano(posted.uncollected if posted else 0),
+            currency=call.levels[place].currency if place is not None else "", settled_by=call.settled_by.value,
         )
     )  # fmt: skip
 
@@ -140,7 +152,7 @@ def level_of(call: Call, tenant: str) -> int | None:
 
 
 def live_call(call: Call, place: int, now: Instant) -> LiveCall:
-    """Return an open call as the tenant of one level sees it."""
+    """Return an open call as the tenant of one level sees it; only its own switch is named."""
     level = call.levels[place]
     used_us = max(0, now - call.answered_at) if call.answered_at is not None else 0
     return LiveCall(
@@ -148,7 +160,8 @@ def live_call(call: Call, place: int, now: Instant) -> LiveCall:
         calling=call.calling, called=call.called, state=call.state.value, started_at=format_rfc3339(call.requested_at),
         answered_at=format_rfc3339(call.answered_at) if call.answered_at is not None else None,
         reserved=format_nano(level.reserved), charged=format_nano(charged_so_far(call, place, used_us)),
-        currency=level.currency, quota_seconds=call.granted_seconds, switch=call.switch, cut=call.cut,
+        currency=level.currency, quota_seconds=call.granted_seconds,
+        switch=call.switch if call.tenant == level.key.tenant else "", cut=call.cut,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from daemon.charging.ports import Counters, StoreError
-from daemon.http_api.access import SWITCH, Tokens, authenticate, permit
+from daemon.http_api.access import SWITCH, Door, TooMany
 from daemon.http_api.calls import OPERATIONS, CallDesk
 from daemon.http_api.messages import BODY_SIZE_MAX
 from daemon.http_api.refusal import RequestRefused, malformed, overloaded, store_unavailable
@@ -41,10 +41,10 @@ class ClientGone(Exception):
 class PerCall:
     """An ASGI application: serves the per-call endpoints itself and hands everything else to ``beyond``."""
 
-    def __init__(self, desk: CallDesk, tokens: Tokens, counters: Counters, beyond: Asgi) -> None:
+    def __init__(self, desk: CallDesk, door: Door, counters: Counters, beyond: Asgi) -> None:
         """Bind the parts."""
         self._desk = desk
-        self._tokens = tokens
+        self._door = door
         self._counters = counters
         self._beyond = beyond
         self._in_flight = 0
@@ -104,23 +104,32 @@ class PerCall:
         method = scope["method"]
         if scope["path"] == AUTHORIZE:
             _only(method, "POST")
-            token = permit(authenticate(self._tokens, scope["headers"]), SWITCH)
-            explain = _flag(scope["query_string"], b"explain")
-            body = await _body(scope, receive)
-            if self._in_flight > IN_FLIGHT_MAX and (explain or not self._desk.is_emergency(body)):
-                raise overloaded()
-            return self._desk.authorize(token, body, explain=explain)
+            return await self._question(scope, receive)
         tail = scope["raw_path"][len(CALLS) :]
         name, slash, operation = tail.rpartition(b"/")
         act = OPERATIONS.get(operation.decode("latin-1")) if slash else None
         if act is None or method == "DELETE":
             _only(method, "DELETE")
-            token = permit(authenticate(self._tokens, scope["headers"]), SWITCH)
+            token = self._door.admit(scope, SWITCH)
             grant_id = _value(scope["query_string"], b"grant_id")
             return self._desk.cut(token, _call_id(tail), grant_id)
         _only(method, "POST")
-        token = permit(authenticate(self._tokens, scope["headers"]), SWITCH)
+        token = self._door.admit(scope, SWITCH)
         return act(self._desk, token, _call_id(name), await _body(scope, receive))
+
+    async def _question(self, scope: Scope, receive: Receive) -> Awaitable[bytes]:
+        """Return what answers a question; above the limits of requests, of one for an emergency number alone."""
+        limited: TooMany | None = None
+        try:
+            token = self._door.admit(scope, SWITCH)
+        except TooMany as over:
+            limited, token = over, over.token
+        explain = _flag(scope["query_string"], b"explain")
+        body = await _body(scope, receive)
+        crowded = self._in_flight > IN_FLIGHT_MAX
+        if (limited is not None or crowded) and (explain or not self._desk.is_emergency(body)):
+            raise limited or overloaded()
+        return self._desk.authorize(token, body, explain=explain)
 
 
 def _length(body: bytes) -> tuple[bytes, bytes]:

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside
-from daemon.http_api.access import Tokens
+from daemon.http_api.access import Door, Tokens
 from daemon.http_api.accounts import AccountDesk
 from daemon.http_api.administration import Links, StoreWithPing, application
 from daemon.http_api.calls import CallDesk
@@ -45,6 +45,22 @@ class ListensOn(Protocol):
     @property
     def port(self) -> int:
         """0: any that is free."""
+
+
+class HttpLimits(Protocol):
+    """``[http]`` beside the address: requests a second (0: no limit), and who sees figures without a token."""
+
+    @property
+    def requests_per_second_token(self) -> int: ...
+    @property
+    def requests_per_second_peer(self) -> int: ...
+    @property
+    def metrics(self) -> str: ...
+
+
+def _owner(ocf: OnlineCharging) -> str:
+    """Return the uppermost tenant."""
+    return next(name for name, tenant in ocf.catalog().tenants.items() if not tenant.parent)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -109,13 +125,18 @@ class HttpServer:
         metrics: Metrics,
         outside: Outside,
         links: Links,
+        limits: HttpLimits,
     ) -> None:
         """Bind the parts; opens nothing. ``links`` tells of each switch whether its link is up."""
         metrics.watch_links(links)
         desk = CallDesk(ocf, store, outside, metrics)
         accounts = AccountDesk(ocf, store, outside)
-        beyond = application(desk, accounts, tokens, metrics, store, links)
-        self.app = PerCall(desk, tokens, metrics, beyond)  # type: ignore[arg-type]  # Litestar narrows ASGI's types
+        door = Door(
+            tokens, outside.now, metrics, lambda: _owner(ocf), token_limit=limits.requests_per_second_token,
+            peer_limit=limits.requests_per_second_peer, figures=limits.metrics,
+        )  # fmt: skip
+        beyond = application(desk, accounts, door, metrics, store, links)
+        self.app = PerCall(desk, door, metrics, beyond)  # type: ignore[arg-type]  # Litestar narrows ASGI's types
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.port = 0

@@ -463,11 +463,12 @@ class Administration(Decks, Recoveries):
     # -- tokens
 
     async def create_token(
-        self, tenant: str, role: str, *, name: str = "", who: str, reason: str = ""
+        self, tenant: str, role: str, *, name: str = "", who: str, reason: str = "", expires_at: Instant | None = None
     ) -> tuple[str, str]:
         """Return the id and the text of a new token; only its SHA-256 is kept. A token of that name is replaced."""
         text = "tw_" + secrets.token_urlsafe(32)
-        spec = TokenSpec(name or "t" + secrets.token_hex(4), tenant, role, hashlib.sha256(text.encode()).hexdigest())
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        spec = TokenSpec(name or "t" + secrets.token_hex(4), tenant, role, digest, expires_at=expires_at)
         now = self._now()
 
         def work(connection: Link) -> None:

@@ -47,6 +47,22 @@ def _await_token(daemon: DaemonProcess, token: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("to", ["442071231234", "999000111"])
+def test_a_command_explains_in_the_words_of_the_interface(daemon: DaemonProcess, to: str) -> None:
+    made = daemon.json("token", "create", "main", "--role", "switch")
+    assert isinstance(made, dict)
+    _await_token(daemon, str(made["token"]))
+    asked = {"call_id": "same", "account": "rich", "from": "1", "to": to, "direction": "outbound"}
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    address = f"http://127.0.0.1:{daemon.http_port}/v1/authorize?explain=true"
+    over_http = httpx.post(address, json=asked, headers=headers).json()
+    told = daemon.json("call", "explain", "--as", "main", "--account", "rich", "--to", to)
+    assert isinstance(told, dict)
+    assert told["rules"] == over_http["rules"]
+    for name in ("result", "reason", "quota_seconds", "reserved", "currency", "routes"):
+        assert told[name] == over_http[name]
+
+
 @pytest.mark.timeout(SECONDS_MAX + 60)
 @pytest.mark.parametrize("role", ["switch", "billing", "read"])
 def test_the_daemon_keeps_what_its_schema_promises(daemon: DaemonProcess, role: str, tmp_path: Path) -> None:

@@ -58,8 +58,16 @@ async def test_an_account_of_another_tenant_does_not_exist(world: HttpWorld) -> 
         body = await world.top_up(name, "1.00", "k", token.replace("read", "billing"))
         assert refused(body) == (404, "unknown")
     assert good(await world.send("GET", "/v1/accounts/rita", "ray-read"))["tenant"] == "ray"
-    assert good(await world.send("GET", "/v1/accounts/ray/rita", "read"))["id"] == "rita"
-    assert good(await world.send("GET", "/v1/accounts/ray%2Frita", "read"))["id"] == "rita"
+    assert good(await world.send("GET", "/v1/accounts/ray/rita", "ray-read"))["id"] == "rita"
+    assert good(await world.send("GET", "/v1/accounts/ray%2Frita", "ray-read"))["id"] == "rita"
+
+
+async def test_a_customer_of_a_child_is_the_childs_alone(world: HttpWorld) -> None:
+    """A switch of the owner may name it, so that it can call; nobody above may read it or give it money."""
+    assert good(await world.ask(account="ray/rita"))["result"] == "granted"
+    assert refused(await world.send("GET", "/v1/accounts/ray/rita", "read")) == (404, "unknown")
+    assert refused(await world.top_up("ray/rita", "1.00", "k")) == (404, "unknown")
+    assert good(await world.send("GET", "/v1/accounts/ray-trunk", "read"))["reserved"] != "0.00"
 
 
 async def test_an_account_of_another_tenant_never_pays(world: HttpWorld) -> None:

@@ -389,11 +389,11 @@ def refused_as(response: httpx.Response) -> str:
 async def test_explain_has_no_effect_and_hides_what_is_above(world: HttpWorld) -> None:
     path, body = "/v1/authorize?explain=true", question("c1", account="ray/rita", updates=True)
     owner = good(await world.post(path, body))
-    assert [rule["rule"] for rule in owner["rules"]][:3] == ["account", "status", "rate"]
+    assert [rule["rule"] for rule in owner["rules"]][:3] == ["downstream", "rate", "cost"]
     assert any(rule["rule"] == "margin" for rule in owner["rules"])
     reseller = good(await world.post(path, body, "ray-switch"))
-    assert not [rule for rule in reseller["rules"] if "ray-trunk" in rule["detail"]]
-    assert not [rule for rule in reseller["rules"] if rule["rule"] in ("carrier", "margin")]
+    assert not [rule for rule in reseller["rules"] if "ray-trunk" in rule["detail"] + rule["level"]]
+    assert [rule["level"] for rule in reseller["rules"] if rule["rule"] in ("carrier", "margin")] == ["ray/rita"]
     assert reseller["quota_seconds"] == owner["quota_seconds"] > 0
     assert (await world.standing("rita", "ray")).reserved == 0
     assert (await world.send("GET", "/v1/calls", "read")).json() == []

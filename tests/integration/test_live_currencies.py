@@ -92,14 +92,18 @@ async def lines(world: HttpWorld, folder: Path) -> list[dict[str, str]]:
 
 async def test_every_level_pays_in_its_own_currency(world: HttpWorld, tmp_path: Path) -> None:
     asked = good(await world.ask(account="eva/erna"))
-    assert (asked["quota_seconds"], asked["reserved"], asked["currency"]) == (500, "5.00", "EUR")
+    assert (asked["quota_seconds"], asked["reserved"], asked["currency"]) == (
+        500,
+        "2.50",
+        "USD",
+    )  # the asker's own level
     assert [route["carrier"] for route in asked["routes"]] == ["pound", "cheap"]  # 0.0625 and 0.10 USD a minute
     assert (await world.standing("eva-trunk")).reserved == parse_nano("2.50")
     world.wait(10)
     good(await world.report("answer"))
     world.wait(90)
     end = good(await world.report("end", duration_seconds=90))
-    assert (end["charge"], end["currency"]) == ("0.90", "EUR")
+    assert (end["charge"], end["currency"]) == ("0.45", "USD")
     assert await world.balance("erna", "eva") == "4.10"
     assert await world.balance("eva-trunk") == "-0.45"
     low, high = await lines(world, tmp_path / "exports")
@@ -133,7 +137,7 @@ async def test_a_table_in_another_currency_is_charged_in_the_accounts(world: Htt
 async def test_a_rate_takes_over_by_itself_for_calls_answered_from_then_on(
     world: HttpWorld, ring: int, cost: str
 ) -> None:
-    assert await talked(world, "eva/erna", ring) == "0.90"
+    assert await talked(world, "eva/erna", ring) == "0.45"
     records = [record async for _, record in world.store.records("eva", 0, 10)]
     assert [format_nano(record.cost) for record in records] == [cost]
     assert await world.exceptions() == []

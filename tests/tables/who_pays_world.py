@@ -139,7 +139,7 @@ class Roads:
         self.radius = RadiusServers(ocf, self.store, lambda: CLIENTS, outside, self)
         await self.radius.start(LOOPBACK, LOOPBACK)
         tokens = {spec.sha256: spec for spec in TOKENS}
-        self.http = HttpServer(ocf, self.store, lambda: tokens, Metrics(self.store), outside, dict)
+        self.http = HttpServer(ocf, self.store, lambda: tokens, Metrics(self.store), outside, dict, HttpSection())
         await self.http.start(LOOPBACK)
         for _ in SWITCHES:
             self.switches.append(await SwitchDouble().__aenter__())

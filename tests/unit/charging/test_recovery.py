@@ -100,7 +100,7 @@ async def test_a_debt_at_the_end_of_the_ledger_refuses_the_question(desk: Desk) 
     refused = (await desk.ask("c1", payer=BOB)).decision
     assert isinstance(refused, Denied)
     assert refused.denial is Denial.BALANCE_INSUFFICIENT
-    assert "the ledger can hold 0.00 more of debt" in refused.reason
+    assert "the ledger can hold 0.00 USD more of debt" in refused.reason
 
 
 async def test_a_call_that_runs_across_the_end_of_the_ledger_is_charged_whole_and_listed(desk: Desk) -> None:

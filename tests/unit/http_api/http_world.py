@@ -6,10 +6,11 @@ reseller. A token's text is its name.
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -34,7 +35,7 @@ from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.kernel.money import NANO, format_nano, parse_nano
 from daemon.ledger.account import Standing
-from daemon.settings import Listener, StoreSettings
+from daemon.settings import HttpSection, Listener, StoreSettings
 from daemon.store import LedgerStore, open_store
 from daemon.store.administration import Spec
 from tests.decks import read_deck
@@ -55,6 +56,9 @@ DECKS = {
     Key("main", "retail"): RETAIL_DECK, Key("main", "trunk"): TRUNK_DECK, Key("main", "buy"): BUY_DECK,
     Key("ray", "retail"): RETAIL_DECK, Key("sam", "retail"): RETAIL_DECK,
 }  # fmt: skip
+
+
+HTTP = HttpSection()
 
 
 def account(name: str, balance: str = "10.00", tenant: str = "main", **changes: Any) -> AccountSpec:
@@ -213,28 +217,35 @@ def refused(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.json()["error"]
 
 
-async def filled_store(path: Path, around: Surroundings, settings: StoreSettings) -> LedgerStore:
+async def filled_store(
+    path: Path, around: Surroundings, settings: StoreSettings, objects: Sequence[Spec] = OBJECTS,
+    decks: Mapping[Key, str] = MappingProxyType(DECKS),
+) -> LedgerStore:  # fmt: skip
     """Return a store in a new file that holds the world's tenants, accounts and decks."""
     store = await open_store(settings, lambda: around.now, create=True)
-    decks = {}
-    for key, text in DECKS.items():
+    read = {}
+    for key, text in decks.items():
         rows, errors = read_deck(text, f"{key.id}.csv")
         assert not errors, errors
-        decks[key] = rows
-    await store.apply(OBJECTS, decks, who="test")
+        read[key] = rows
+    await store.apply(objects, read, who="test")
     return store
 
 
 @asynccontextmanager
-async def http_world(folder: Path, **settings: Any) -> AsyncIterator[HttpWorld]:
+async def http_world(
+    folder: Path, http: HttpSection = HTTP, objects: Sequence[Spec] = OBJECTS,
+    decks: Mapping[Key, str] = MappingProxyType(DECKS), known: Sequence[TokenSpec] = TOKENS, **settings: Any,
+) -> AsyncIterator[HttpWorld]:  # fmt: skip
     """Serve a filled store over HTTP on a free port of loopback; ``settings`` are those of charging."""
     around = Surroundings()
-    store = await filled_store(folder, around, StoreSettings(f"sqlite:///{folder / 'tollway.db'}"))
+    store = await filled_store(folder, around, StoreSettings(f"sqlite:///{folder / 'tollway.db'}"), objects, decks)
     around.found = await store.load_catalog(Emergency(frozenset({"112"}), "sofia/gateway/psap/{number}"))
     outside = Outside(now=lambda: around.now, new_id=around.new_id)
     ocf = OnlineCharging(store, around, around, outside, ChargingSettings(**settings))
-    tokens = {spec.sha256: spec for spec in TOKENS}
-    server = HttpServer(ocf, store, lambda: tokens, Metrics(store), outside, lambda: {"fs1": True, "fs2": False})
+    tokens = {spec.sha256: spec for spec in known}
+    links = {"fs1": True, "fs2": False}
+    server = HttpServer(ocf, store, lambda: tokens, Metrics(store), outside, lambda: links, http)
     await server.start(Listener("127.0.0.1", 0))
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
     client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", timeout=20, limits=limits, trust_env=False)
