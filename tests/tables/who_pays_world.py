@@ -38,7 +38,7 @@ from daemon.kernel.instant import DAY
 from daemon.radius.client import build
 from daemon.radius.packet import decode
 from daemon.radius.server import RadiusServers
-from daemon.settings import Listener, StoreSettings
+from daemon.settings import HttpSection, Listener, StoreSettings
 from daemon.store import LedgerStore, open_store
 from tests.decks import read_deck
 from tests.integration.esl_world import until
