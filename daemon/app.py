@@ -146,8 +146,17 @@ class Daemon:
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Listen until ``stop`` is set. A part that dies takes the daemon down with its exception."""
-        await self.recovery.begin()
+        await self.recovery.look()
         await self._listen()
+        try:
+            await self._work(stop, ready)
+        finally:
+            await self.radius.stop()
+            await self.http.stop()
+
+    async def _work(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        # Only a start that listens begins a report: one that finds its port taken leaves the report of the last.
+        await self.recovery.begin()
         ready()
         parts = {
             "configuration": self.directory.follow(),
@@ -156,11 +165,7 @@ class Daemon:
             "esl": self.esl.run(),
             "recovery": self.recovery.run(),
         }
-        try:
-            await _until(stop, parts)
-        finally:
-            await self.radius.stop()
-            await self.http.stop()
+        await _until(stop, parts)
 
     async def _listen(self) -> None:
         """Open every listener, HTTP last: its /readyz says that everything listens. Raises OSError with the way out."""

@@ -40,7 +40,7 @@ from daemon.charging.ports import (
     Exceptional,
 )
 from daemon.charging.repeats import same_side
-from daemon.kernel.instant import SECOND, Instant, format_rfc3339
+from daemon.kernel.instant import SECOND, Instant, decimal_seconds, format_rfc3339
 from daemon.kernel.money import Rounding
 from daemon.rating.charge import duration_seconds, first_paid_second
 
@@ -411,7 +411,8 @@ def _question_duration(book: Book, call: Call, report: CallReport, duration_us: 
     proved = call.last_seen_at - call.answered_at - CLOCK_TOLERANCE
     if proved <= duration_us <= longest:
         return
-    detail = f"the end tells {duration_us} microseconds; our clock allows {max(0, proved)} to {longest}"
+    allowed = f"{decimal_seconds(max(0, proved))} to {decimal_seconds(longest)} s"
+    detail = f"the end tells {decimal_seconds(duration_us)} s; our clock allows {allowed}"
     key = f"duration_implausible:{call.grant_id}:{duration_us}"
     book.append_exception(_exception("duration_implausible", report.attempt, detail, context.now, key=key))
 
@@ -420,7 +421,7 @@ def _again(book: Book, call: Call, report: CallReport, context: Context) -> Outc
     """A second end of a settled call changes nothing; one that tells another duration is listed for a person."""
     duration_us = measured_us(call, report) if was_answered(report) else call.duration_us
     if abs(duration_us - call.duration_us) > DUPLICATE_TOLERANCE_US:
-        detail = f"charged for {call.duration_us} microseconds, another end says {duration_us}"
+        detail = f"charged for {decimal_seconds(call.duration_us)} s, another end says {decimal_seconds(duration_us)} s"
         key = f"duplicate:{call.grant_id}:{duration_us}"
         book.append_exception(_exception("duplicate_differs", report.attempt, detail, context.now, key=key))
     return Outcome(call, False)
@@ -444,9 +445,10 @@ def _estimated(book: Book, call: Call, by: SettledBy, context: Context) -> Outco
     if lived_us == 0:
         lived_us = first_paid_second(call.levels[0].tariffs[0]) * SECOND
     end = EndReport(call.answered_at + lived_us, lived_us, "", None, 0)
-    call = settle.settled(book, context.catalog, call, end, by, context.terms, context.now)
+    seen = call.last_seen_at  # an estimate proves nothing: a late end is held against what was told
+    call = settle.settled(book, context.catalog, call, end, by, context.terms, context.now).changed(last_seen_at=seen)
     book.save_call(call)
-    detail = f"nobody reported the end; charged for {lived_us} microseconds, its last proof of life"
+    detail = f"nobody reported the end; charged for {decimal_seconds(lived_us)} s, its last proof of life"
     book.append_exception(settle.estimate_listed(call, by, detail, context.now))
     return Outcome(call, True)
 

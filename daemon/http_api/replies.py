@@ -25,7 +25,7 @@ from daemon.http_api.messages import (
     RuleReply,
     SellReply,
 )
-from daemon.kernel.instant import SECOND, Instant, format_rfc3339
+from daemon.kernel.instant import Instant, decimal_seconds, format_rfc3339
 from daemon.kernel.money import Rounding, format_nano
 from daemon.ledger.account import Standing, available
 from daemon.ledger.bucket import Bucket
@@ -126,12 +126,6 @@ def end_reply(call: Call) -> bytes:
             uncollected=format_nano(uncollected), currency=call.levels[0].currency, settled_by=call.settled_by.value,
         )
     )  # fmt: skip
-
-
-def decimal_seconds(duration_us: int) -> str:
-    """Return microseconds as a plain decimal of seconds, without trailing zeros."""
-    seconds, fraction = divmod(duration_us, SECOND)
-    return f"{seconds}.{fraction:06d}".rstrip("0").rstrip(".")
 
 
 def level_of(call: Call, tenant: str) -> int | None:
