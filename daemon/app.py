@@ -41,6 +41,7 @@ from daemon.store import LedgerStore, open_store
 
 EX_UNAVAILABLE = 69  # sysexits.h: a service that is needed is not there
 FOLLOW_SECONDS = 0.25  # how often the store is asked whether its configuration changed
+REPEAT_SECONDS_MAX = 60.0  # between two lines that say that the store still cannot be followed
 EXPIRE_SECONDS = 0.5  # how often lapsed grants and calls without an end are sought
 LEARN_SECONDS = 10.0  # how old the standings may be by which postpaid calls are granted without the store
 RANDOM_OCTETS, RANDOM_PAGE = 10, 4000  # of one id, and drawn at a time
@@ -91,6 +92,26 @@ def emergency_of(settings: Settings) -> Emergency:
 
 
 @dataclass
+class Backoff:
+    """When to say again that something fails: at once, then at intervals that double up to ``REPEAT_SECONDS_MAX``."""
+
+    _due: float = 0.0
+    _pause: float = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether it is time, at ``now`` seconds of a clock that never goes back, and count it as said."""
+        if self._pause and now < self._due:
+            return False
+        self._pause = min(2 * self._pause or 1.0, REPEAT_SECONDS_MAX)
+        self._due = now + self._pause
+        return True
+
+    def ended(self) -> None:
+        """Take that it works again: the next failure is told at once."""
+        self._pause = 0.0
+
+
+@dataclass
 class Following:
     """The configuration in force: implements charging.ports.Directory and follows the store.
 
@@ -120,14 +141,17 @@ class Following:
 
     async def follow(self) -> None:
         """Load anew whenever another process changed the configuration, for ever."""
+        untold = Backoff()
         while True:
             await asyncio.sleep(FOLLOW_SECONDS)
             try:
                 if await self.store.changed(self.configuration.revision):
                     await self.load()
                     _log.info("configuration followed", revision=self.configuration.revision)
+                untold.ended()
             except StoreError as error:
-                _log.warning("configuration not followed", error=str(error))
+                if untold.is_due(time.monotonic()):
+                    _log.warning("configuration not followed", error=str(error))
 
 
 @dataclass

@@ -249,7 +249,8 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
         assert refusal is not None, asked
         kind = "unrated" if refusal.account is not None else "no_account"
         key = f"{kind}:{attempt.id_domain}:{attempt.call_id}"
-        book.append_exception(_exception(kind, attempt, refusal.reason, context.now, key=key))
+        detail = refusal.reason if kind == "unrated" else f"{refusal.reason}; {_who_called(report)}"
+        book.append_exception(_exception(kind, attempt, detail, context.now, key=key))
         return None
     number, part = place_of_report(same_side(book, attempt), report)
     detail = f"nobody asked about this call; it is charged to {quote.chain[0].key}"
@@ -262,6 +263,18 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
     )  # fmt: skip
     call = new_call(attempt, granted, number, part, context.now)
     return call.changed(authorised=False, emergency=emergency_call, aliases=report.aliases)
+
+
+def _who_called(report: CallReport) -> str:
+    """Return what a report says of a call that nobody pays, and where to look."""
+    attempt = report.attempt
+    lasted = "unknown" if report.duration_us is None else f"{decimal_seconds(report.duration_us)} s"
+    user = attempt.identity.account or attempt.identity.sip_user
+    told = f"user {user or 'none'}, caller {attempt.calling or attempt.identity.caller or 'none'}"
+    return (
+        f"{told}, called {attempt.called or 'none'}, duration {lasted}: state trust_user_name for the NAS, or an"
+        " identity of this call for an account"
+    )
 
 
 def _forced_quote(context: Context, report: CallReport, denied: Denied | None) -> Quote | None:

@@ -1,8 +1,8 @@
 """Questions and reports of calls over HTTP, from decoded bytes to bytes; nothing here knows a socket.
 
 The message key is tenant, operation and call id: a repeat is answered with the same bytes for as long as it means the
-same call. What a tenant's own token says of times is held against our own clock; an end may be told late, and then never
-takes back what was told before.
+same call. What a tenant's own token says of times is held against our own clock; an end may be told late, and
+then never takes back what was told before.
 A grant that a report names must be one of this call id: a foreign one does not exist.
 """
 
@@ -319,7 +319,8 @@ def _late_plausible(call: Call, report: CallReport) -> None:
     if report.at < proved - CLOCK_TOLERANCE_US:
         what = "last sign of life" if call.answered_at is not None else "question"
         raise malformed(
-            f"at is more than {CLOCK_TOLERANCE_SECONDS} seconds before the {what} of this call, {format_rfc3339(proved)}"
+            f"at is more than {CLOCK_TOLERANCE_SECONDS} seconds before the {what} of this call,"
+            f" {format_rfc3339(proved)}"
         )
     if report.duration_us is None:
         return
@@ -328,8 +329,8 @@ def _late_plausible(call: Call, report: CallReport) -> None:
     if not shortest <= report.duration_us <= longest:
         since = "answer" if call.answered_at is not None else "question"
         raise malformed(
-            f"duration_seconds is more than {CLOCK_TOLERANCE_SECONDS} seconds from what at and the {since} of this call,"
-            f" {format_rfc3339(begins)}, make"
+            f"duration_seconds is more than {CLOCK_TOLERANCE_SECONDS} seconds from what at and the {since} of this"
+            f" call, {format_rfc3339(begins)}, make"
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,8 +28,10 @@ async def settled_by(world: HttpWorld) -> Call:
     return call
 
 
-@pytest.mark.parametrize("stated", [{}, {"duration_seconds": 400}, {"duration_seconds": 341}, {"duration_seconds": 459}])
-async def test_an_end_that_comes_days_later_takes_the_estimate_back(world: HttpWorld, stated: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "stated", [{}, {"duration_seconds": 400}, {"duration_seconds": 341}, {"duration_seconds": 459}]
+)
+async def test_an_end_that_comes_days_later_takes_the_estimate_back(world: HttpWorld, stated: dict[str, Any]) -> None:
     await answered(world)
     world.wait(3 * DAY_SECONDS)
     await world.ocf.expire_due()
@@ -67,7 +70,7 @@ async def test_a_late_end_repeats_with_the_same_bytes(world: HttpWorld) -> None:
         (-61, {}),  # to come
     ],
 )
-async def test_a_late_end_never_takes_back_what_was_told(world: HttpWorld, back: int, stated: dict[str, int]) -> None:
+async def test_a_late_end_never_takes_back_what_was_told(world: HttpWorld, back: int, stated: dict[str, Any]) -> None:
     await answered(world, updates=True)
     world.wait(300)
     good(await world.report("update", duration_seconds=300))

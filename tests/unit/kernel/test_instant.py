@@ -159,7 +159,14 @@ def test_a_zones_clock_is_found_once() -> None:
 
 @pytest.mark.parametrize(
     ("microseconds", "text"),
-    [(0, "0"), (1, "0.000001"), (SECOND, "1"), (61_300_000, "61.3"), (600 * SECOND, "600"), (10 * SECOND + 10, "10.00001")],
+    [
+        (0, "0"),
+        (1, "0.000001"),
+        (SECOND, "1"),
+        (61_300_000, "61.3"),
+        (600 * SECOND, "600"),
+        (10 * SECOND + 10, "10.00001"),
+    ],
 )
 def test_durations_are_plain_decimals_of_seconds(microseconds: int, text: str) -> None:
     assert decimal_seconds(microseconds) == text

@@ -360,7 +360,7 @@ def test_a_deck_states_prefixes_by_bands_and_closes_others() -> None:
 def cents(plan: DeckPlan) -> dict[str, tuple[int | None, ...]]:
     """Return what each prefix asked and will ask in cents."""
     prices = plan.difference.prices
-    return {name: tuple(rate and rate // 10_000_000 for rate in pair) for name, pair in prices.items()}
+    return {name: tuple(rate and rate // 10_000_000 for rate in pair[:2]) for name, pair in prices.items()}
 
 
 def test_prices_of_what_is_dearer_cheaper_changed_and_closed_are_told() -> None:
