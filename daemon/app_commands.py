@@ -521,8 +521,8 @@ def _refuse_unconverted(currency: str, tenant: TenantSpec, configuration: Config
     if currency and currency not in known:
         raise Refused(
             f"tenant {tenant.id} is kept in {tenant.currency}, and no rate into {currency} is stated: add a"
-            f' [[conversion]] with from = "{tenant.currency}", to = "{currency}", a rate and an effective_from to the scenario file,'
-            " and 'tollway apply' it"
+            f' [[conversion]] with from = "{tenant.currency}", to = "{currency}", a rate and an effective_from to the'
+            " scenario file, and 'tollway apply' it"
         )
 
 
