@@ -168,5 +168,6 @@ def account_reply(terms: AccountTerms, standing: Standing, plan: str) -> Account
         currency=terms.currency, balance=format_nano(standing.balance), reserved=format_nano(standing.reserved),
         uncollected=format_nano(standing.uncollected), available=money_left(terms, standing),
         credit_limit=UNLIMITED if terms.credit_limit is None else format_nano(terms.credit_limit),
-        rate_plan=plan, channels=channels, buckets=tuple(map(_bucket_reply, standing.buckets)),
+        rate_plan=plan, channels=channels, main=format_nano(standing.main),
+        buckets=tuple(map(_bucket_reply, standing.buckets)),
     )  # fmt: skip
