@@ -115,3 +115,9 @@ async def test_only_an_end_may_be_told_late_and_only_once(world: HttpWorld) -> N
     grant_id = (await settled_by(world)).grant_id
     late = await world.report("end", at=world.at(-DAY_SECONDS - 300), grant_id=grant_id)
     assert refused(late) == (400, "malformed"), "its end is known"
+
+
+async def test_an_unpaid_call_is_listed_with_what_was_told_of_it(world: HttpWorld) -> None:
+    assert refused(await world.report("end", "ghost", duration_seconds=12.5)) == (404, "unknown")
+    (listed,) = await world.store.exceptions()
+    assert "duration 12.5 s: state trust_user_name" in str(listed["detail"])

@@ -392,5 +392,5 @@ async def test_a_key_that_was_used_tells_for_what(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         wanted = Wanted("spring", BucketKind.MONEY, 0, None)
         await world.store.credit(ACME, EntryKind.TOP_UP, NANO, key="k", who="a", reason="", bucket=wanted)
-        with pytest.raises(KeyConflict, match="for a top up of 1.00 in bucket spring"):
+        with pytest.raises(KeyConflict, match=r"for a top up of 1\.00 in bucket spring"):
             await world.store.credit(ACME, EntryKind.TOP_UP, NANO, key="k", who="a", reason="")
