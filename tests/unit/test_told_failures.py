@@ -1,5 +1,6 @@
 """What the daemon says of a failure that goes on, and of a store whose URL names a file that is not there."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ def test_a_failure_is_told_at_once_and_then_at_growing_intervals() -> None:
     untold = Backoff()
     told = [second for second in range(400) if untold.is_due(float(second))]
     assert told[:7] == [0, 1, 3, 7, 15, 31, 63]
-    assert {later - earlier for earlier, later in zip(told[6:], told[7:], strict=False)} == {int(REPEAT_SECONDS_MAX)}
+    assert {later - earlier for earlier, later in pairwise(told[6:])} == {int(REPEAT_SECONDS_MAX)}
     untold.ended()
     assert untold.is_due(400.0), "another failure is told at once"
 
