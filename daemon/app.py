@@ -41,6 +41,7 @@ from daemon.store import LedgerStore, open_store
 
 EX_UNAVAILABLE = 69  # sysexits.h: a service that is needed is not there
 FOLLOW_SECONDS = 0.25  # how often the store is asked whether its configuration changed
+REPEAT_SECONDS_MAX = 60.0  # between two lines that say that the store still cannot be followed
 EXPIRE_SECONDS = 0.5  # how often lapsed grants and calls without an end are sought
 LEARN_SECONDS = 10.0  # how old the standings may be by which postpaid calls are granted without the store
 RANDOM_OCTETS, RANDOM_PAGE = 10, 4000  # of one id, and drawn at a time
@@ -93,6 +94,26 @@ def emergency_of(settings: Settings) -> Emergency:
 
 
 @dataclass
+class Backoff:
+    """When to say again that something fails: at once, then at intervals that double up to ``REPEAT_SECONDS_MAX``."""
+
+    _due: float = 0.0
+    _pause: float = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether it is time, at ``now`` seconds of a clock that never goes back, and count it as said."""
+        if self._pause and now < self._due:
+            return False
+        self._pause = min(2 * self._pause or 1.0, REPEAT_SECONDS_MAX)
+        self._due = now + self._pause
+        return True
+
+    def ended(self) -> None:
+        """Take that it works again: the next failure is told at once."""
+        self._pause = 0.0
+
+
+@dataclass
 class Following:
     """The configuration in force: implements charging.ports.Directory and follows the store.
 
@@ -122,14 +143,17 @@ class Following:
 
     async def follow(self) -> None:
         """Load anew whenever another process changed the configuration, for ever."""
+        untold = Backoff()
         while True:
             await asyncio.sleep(FOLLOW_SECONDS)
             try:
                 if await self.store.changed(self.configuration.revision):
                     await self.load()
                     _log.info("configuration followed", revision=self.configuration.revision)
+                untold.ended()
             except StoreError as error:
-                _log.warning("configuration not followed", error=str(error))
+                if untold.is_due(time.monotonic()):
+                    _log.warning("configuration not followed", error=str(error))
 
 
 @dataclass
@@ -148,8 +172,17 @@ class Daemon:
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Listen until ``stop`` is set. A part that dies takes the daemon down with its exception."""
-        await self.recovery.begin()
+        await self.recovery.look()
         await self._listen()
+        try:
+            await self._work(stop, ready)
+        finally:
+            await self.radius.stop()
+            await self.http.stop()
+
+    async def _work(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        # Only a start that listens begins a report: one that finds its port taken leaves the report of the last.
+        await self.recovery.begin()
         ready()
         parts = {
             "configuration": self.directory.follow(),
@@ -158,11 +191,7 @@ class Daemon:
             "esl": self.esl.run(),
             "recovery": self.recovery.run(),
         }
-        try:
-            await _until(stop, parts)
-        finally:
-            await self.radius.stop()
-            await self.http.stop()
+        await _until(stop, parts)
 
     async def _listen(self) -> None:
         """Open every listener, HTTP last: its /readyz says that everything listens. Raises OSError with the way out."""

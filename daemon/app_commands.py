@@ -78,7 +78,7 @@ from daemon.store.deck_difference import KINDS
 from daemon.store.decks import DeckChange, DeckDifference
 from daemon.store.decks import Progress as DeckProgress
 from daemon.store.finding import Finding as StoreFinding
-from daemon.store.objects import note
+from daemon.store.objects import no_account, note
 
 T = TypeVar("T")
 
@@ -86,12 +86,11 @@ __all__ = [
     "KINDS", "AccountKind", "AccountView", "Archived", "Asked", "Assertion", "BatchRules", "BatchStatus",
     "BatchSummary", "Bucket", "BucketKind", "Call", "CallAttempt", "Credited", "Decision", "DeckDifference",
     "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported", "FileRefused",
-    "Finding", "ListedBatch", "LocalPacketError", "NasSpec", "NewAccount", "NoReply", "Opened", "Priced",
-    "PricedCall", "Progress", "Question", "RadiusError", "Refused", "Reply", "RunStopped", "Status",
-    "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec", "Told", "Transferred", "UnitsView",
-    "Wanted",
-    "backed_up", "charged_so_far", "checked", "clock", "is_month", "opened", "operate", "parse_pairs", "price_file",
-    "radius_decode", "radius_send", "route_of", "sequence_of", "store_exists", "upgraded", "who",
+    "Finding", "History", "ListedBatch", "LocalPacketError", "NasSpec", "NewAccount", "NoReply", "Opened", "Priced",
+    "PricedCall", "Progress", "Question", "RadiusError", "Refused", "Reply", "RunStopped", "Status", "StoreError",
+    "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec", "Told", "Transferred", "UnitsView", "Wanted",
+    "backed_up", "charged_so_far", "checked", "clock", "is_month", "no_account", "opened", "operate", "parse_pairs",
+    "price_file", "radius_decode", "radius_send", "route_of", "sequence_of", "store_exists", "upgraded", "who",
 ]  # fmt: skip
 
 
@@ -197,6 +196,16 @@ class NewAccount:
     password: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What happened to one account, each oldest first; ``assertions`` by the number of their entry."""
+
+    entries: list[dict[str, object]]
+    assertions: dict[int, Assertion]
+    units: list[dict[str, object]]
+    changes: list[dict[str, object]]
+
+
 def _whole_seconds(duration: Decimal, rounding: Rounding) -> int:
     """Return a duration of any number of decimals in whole seconds, rounded once, from its exact value."""
     numerator, denominator = duration.as_integer_ratio()
@@ -242,10 +251,11 @@ class Opened:
         key, configuration = await self.key(text), await self.configuration()
         tenant = next((spec for spec in configuration.tenants if spec.id == key.tenant), None)
         if tenant is None:
-            raise Refused(f"there is no tenant {key.tenant}")
+            raise Refused(f"there is no tenant {key.tenant}: 'tollway apply FILE' makes tenants")
         _refuse_unusable(new, tenant, configuration)
         for claimant in await self.store.accounts_with("sip_user", new.sip_user) if new.sip_user else ():
             raise Refused(f"account {claimant.tenant}/{claimant.id} claims SIP user {new.sip_user}: ambiguous calls")
+        _refuse_unconverted(new.currency, tenant, configuration)
         identities = (EndpointSpec(sip_user=new.sip_user, password=new.password),) if new.sip_user else ()
         spec = AccountSpec(
             key.tenant, key.id, new.kind, new.currency or tenant.currency, new.balance, new.credit_limit,
@@ -289,10 +299,15 @@ class Opened:
         """Suspend or resume an account."""
         return await self.store.set_status(await self.key(text), status, who=who(), reason=reason)
 
-    async def history(self, text: str) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-        """Return the newest ledger entries of an account, and who changed it."""
+    async def history(self, text: str) -> History:
+        """Return the newest ledger entries of an account, what they assert, units given to it, and who changed it."""
         key = await self.key(text)
-        return await self.store.history(key), await self.store.changes_of("account", key)
+        entries = await self.store.history(key)
+        asserted = [int(str(row["number"])) for row in entries if row["kind"] == EntryKind.BALANCE_ASSERTION.value]
+        return History(
+            entries, await self.store.assertions(asserted), await self.store.units_given(key),
+            await self.store.changes_of("account", key),
+        )  # fmt: skip
 
     async def import_deck(
         self, text: str, rows: Sequence[RateRow], *, mode: str, effective_from: Instant | None, source: str,
@@ -511,6 +526,17 @@ def _refuse_unusable(new: NewAccount, tenant: TenantSpec, configuration: Configu
     for plan in (new.rate_plan, new.inbound_rate_plan):
         if plan and (tenant.id, plan) not in plans:
             raise Refused(f"tenant {tenant.id} has no rate plan {plan}")
+
+
+def _refuse_unconverted(currency: str, tenant: TenantSpec, configuration: Configuration) -> None:
+    """Refuse an account in a currency that no rate of any tenant leads into: nothing could be charged to it."""
+    known = {tenant.currency} | {spec.target for spec in configuration.conversions}
+    if currency and currency not in known:
+        raise Refused(
+            f"tenant {tenant.id} is kept in {tenant.currency}, and no rate into {currency} is stated: add a"
+            f' [[conversion]] with from = "{tenant.currency}", to = "{currency}", a rate and an effective_from to the'
+            " scenario file, and 'tollway apply' it"
+        )
 
 
 def batch_rules_of(catalog: Catalog, plan: Key) -> BatchRules:

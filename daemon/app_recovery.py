@@ -7,10 +7,11 @@ store cannot commit the start is noted as soon as it can: no call waits for it.
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
+from daemon.charging.call import Call
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Exceptional, Reads, StoreError
 from daemon.charging.recovery import HOLDING, Start, channels_freed, counted, money_freed
@@ -34,18 +35,27 @@ class RecoveryWatch:
         self._store = store
         self._ocf = ocf
         self.start: Start | None = None
+        self._found: Sequence[Call] | None = None  # from before anything listened; those of one start
         self.counts: Mapping[str, int] = {}
         self.failing: dict[str, str] = {}  # calls that cannot be resolved, by grant id, and why
+
+    async def look(self) -> None:
+        """Read what is open before anything listens. Nothing is noted yet: a start whose port is taken is none."""
+        try:
+            self._found = await self._store.open_calls()
+        except StoreError as error:
+            _log.warning("recovery waits for the store", error=str(error))
 
     async def begin(self) -> None:
         """Note what is open before any switch is asked. A store that cannot commit is tried again by ``run``."""
         try:
-            calls = await self._store.open_calls()
+            calls = self._found if self._found is not None else await self._store.open_calls()
             name = f"{socket.gethostname()}:{os.getpid()}"
             self.start = await self._store.begin_recovery(name, calls, self._ocf.journalled)
         except StoreError as error:
             _log.warning("recovery waits for the store", error=str(error))
             return
+        self._found = None
         answered = sum(call.answered_at is not None for call in calls)
         _log.info(
             "recovery begins", start=self.start.number, open_calls=len(calls), answered=answered,

@@ -87,7 +87,10 @@ def recovered(found: FoundOpen, call: Call | None, records: Sequence[RatedCdr], 
     if call.is_open:
         return _open(found, call, start, now, stuck)
     if call.state is not CallState.SETTLED:
-        return Recovered(found, call, Fate.VOIDED if call.state is CallState.VOIDED else Fate.EXPIRED)
+        if call.state is CallState.VOIDED:
+            return Recovered(found, call, Fate.VOIDED)
+        lapsed = format_rfc3339(call.ended_at or call.due_at)
+        return Recovered(found, call, Fate.EXPIRED, f"no answer was reported; its grant lapsed at {lapsed}")
     if call.settled_by in ESTIMATES:
         return Recovered(found, call, Fate.ESTIMATED, f"{call.settled_by.value}: nobody reported its end")
     told_by = records[-1].told_by if records else ""

@@ -41,7 +41,7 @@ from daemon.charging.ports import (
     Exceptional,
 )
 from daemon.charging.repeats import same_side
-from daemon.kernel.instant import SECOND, Instant, format_rfc3339
+from daemon.kernel.instant import SECOND, Instant, decimal_seconds, format_rfc3339
 from daemon.kernel.money import Rounding
 from daemon.rating.charge import duration_seconds, first_paid_second
 
@@ -255,7 +255,8 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
         assert refusal is not None, asked
         kind = "unrated" if refusal.account is not None else "no_account"
         key = f"{kind}:{attempt.id_domain}:{attempt.call_id}"
-        book.append_exception(_exception(kind, attempt, refusal.reason, context.now, key=key))
+        detail = refusal.reason if kind == "unrated" else f"{refusal.reason}; {_who_called(report)}"
+        book.append_exception(_exception(kind, attempt, detail, context.now, key=key))
         return None
     number, part = place_of_report(same_side(book, attempt), report)
     detail = f"nobody asked about this call; it is charged to {quote.chain[0].key}"
@@ -268,6 +269,18 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
     )  # fmt: skip
     call = new_call(attempt, granted, number, part, context.now)
     return call.changed(authorised=False, emergency=emergency_call, aliases=report.aliases)
+
+
+def _who_called(report: CallReport) -> str:
+    """Return what a report says of a call that nobody pays, and where to look."""
+    attempt = report.attempt
+    lasted = "unknown" if report.duration_us is None else f"{decimal_seconds(report.duration_us)} s"
+    user = attempt.identity.account or attempt.identity.sip_user
+    told = f"user {user or 'none'}, caller {attempt.calling or attempt.identity.caller or 'none'}"
+    return (
+        f"{told}, called {attempt.called or 'none'}, duration {lasted}: state trust_user_name for the NAS, or an"
+        " identity of this call for an account"
+    )
 
 
 def _forced_quote(context: Context, report: CallReport, denied: Denied | None) -> Quote | None:
@@ -417,7 +430,8 @@ def _question_duration(book: Book, call: Call, report: CallReport, duration_us: 
     proved = call.last_seen_at - call.answered_at - CLOCK_TOLERANCE
     if proved <= duration_us <= longest:
         return
-    detail = f"the end tells {duration_us} microseconds; our clock allows {max(0, proved)} to {longest}"
+    allowed = f"{decimal_seconds(max(0, proved))} to {decimal_seconds(longest)} s"
+    detail = f"the end tells {decimal_seconds(duration_us)} s; our clock allows {allowed}"
     key = f"duration_implausible:{call.grant_id}:{duration_us}"
     book.append_exception(_exception("duration_implausible", report.attempt, detail, context.now, key=key))
 
@@ -426,7 +440,7 @@ def _again(book: Book, call: Call, report: CallReport, context: Context) -> Outc
     """A second end of a settled call changes nothing; one that tells another duration is listed for a person."""
     duration_us = measured_us(call, report) if was_answered(report) else call.duration_us
     if abs(duration_us - call.duration_us) > DUPLICATE_TOLERANCE_US:
-        detail = f"charged for {call.duration_us} microseconds, another end says {duration_us}"
+        detail = f"charged for {decimal_seconds(call.duration_us)} s, another end says {decimal_seconds(duration_us)} s"
         key = f"duplicate:{call.grant_id}:{duration_us}"
         book.append_exception(_exception("duplicate_differs", report.attempt, detail, context.now, key=key))
     return Outcome(call, False)
@@ -450,9 +464,10 @@ def _estimated(book: Book, call: Call, by: SettledBy, context: Context) -> Outco
     if lived_us == 0:
         lived_us = first_paid_second(call.levels[0].tariffs[0]) * SECOND
     end = EndReport(call.answered_at + lived_us, lived_us, "", None, 0)
-    call = settle.settled(book, context.catalog, call, end, by, context.terms, context.now)
+    seen = call.last_seen_at  # an estimate proves nothing: a late end is held against what was told
+    call = settle.settled(book, context.catalog, call, end, by, context.terms, context.now).changed(last_seen_at=seen)
     book.save_call(call)
-    detail = f"nobody reported the end; charged for {lived_us} microseconds, its last proof of life"
+    detail = f"nobody reported the end; charged for {decimal_seconds(lived_us)} s, its last proof of life"
     book.append_exception(settle.estimate_listed(call, by, detail, context.now))
     return Outcome(call, True)
 

@@ -3,6 +3,7 @@
 Money moves by entries only: a top-up has a key, so that repeating the command never pays twice.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -14,21 +15,24 @@ from daemon.app_commands import (
     Bucket,
     BucketKind,
     EntryKind,
+    History,
     NewAccount,
     Opened,
     Transferred,
     UnitsView,
     Wanted,
     clock,
+    no_account,
 )
 from daemon.authorize.catalog import Status
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused
-from daemon.cli.output import dated, print_json, print_pairs, print_table
+from daemon.cli.output import dated, print_json, print_notes, print_pairs, print_table
 from daemon.cli.parameters import CREDIT, ID, KEY, MONEY, REASON, TIME, UNLIMITED
 from daemon.kernel.instant import format_rfc3339
 from daemon.kernel.money import format_nano
 from daemon.ledger.bucket import PRIORITY_MAX
+from daemon.rating.bundle import bundle_of
 from daemon.rating.deck import UNITS_IN_ROW_MAX
 
 KEY_LENGTH_MAX = 200  # characters of an idempotency key, as over HTTP
@@ -99,7 +103,7 @@ def _print_parts(parts: list[dict[str, Any]], numbers: tuple[str, ...]) -> None:
 async def _found(store: Opened, text: str) -> AccountView:
     view = await store.account(text)
     if view is None:
-        raise Refused(f"there is no account {await store.key(text)}")
+        raise Refused(no_account(await store.key(text)))
     return view
 
 
@@ -268,10 +272,7 @@ def assert_balance(
 ) -> None:  # fmt: skip
     """State what an account's balance should be, buckets contained; a difference is listed as an exception (exit 1)."""
     said: Assertion = selected.perform(lambda store: store.assert_balance(account_id, balance, at, reason=reason))
-    value = {
-        "at": format_rfc3339(said.at), "stated": format_nano(said.stated), "found": format_nano(said.found),
-        "difference": format_nano(said.found - said.stated), "holds": said.holds,
-    }  # fmt: skip
+    value = assertion_value(said)
     if as_json:
         print_json(value)
     else:
@@ -316,6 +317,18 @@ def _credit(
     )
     also = {"amount": format_nano(credited.amount), "repeated": credited.repeated}
     _print_account(credited.view, json=json, also=also)
+    if kind is EntryKind.ADJUST and amount < 0 and bucket is None:
+        _tell_beyond_credit(credited.view)
+
+
+def _tell_beyond_credit(view: AccountView) -> None:
+    """Say where a correction has taken an account further down than a call could."""
+    limit, main = view.spec.credit_limit, view.standing.main
+    if limit is not None and main < -limit:
+        print_notes([
+            f"the main balance {format_nano(main)} lies below the credit limit {format_nano(limit)}: a correction may,"
+            " a call could not; new calls are refused until it is paid"
+        ])  # fmt: skip
 
 
 def _set_status(selected: Chosen, account_id: str, status: Status, reason: str, *, json: bool) -> None:
@@ -339,7 +352,7 @@ def suspend(selected: Chosen, account_id: str, reason: str, as_json: bool) -> No
 @as_json
 @chosen
 def resume(selected: Chosen, account_id: str, reason: str, as_json: bool) -> None:
-    """Let a suspended account call again."""
+    """Let a suspended account call again; a closed one is opened by its scenario file alone."""
     _set_status(selected, account_id, Status.ACTIVE, reason, json=as_json)
 
 
@@ -348,12 +361,11 @@ def resume(selected: Chosen, account_id: str, reason: str, as_json: bool) -> Non
 @as_json
 @chosen
 def history(selected: Chosen, account_id: str, as_json: bool) -> None:
-    """Show an account's newest entries in the ledger, archived ones too, and who changed it, when and why."""
+    """Show an account's newest entries in the ledger, archived ones too, units given, and who did it, when and why."""
 
     async def read(store: Opened) -> dict[str, Any]:
         await _found(store, account_id)
-        entries, changes = await store.history(account_id)
-        return {"entries": [_entry(entry) for entry in entries], "changes": [dated(change) for change in changes]}
+        return history_value(await store.history(account_id))
 
     value = selected.perform(read)
     if as_json:
@@ -363,10 +375,10 @@ def history(selected: Chosen, account_id: str, as_json: bool) -> None:
         "at", "kind", "amount", "pending", "balance_after", "reserved_after", "bucket", "grant_id", "key", "who",
         "reason",
     ]  # fmt: skip
-    if any(entry["archive"] for entry in value["entries"]):
-        columns.append("archive")
-    rows = [[_blank(entry[name]) for name in columns] for entry in value["entries"]]
+    columns += [name for name in ("asserted", "archive") if any(entry[name] for entry in value["entries"])]
+    rows = [[_shown(entry[name]) for name in columns] for entry in value["entries"]]
     print_table(columns, rows, numbers=("amount", "pending", "balance_after", "reserved_after"))
+    _print_parts(value["units"], ("units",))
     names = ("at", "act", "detail", "who", "reason")
     print_table(names, [[_blank(change[name]) for name in names] for change in value["changes"]])
 
@@ -375,5 +387,41 @@ def _blank(value: object) -> object:
     return "" if value is None else value
 
 
-def _entry(row: dict[str, Any]) -> dict[str, Any]:
-    return {**dated(row), **{name: format_nano(row[name]) for name in _MONEY}}
+def _shown(value: Any) -> object:
+    """Return a cell; of an assertion, what was stated and whether it held."""
+    if isinstance(value, dict):
+        held = "holds" if value["holds"] else f"found {value['found']}"
+        return f"{value['stated']} at {value['at']}: {held}"
+    return _blank(value)
+
+
+def history_value(found: History) -> dict[str, Any]:
+    """Return what happened to an account as ``account history --json`` promises it."""
+    return {
+        "entries": [_entry(entry, found.assertions) for entry in found.entries],
+        "units": [_given(row) for row in found.units],
+        "changes": [dated(change) for change in found.changes],
+    }  # fmt: skip
+
+
+def _given(row: dict[str, Any]) -> dict[str, Any]:
+    """Return units given, or with a minus what had expired of them."""
+    expires_at = format_rfc3339(row["expires_at"]) if row["expires_at"] else None
+    return {
+        "at": format_rfc3339(row["at"]), "bundle": bundle_of(row["name"]), "units": row["units"],
+        "expires_at": expires_at, "key": row["key"], "who": row["who"], "reason": row["reason"],
+    }  # fmt: skip
+
+
+def _entry(row: dict[str, Any], assertions: Mapping[int, Assertion]) -> dict[str, Any]:
+    said = assertions.get(row["number"])
+    value = {**dated(row), **{name: format_nano(row[name]) for name in _MONEY}}
+    return {**value, "asserted": None if said is None else assertion_value(said)}
+
+
+def assertion_value(said: Assertion) -> dict[str, Any]:
+    """Return a stated balance, and what it was."""
+    return {
+        "at": format_rfc3339(said.at), "stated": format_nano(said.stated), "found": format_nano(said.found),
+        "difference": format_nano(said.found - said.stated), "holds": said.holds,
+    }  # fmt: skip

@@ -4,12 +4,12 @@ An ended call is renewed no more, and whoever has its switch ends it there withi
 kill, over HTTP by its next update. A road without a way back lets it run to the end of what it was granted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
-from daemon.app_commands import Call, CallAttempt, Opened, Told, charged_so_far, clock, route_of
+from daemon.app_commands import Call, CallAttempt, Opened, Tariff, Told, charged_so_far, clock, route_of
 from daemon.authorize.attempt import Identity, PlainPassword
 from daemon.authorize.decision import Decision, Denied
 from daemon.authorize.explanation import Outcome
@@ -19,8 +19,9 @@ from daemon.cli.output import dated, print_json, print_pairs, print_table, print
 from daemon.cli.parameters import ID, KEY, REASON
 from daemon.cli.recovery import recovery
 from daemon.kernel.ids import Direction, split_key
-from daemon.kernel.instant import format_rfc3339
+from daemon.kernel.instant import decimal_seconds, format_rfc3339
 from daemon.kernel.money import format_nano
+from daemon.rating.bundle import bundle_of
 
 MARKS = {
     Outcome.PASSED: "pass", Outcome.LEFT_OUT: "out ", Outcome.REFUSED: "FAIL", Outcome.NOT_APPLICABLE: "-   ",
@@ -109,27 +110,50 @@ def show(selected: Chosen, call_id: str, as_json: bool) -> None:
             by = f", {level['conversion']}" if level["conversion"] else ""
             paid = f"{level['charged']} {level['currency']}, held {level['reserved']}{by}"
             click.echo(f"  paid by {level['tenant']}/{level['account']}: {paid}")
+            for line in _particulars(level):
+                click.echo(f"    {printable(line)}")
         for change in changes:
             click.echo(f"  {change['at']} {change['act']} by {change['who']}: {printable(change['reason'])}")
+
+
+def _particulars(level: dict[str, Any]) -> Iterator[str]:
+    """Yield what a level was priced by and what paid for it."""
+    if level["price"]:
+        yield f"{level['price']}, prefix {level['prefix'] or 'none'} ({level['destination'] or 'no destination'})"
+    for used in level["units"]:
+        yield f"{used['units']} units of bundle {used['bundle']}"
+    for bucket in level["buckets"]:
+        yield f"{bucket['amount']} of bucket {bucket['id']}"
 
 
 def _whole(found: Call) -> dict[str, Any]:
     return {
         **call_value(found), "attempt": found.attempt, "part": found.part, "authorised": found.authorised,
         "ended_at": format_rfc3339(found.ended_at) if found.ended_at is not None else None,
+        "duration_seconds": decimal_seconds(found.duration_us),
         "settled_by": found.settled_by.value, "carrier": found.carrier.carrier.id if found.carrier else "",
         "levels": [_level(found, place) for place in range(len(found.levels))],
     }  # fmt: skip
 
 
-def _level(found: Call, place: int) -> dict[str, str]:
+def _level(found: Call, place: int) -> dict[str, Any]:
     level = found.levels[place]
-    charged = found.posted[place].charge if found.posted else 0
+    posted = found.posted[place] if found.posted else None
+    charged = posted.charge if posted is not None else 0
+    tariff = level.tariffs[0] if level.tariffs else None
     return {
         "tenant": level.key.tenant, "account": level.key.id, "currency": level.currency,
         "prefix": _prefix(found, place), "reserved": format_nano(level.reserved), "charged": format_nano(charged),
-        "conversion": _conversion(found, place),
+        "conversion": _conversion(found, place), "destination": tariff.destination if tariff is not None else "",
+        "price": _price(tariff) if tariff is not None else "",
+        "units": [{"bundle": bundle_of(each.meter), "units": each.units} for each in posted.units] if posted else [],
+        "buckets": [{"id": each.id, "amount": format_nano(each.amount)} for each in posted.buckets] if posted else [],
     }  # fmt: skip
+
+
+def _price(tariff: Tariff) -> str:
+    """Return the first rate of a tariff, as a person compares it with the deck."""
+    return f"{format_nano(tariff.rate)} {tariff.currency} for {tariff.per} {tariff.unit}"
 
 
 def _conversion(found: Call, place: int) -> str:

@@ -21,7 +21,7 @@ def deck_value(deck: DeckDifference) -> dict[str, Any]:
         "table": deck.table,
         **{kind: list(getattr(deck, kind)) for kind in KINDS},
         "prices": {
-            name: {"before": _price(prices.before), "after": _price(prices.after)}
+            name: {"before": _price(prices.before), "after": _price(prices.after), "what": prices.what}
             for name, prices in deck.prices.items()
         },
         "prices_beyond": deck.prices_beyond,
@@ -43,21 +43,23 @@ def _priced(deck: DeckDifference, name: str) -> str:
     prices = deck.prices.get(name)
     if prices is None:
         return printable(name)
+    if prices.what:
+        return f"{printable(name)} {_price(prices.after) or 'none'} ({printable(prices.what)})"
     return f"{printable(name)} {_price(prices.before) or 'none'} -> {_price(prices.after) or 'none'}"
 
 
-def print_deck(deck: DeckDifference) -> None:
-    """Print a deck's difference."""
+def print_deck(deck: DeckDifference, *, closed_shown: int = CLOSED_SHOWN) -> None:
+    """Print a deck's difference; of closed prefixes, and those whose numbers fall, ``closed_shown`` at most."""
     counts = ", ".join(f"{len(getattr(deck, kind))} {kind}" for kind in KINDS)
     click.echo(f"rate table {deck.table}, prefixes: {counts}, {deck.unchanged} unchanged")
     for kind in KINDS:
-        names, most = getattr(deck, kind), CLOSED_SHOWN if kind == "closed" else NAMES_SHOWN
+        names, most = getattr(deck, kind), closed_shown if kind == "closed" else NAMES_SHOWN
         if names:
             more = f" and {len(names) - most} more" if len(names) > most else ""
             click.echo(f"  {kind}: {', '.join(_priced(deck, name) for name in names[:most])}{more}")
-    for prefix, shorter in deck.falls[:CLOSED_SHOWN]:
+    for prefix, shorter in deck.falls[:closed_shown]:
         click.echo(f"  calls to {prefix} would fall to {shorter}")
-    beyond = max(len(deck.falls) - CLOSED_SHOWN, 0) + deck.falls_beyond
+    beyond = max(len(deck.falls) - closed_shown, 0) + deck.falls_beyond
     if beyond:
         click.echo(f"  calls to {beyond} more would fall to a shorter prefix")
 

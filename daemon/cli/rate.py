@@ -13,7 +13,7 @@ import click
 from daemon.app_commands import KINDS, DeckDifference, PricedCall, Question, clock
 from daemon.charging.configuration import ConversionSpec, stated_rate
 from daemon.cli.command import Chosen, as_json, chosen
-from daemon.cli.difference import deck_value, print_deck
+from daemon.cli.difference import CLOSED_SHOWN, NAMES_SHOWN, deck_value, print_deck
 from daemon.cli.failure import Refused
 from daemon.cli.output import dated, print_json, print_notes, print_pairs, print_table, printable, working
 from daemon.cli.parameters import ID, KEY, TIME
@@ -90,7 +90,8 @@ def _tell(difference: DeckDifference, limit: int, mode: str, *, dry_run: bool, y
     if as_json:
         print_json({**deck_value(difference), "mode": mode, "dry_run": dry_run, "applied": applied})
     else:
-        print_deck(difference)
+        # A deck that replaces another may close thousands: more than a screen of them hides what is dearer.
+        print_deck(difference, closed_shown=NAMES_SHOWN if mode == "replace" else CLOSED_SHOWN)
     if stopped:
         raise Refused(
             f"{percent} percent of the prefixes in force or scheduled would be closed or changed, above the table's"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from daemon.app_commands import Difference, StoreError, clock, operate, store_exists
+from daemon.app_commands import Difference, Opened, StoreError, clock, operate, store_exists
+from daemon.charging.configuration import ConversionSpec
 from daemon.cli.command import Chosen, as_json, chosen, perform
 from daemon.cli.difference import difference_value, print_difference
 from daemon.cli.failure import bad_configuration
@@ -34,7 +35,7 @@ def check(selected: Chosen, scenarios: tuple[Path, ...], as_json: bool) -> None:
     """
     settings, found = read_settings(selected.config)
     problems: list[Problem] = list(found)
-    tokens = _token_ids(settings) if settings is not None else ()
+    tokens = _known(settings)[0] if settings is not None else ()
     for path in scenarios:
         problems += read_scenario(path, token_ids=tokens, now=clock())[1]
     if as_json:
@@ -60,7 +61,8 @@ def apply(selected: Chosen, scenario_file: Path, dry_run: bool, as_json: bool) -
     """
     settings = selected.settings()
     with working(f"reading {scenario_file}"):
-        scenario, problems = read_scenario(scenario_file, token_ids=_token_ids(settings), now=clock())
+        tokens, rates = _known(settings)
+        scenario, problems = read_scenario(scenario_file, token_ids=tokens, now=clock(), conversions=rates)
     if scenario is None:
         raise bad_configuration(problems)
     with working("comparing with the store"):
@@ -73,14 +75,18 @@ def apply(selected: Chosen, scenario_file: Path, dry_run: bool, as_json: bool) -
         click.echo("nothing was changed: this was a dry run")
 
 
-def _token_ids(settings: Settings) -> tuple[str, ...]:
-    """Return the ids of the store's tokens, none where there is no store to be read."""
+def _known(settings: Settings) -> tuple[tuple[str, ...], list[ConversionSpec]]:
+    """Return the ids of the store's tokens and its rates between currencies, none where no store can be read."""
+
+    async def read(store: Opened) -> tuple[tuple[str, ...], list[ConversionSpec]]:
+        return tuple(token.id for token in await store.tokens()), await store.conversions(None)
+
     if not store_exists(settings):
-        return ()
+        return (), []
     try:
-        return tuple(token.id for token in operate(settings, lambda store: store.tokens()))
+        return operate(settings, read)
     except StoreError:
-        return ()
+        return (), []
 
 
 def _applied(settings: Settings, scenario: Scenario, *, dry_run: bool) -> Difference:

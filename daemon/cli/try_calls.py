@@ -322,7 +322,7 @@ async def _read_charge(stage: Stage, call: Played, result: str) -> None:
     """Read from the ledger what a call cost."""
     found = (await stage.store.find_calls(call.call_id))[-1]
     spec = stage.account(call.caller)
-    entries, _ = await stage.store.history(f"{spec.tenant}/{spec.id}")
+    entries = (await stage.store.history(f"{spec.tenant}/{spec.id}")).entries
     debits = [entry for entry in entries if entry["grant_id"] == found.grant_id and entry["kind"] == "debit"]
     call.charge = sum(int(str(entry["uncollected"])) - int(str(entry["amount"])) for entry in debits)
     call.result, call.currency, call.settled_by = result, spec.currency, found.settled_by.value

@@ -4,7 +4,7 @@ A fault stands at the key that a person would change, and says which pair to sta
 counts, never its inverse. A file alone tells whether a pair is stated; whether one is in force, the time of reading.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from daemon.config_files.kinds import Site
@@ -19,15 +19,22 @@ _AMOUNTS = ("markup_per_minute", "markup_minimum")
 
 
 class Rates:
-    """The rates that a file states, and what is missing of them at an instant; None: at no instant in particular."""
+    """The rates that a file states, and what is missing of them at an instant; None: at no instant in particular.
 
-    def __init__(self, objects: Objects, now: Instant | None) -> None:
+    ``stored``: the rates that the store has besides, None where no store is looked at.
+    """
+
+    def __init__(self, objects: Objects, now: Instant | None, stored: Iterable[StatedRate] | None = None) -> None:
         """Index the rates; where the currencies or the tenant of one cannot be read, none is called missing."""
         self._objects = objects
         self._now = now
         self._pairs: dict[Pair, list[Entry]] = {}
         for each in objects.of("conversion"):
             self._pairs.setdefault(_pair(each), []).append(each)
+        self._stored: dict[Pair, list[StatedRate]] = {}
+        for rate in stored or ():
+            self._stored.setdefault((rate.tenant, rate.source, rate.target), []).append(rate)
+        self._alone = " (in this file; 'tollway apply' counts the rates of the store too)" if stored is None else ""
         self._is_blurred = any(not all(pair) for pair in self._pairs)
 
     def missing(self, tenant: str, source: str | None, target: str | None) -> str:
@@ -37,25 +44,28 @@ class Rates:
         pair = f'from = "{source}", to = "{target}"'
         above = self._objects.ancestors(tenant)
         for name in above:
-            if (name, source, target) in self._pairs:
-                return self._out_of_force(self._pairs[name, source, target], f"{source} to {target}")
+            if (name, source, target) in self._pairs or (name, source, target) in self._stored:
+                return self._out_of_force((name, source, target))
         inverse = next(
             (self._pairs[name, target, source][0] for name in above if (name, target, source) in self._pairs), None
         )
-        stated = f"no rate from {source} to {target} is stated for {tenant} or a tenant above it"
+        stated = f"no rate from {source} to {target} is stated for {tenant} or a tenant above it{self._alone}"
         told = f"{stated}; add a [[conversion]] {pair}"
         if inverse is None:
             return told
         return f"{told} (the one in line {inverse.line} is the other direction, and is not turned round)"
 
-    def _out_of_force(self, stated: list[Entry], pair: str) -> str:
+    def _out_of_force(self, pair: Pair) -> str:
+        stated, stored = self._pairs.get(pair, []), self._stored.get(pair, [])
         if self._now is None or any(name not in each.values for each in stated for name in _VALUES):
             return ""
-        if Timeline(_stated(each) for each in stated).at(self._now) is not None:
+        rates = {each.begins: each for each in (*stored, *map(_stated, stated))}  # the file's stand for the store's
+        if Timeline(rates.values()).at(self._now) is not None:
             return ""
         lines = ", ".join(str(each.line) for each in stated[-3:])
-        at = format_rfc3339(self._now)
-        return f"no rate from {pair} is in force now ({at}); add a [[conversion]] beside that in line {lines}"
+        beside = f"that in line {lines}" if lines else "those of the store"
+        told = f"no rate from {pair[1]} to {pair[2]} is in force now ({format_rfc3339(self._now)}){self._alone}"
+        return f"{told}; add a [[conversion]] beside {beside}"
 
     def check(self) -> None:
         """Report rates that contradict themselves or each other."""
@@ -94,9 +104,9 @@ def _check_dates(entries: list[Entry]) -> None:
             (each.site / "effective_from").report(message)
 
 
-def check_currencies(objects: Objects, now: Instant | None) -> None:
+def check_currencies(objects: Objects, now: Instant | None, stored: Iterable[StatedRate] | None = None) -> None:
     """Report every place at which a price or a cost meets a currency into which nobody states a rate."""
-    rates = Rates(objects, now)
+    rates = Rates(objects, now, stored)
     rates.check()
     for tenant in objects.of("tenant"):
         _check_tenant(objects, rates, tenant)

@@ -17,16 +17,21 @@ from daemon.config_files.scenario_keys import IDENTITY_KINDS
 from daemon.kernel.dialling import is_country
 from daemon.kernel.ids import is_id
 from daemon.kernel.instant import Instant
+from daemon.rating.conversion import StatedRate
 
 # Printed in manuals, and tried first by every scanner.
 WELL_KNOWN_SECRETS: Final = frozenset(("testing123", "cluecon", "secret", "cisco", "radius"))
 BEARER_MARK: Final = "token:"  # leads a via that names a token, which the store holds and no file can prove
 
 
-def check(objects: Objects, document_site: Site, token_ids: Collection[str], now: Instant | None = None) -> None:
+def check(
+    objects: Objects, document_site: Site, token_ids: Collection[str], now: Instant | None = None,
+    stored: Collection[StatedRate] | None = None,
+) -> None:  # fmt: skip
     """Report every fault between the objects of a file. ``token_ids``: the tokens that exist, for ``via``.
 
-    Rates between currencies have to be in force at ``now``, or for None only to be stated.
+    Rates between currencies have to be in force at ``now``, or for None only to be stated; ``stored`` are those of the
+    store, None where it is not looked at.
     """
     _check_ids(objects)
     _check_owner(objects, document_site)
@@ -34,7 +39,7 @@ def check(objects: Objects, document_site: Site, token_ids: Collection[str], now
         _check_tenant(objects, tenant)
     _check_cycles(objects)
     check_prices(objects)
-    check_currencies(objects, now)
+    check_currencies(objects, now, stored)
     for carrier in objects.of("carrier"):
         _check_carrier(objects, carrier)
     for account in objects.of("account"):

@@ -28,6 +28,7 @@ from daemon.charging.configuration import (
     RateTypeSpec,
     TenantSpec,
     TimeBandSpec,
+    stated_rate,
 )
 from daemon.config_files.kinds import UNSTATED, Site
 from daemon.config_files.objects import Entry, Objects, named, read_entries
@@ -97,18 +98,22 @@ class Scenario:
 
 
 def read_scenario(
-    path: Path, *, token_ids: Collection[str] = (), now: Instant | None = None
-) -> tuple[Scenario | None, list[Problem]]:
+    path: Path, *, token_ids: Collection[str] = (), now: Instant | None = None,
+    conversions: Collection[ConversionSpec] | None = None,
+) -> tuple[Scenario | None, list[Problem]]:  # fmt: skip
     """Return the scenario of a file, or None with every problem of it and of its decks, by line.
 
     ``token_ids``: ids of the tokens in the store, which an identity may name as ``via``. Rates between currencies have
-    to be in force at ``now``, or for None only to be stated.
+    to be in force at ``now``, or for None only to be stated; ``conversions`` are those of the store that it is read
+    for, None where none is looked at.
     """
     document = read_document(path)
     if not document.readable:
         return None, document.problems()
     objects = Objects(read_entries(document, OBJECTS, REFUSED_OBJECTS))
-    check(objects, Site(document), token_ids, now)
+    check(
+        objects, Site(document), token_ids, now, None if conversions is None else tuple(map(stated_rate, conversions))
+    )
     code_lists, problems = read_code_lists(objects, path.parent)
     decks, more = read_decks(objects, code_lists, path.parent)
     problems += more

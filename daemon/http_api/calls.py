@@ -1,7 +1,8 @@
 """Questions and reports of calls over HTTP, from decoded bytes to bytes; nothing here knows a socket.
 
 The message key is tenant, operation and call id: a repeat is answered with the same bytes for as long as it means the
-same call. What a tenant's own token says of times is held against our own clock.
+same call. What a tenant's own token says of times is held against our own clock; an end may be told late, and
+then never takes back what was told before.
 A grant that a report names must be one of this call id: a foreign one does not exist.
 """
 
@@ -17,7 +18,7 @@ from msgspec import UNSET
 
 from daemon.authorize.attempt import CallAttempt, Identity, PlainPassword
 from daemon.authorize.decision import Decision, Denied
-from daemon.charging.call import Call
+from daemon.charging.call import ESTIMATES, Call, CallState
 from daemon.charging.configuration import TokenSpec
 from daemon.charging.event import CallReport, Conflict, Decided, MessageKey, Outcome, Reported
 from daemon.charging.ocf import OnlineCharging
@@ -47,12 +48,13 @@ from daemon.http_api.replies import (
     live_call,
 )
 from daemon.kernel.ids import Direction
-from daemon.kernel.instant import SECOND, Instant
+from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.ledger.account import Standing
 from daemon.ledger.posting import current
 from daemon.rating.bundle import Meter
 
 CLOCK_TOLERANCE_SECONDS = 60  # seconds; how far a client's clock and counts may be from ours (SPEC section 4)
+CLOCK_TOLERANCE_US = CLOCK_TOLERANCE_SECONDS * SECOND
 LISTED_MAX = 10_000  # calls in one list; newest last, and what is beyond is not shown
 DIGEST_OCTETS = 16  # octets of a body's digest
 
@@ -130,7 +132,7 @@ class CallDesk:
         return encode(explained(decision_reply(decision, self.ocf.settings, token.tenant), rules))
 
     def _near(self, at: Instant) -> None:
-        if abs(at - self.outside.now()) > CLOCK_TOLERANCE_SECONDS * SECOND:
+        if abs(at - self.outside.now()) > CLOCK_TOLERANCE_US:
             raise malformed(f"at is more than {CLOCK_TOLERANCE_SECONDS} seconds from this machine's clock")
 
     async def answer(self, token: TokenSpec, call_id: str, body: bytes) -> bytes:
@@ -166,22 +168,30 @@ class CallDesk:
             instant(request.at), request.grant_id, checked(request.cause, "cause"), request.route, measured, answered
         )
         report = _report(token, call_id, said, "end", body)
-        check = self._check(report, must_be_answered=answered is True)
+        check = self._check(report, is_end=True, must_be_answered=answered is True)
         encoding = _encoding(lambda call: end_reply(call, token.tenant))
         return self._told("end", await self.ocf.ended(report, encode=encoding, check=check))
 
-    def _check(self, report: CallReport, *, must_be_answered: bool = False) -> Callable[[Call | None], None]:
+    def _check(
+        self, report: CallReport, *, is_end: bool = False, must_be_answered: bool = False
+    ) -> Callable[[Call | None], None]:
         """Return what looks at the call that a report means, before anything happens; repeats never come here."""
 
         def check(call: Call | None) -> None:
-            self._near(report.at)
+            now = self.outside.now()
+            is_late = is_end and report.at < now - CLOCK_TOLERANCE_US and _awaits_end(call)
+            if not is_late:
+                self._near(report.at)
             if call is None:
                 if report.grant_id:
                     raise unknown("call")
                 return
             if not _own(self.ocf, call, report):
                 raise unknown("call")
-            _plausible(call, report, self.outside.now())
+            if is_late:
+                _late_plausible(call, report)
+            else:
+                _plausible(call, report, now)
             if must_be_answered and call.answered_at is None and report.duration_us is None:
                 raise malformed("an answered call whose answer was not reported needs duration_seconds")
 
@@ -299,6 +309,11 @@ def _own(ocf: OnlineCharging, call: Call, report: CallReport) -> bool:
     return same and ocf.catalog().descends(call.payer.tenant, attempt.tenant)
 
 
+def _awaits_end(call: Call | None) -> bool:
+    """Tell whether the end of a call is still to be told: it runs, it lapsed, or an estimate stands in for its end."""
+    return call is not None and (call.state is not CallState.SETTLED or call.settled_by in ESTIMATES)
+
+
 def _plausible(call: Call, report: CallReport, now: Instant) -> None:
     """Hold a stated duration against our own clock, from the answer as it was told. Raises RequestRefused (400).
 
@@ -306,14 +321,40 @@ def _plausible(call: Call, report: CallReport, now: Instant) -> None:
     """
     if report.duration_us is None:
         return
-    tolerance = CLOCK_TOLERANCE_SECONDS * SECOND
     if call.answered_at is not None:
-        wrong = abs(report.duration_us - (now - call.answered_at)) > tolerance
+        wrong = abs(report.duration_us - (now - call.answered_at)) > CLOCK_TOLERANCE_US
     else:
-        wrong = report.duration_us > now - call.requested_at + tolerance
+        wrong = report.duration_us > now - call.requested_at + CLOCK_TOLERANCE_US
     if wrong:
         raise malformed(
-            f"duration_seconds is more than {CLOCK_TOLERANCE_SECONDS} seconds from what this machine's clock says"
+            f"duration_seconds is more than {CLOCK_TOLERANCE_SECONDS} seconds from what this machine's clock says;"
+            " the end of a call that was over before is told with its own at"
+        )
+
+
+def _late_plausible(call: Call, report: CallReport) -> None:
+    """Hold an end that is told late against what is known of the call. Raises RequestRefused (400).
+
+    Nobody reported anything since the last sign of life, so the end's own instant is believed back to that, as a call
+    that nobody ends is settled there. It never takes back what the client itself reported before.
+    """
+    begins = call.answered_at if call.answered_at is not None else call.requested_at
+    proved = call.last_seen_at if call.answered_at is not None else begins
+    if report.at < proved - CLOCK_TOLERANCE_US:
+        what = "last sign of life" if call.answered_at is not None else "question"
+        raise malformed(
+            f"at is more than {CLOCK_TOLERANCE_SECONDS} seconds before the {what} of this call,"
+            f" {format_rfc3339(proved)}"
+        )
+    if report.duration_us is None:
+        return
+    longest = report.at - begins + CLOCK_TOLERANCE_US
+    shortest = max(report.at, proved) - begins - CLOCK_TOLERANCE_US if call.answered_at is not None else 0
+    if not shortest <= report.duration_us <= longest:
+        since = "answer" if call.answered_at is not None else "question"
+        raise malformed(
+            f"duration_seconds is more than {CLOCK_TOLERANCE_SECONDS} seconds from what at and the {since} of this"
+            f" call, {format_rfc3339(begins)}, make"
         )
 
 

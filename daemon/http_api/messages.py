@@ -227,7 +227,10 @@ class BucketReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountReply(msgspec.Struct, frozen=True, kw_only=True):
-    """One account. ``available`` and ``credit_limit`` are the word unlimited where there is no limit."""
+    """One account; ``main`` is what of the balance is in no bucket.
+
+    ``available`` and ``credit_limit`` are the word unlimited where there is no limit.
+    """
 
     id: str
     tenant: str
@@ -241,6 +244,7 @@ class AccountReply(msgspec.Struct, frozen=True, kw_only=True):
     credit_limit: str
     rate_plan: str
     channels: Channels
+    main: Money
     buckets: tuple[BucketReply, ...] = ()
 
 

@@ -25,7 +25,7 @@ from daemon.http_api.messages import (
     RuleReply,
     SellReply,
 )
-from daemon.kernel.instant import SECOND, Instant, format_rfc3339
+from daemon.kernel.instant import Instant, decimal_seconds, format_rfc3339
 from daemon.kernel.money import Rounding, format_nano
 from daemon.ledger.account import Standing, available
 from daemon.ledger.bucket import Bucket
@@ -140,12 +140,6 @@ def end_reply(call: Call, tenant: str) -> bytes:
     )  # fmt: skip
 
 
-def decimal_seconds(duration_us: int) -> str:
-    """Return microseconds as a plain decimal of seconds, without trailing zeros."""
-    seconds, fraction = divmod(duration_us, SECOND)
-    return f"{seconds}.{fraction:06d}".rstrip("0").rstrip(".")
-
-
 def level_of(call: Call, tenant: str) -> int | None:
     """Return the place of the level that a tenant sells at, or None where the call is none of its business."""
     return next((place for place, level in enumerate(call.levels) if level.key.tenant == tenant), None)
@@ -187,5 +181,6 @@ def account_reply(terms: AccountTerms, standing: Standing, plan: str) -> Account
         currency=terms.currency, balance=format_nano(standing.balance), reserved=format_nano(standing.reserved),
         uncollected=format_nano(standing.uncollected), available=money_left(terms, standing),
         credit_limit=UNLIMITED if terms.credit_limit is None else format_nano(terms.credit_limit),
-        rate_plan=plan, channels=channels, buckets=tuple(map(_bucket_reply, standing.buckets)),
+        rate_plan=plan, channels=channels, main=format_nano(standing.main),
+        buckets=tuple(map(_bucket_reply, standing.buckets)),
     )  # fmt: skip

@@ -54,6 +54,12 @@ def format_rfc3339(instant: Instant) -> str:
     return (_EPOCH + timedelta(microseconds=instant)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def decimal_seconds(duration_us: int) -> str:
+    """Return microseconds, 0 or more, as a plain decimal of seconds, without trailing zeros."""
+    seconds, fraction = divmod(duration_us, SECOND)
+    return f"{seconds}.{fraction:06d}".rstrip("0").rstrip(".")
+
+
 def from_seconds(seconds: int) -> Instant:
     """Return the instant of a whole number of Unix seconds."""
     return seconds * SECOND

@@ -110,6 +110,11 @@ def bundle_meter(bundle: str, period: str) -> str:
     return f"bundle:{bundle}:{period}"
 
 
+def bundle_of(meter: str) -> str:
+    """Return the bundle whose units a meter of ``bundle_meter`` counts."""
+    return meter.split(":")[1]
+
+
 def volume_meter(table: str, period: str) -> str:
     """Return the name of the meter that counts the volume by which a table's tiers are chosen."""
     return f"volume:{table}:{period}"

@@ -14,7 +14,7 @@ from daemon.kernel.money import format_nano
 from daemon.ledger import posting
 from daemon.ledger.account import EntryKind, Overflow, Standing
 from daemon.ledger.bucket import Wanted, found, met
-from daemon.rating.bundle import ONCE, ONCE_PERIOD, Meter, bundle_meter
+from daemon.rating.bundle import ONCE, ONCE_PERIOD, Meter, bundle_meter, bundle_of
 from daemon.store import objects
 from daemon.store.archives import archived_before
 from daemon.store.link import Link
@@ -67,7 +67,7 @@ def credit(
     earlier = _earlier(connection, standing, act)
     if earlier is not None:
         if earlier[:3] != (kind.value, amount, name):
-            raise KeyConflict(f"key {act.key!r} was used before, for a {earlier[0]} of {format_nano(earlier[1])}")
+            raise KeyConflict(f"key {act.key!r} was used before, for {_words(*earlier)}")
         return True
     if kind is not EntryKind.ADJUST:
         _open_spec(connection, account)
@@ -105,7 +105,7 @@ def transfer(connection: Link, giver: Key, taker: Key, amount: int, act: Act) ->
             "SELECT 1 FROM entry WHERE account = ? AND grant_id = ? AND kind = 'transfer'", (taken.account, reference)
         ).fetchone()
         if earlier[:2] != ("transfer", -amount) or other is None:
-            raise KeyConflict(f"key {act.key!r} was used before, for a {earlier[0]} of {format_nano(abs(earlier[1]))}")
+            raise KeyConflict(f"key {act.key!r} was used before, for {_words(earlier[0], abs(earlier[1]), earlier[2])}")
         return True
     theirs = [_open_spec(connection, account).currency for account in (giver, taker)]
     if theirs[0] != theirs[1]:
@@ -176,7 +176,10 @@ def give_units(connection: Link, account: Key, bundle: str, units: int, expires_
     earlier = connection.execute(query, (standing.account, act.key or None)).fetchone()
     if earlier is not None:
         if tuple(earlier) != (meter.name, units, expires):
-            raise KeyConflict(f"key {act.key!r} was used before, for {earlier[1]} units of {earlier[0]}")
+            kept = f"that expire {format_rfc3339(earlier[2])}" if earlier[2] else "that never expire"
+            raise KeyConflict(
+                f"key {act.key!r} was used before, for {earlier[1]} units of {bundle_of(earlier[0])} {kept}"
+            )
         return True
     _open_spec(connection, account)
     if expires and expires <= act.now:
@@ -240,7 +243,7 @@ def _both(connection: Link, giver: Key, taker: Key) -> tuple[Standing, Standing]
     standings = {name: standing_of(row) for name, *row in rows}
     for account in (giver, taker):
         if account.id not in standings:
-            raise Refused(f"there is no account {account}")
+            raise Refused(objects.no_account(account))
     return standings[giver.id], standings[taker.id]
 
 
@@ -249,10 +252,17 @@ def _earlier(connection: Link, standing: Standing, act: Act) -> tuple[str, int, 
     return None if row is None else (row[0], row[1], row[2])
 
 
+def _words(kind: str, amount: int, bucket: str) -> str:
+    """Return what a key was used for: ``a top up of 5 into bucket spring``."""
+    where = f"bucket {bucket}" if bucket else "the main balance"
+    article = "an" if kind == "adjust" else "a"
+    return f"{article} {kind.replace('_', ' ')} of {format_nano(amount)} in {where}"
+
+
 def _open_spec(connection: Link, account: Key) -> AccountSpec:
     spec = objects.found(connection, ("account", *account))
     if not isinstance(spec, AccountSpec):
-        raise Refused(f"there is no account {account}")
+        raise Refused(objects.no_account(account))
     if spec.status is Status.CLOSED:
         raise Refused(f"account {account} is closed: nothing is given to it, or taken; an adjustment can still be made")
     return spec

@@ -41,7 +41,7 @@ from daemon.store.deck_versions import prefix_count
 from daemon.store.decks import Decks, Progress, Staged, deck_digest
 from daemon.store.link import Link
 from daemon.store.loading import Known
-from daemon.store.objects import KINDS, ObjectChange, Refused, Spec, kind_of, write_posting
+from daemon.store.objects import KINDS, ObjectChange, Refused, Spec, kind_of, no_account, write_posting
 from daemon.store.recovery import Recoveries
 from daemon.store.standing_row import READ, standing_of
 from daemon.store.stated_objects import make_all_as_stated
@@ -371,13 +371,18 @@ class Administration(Decks, Recoveries):
         await self.administer(work)
 
     async def set_status(self, key: Key, status: Status, *, who: str, reason: str) -> AccountView:
-        """Suspend, resume or close an account. Raises Refused."""
+        """Suspend, resume or close an account. Raises Refused, as for one that is closed."""
         now = self._now()
 
         def work(connection: Link) -> None:
             spec = objects.found(connection, ("account", *key))
             if not isinstance(spec, AccountSpec):
-                raise Refused(f"there is no account {key}")
+                raise Refused(no_account(key))
+            if spec.status is Status.CLOSED and status is not Status.CLOSED:
+                raise Refused(
+                    f"account {key} is closed, and nothing but its scenario file opens it again: state another status"
+                    " there, and 'tollway apply' it"
+                )
             if objects.make_so(connection, replace(spec, status=status), who, reason, now) is not None:
                 objects.bump(connection)
 
@@ -453,6 +458,25 @@ class Administration(Decks, Recoveries):
         )
         rows = await self.rows(query, (*key, limit))
         return [dict(zip(ENTRY_NAMES, row, strict=True)) for row in reversed(rows)]
+
+    async def units_given(self, key: Key, limit: int = 1000) -> list[dict[str, object]]:
+        """Return the newest units that an account was given once, or lost at their expiry, oldest first."""
+        names = ("at", "name", "units", "expires_at", "key", "who", "reason")
+        query = (
+            f"SELECT {', '.join('unit_grant.' + name for name in names)} FROM unit_grant JOIN account"
+            " ON account.number = unit_grant.account WHERE role = 'customer' AND tenant = ? AND id = ?"
+            " ORDER BY unit_grant.number DESC LIMIT ?"
+        )
+        rows = await self.rows(query, (*key, limit))
+        return [dict(zip(names, row, strict=True)) for row in reversed(rows)]
+
+    async def assertions(self, entries: Sequence[int]) -> dict[int, Assertion]:
+        """Return what persons stated of a balance, by the number of its entry; those of some entries, or fewer."""
+        if not entries:
+            return {}
+        query = "SELECT entry, stated, found, at FROM assertion WHERE entry BETWEEN ? AND ?"
+        rows = await self.rows(query, (min(entries), max(entries)))
+        return {entry: Assertion(*said) for entry, *said in rows if entry in set(entries)}
 
     async def changes_of(self, kind: str, key: Key) -> list[dict[str, object]]:
         """Return who changed an object, when, what and why."""

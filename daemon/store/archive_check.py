@@ -50,7 +50,7 @@ class ArchiveCheck:
         self._link = link
         self._archives = Archives(folder, months, kept)
         self._unfinished = {month.month for month in months if not month.is_written}
-        self.faults = list(self._files()) if self._archives.months else []
+        self.faults = list(self._files() if self._archives.months else self._unknown(folder))
 
     @property
     def is_empty(self) -> bool:
@@ -82,8 +82,14 @@ class ArchiveCheck:
                 yield _INVARIANT, month_after(before.month), f"the month is missing: {month.month} follows"
             yield from self._month(folder, month, before)
             before = month
+        yield from self._unknown(folder)
+
+    def _unknown(self, folder: Path | None) -> Iterator[Found]:
+        """Yield the months of a folder that the store does not know, as after a backup of before was restored."""
+        if folder is None or not folder.is_dir():
+            return
         known = {month.month for month in self._archives.months} | self._unfinished
-        for name in sorted(path.name for path in folder.iterdir()) if folder.is_dir() else ():
+        for name in sorted(path.name for path in folder.iterdir()):
             if name.removesuffix(PARTIAL) not in known and is_month(name.removesuffix(PARTIAL)):
                 yield _INVARIANT, name, f"{folder / name}: the store does not know of it"
 

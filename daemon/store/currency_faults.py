@@ -51,7 +51,12 @@ class _Rates:
                 return ""
             seen.add(above)
             above = self._parents.get(above, "")
-        return f"no conversion from {source} to {target} is stated for {tenant}" if source != target else ""
+        if source == target:
+            return ""
+        told = f"no conversion from {source} to {target} is stated for {tenant}"
+        return (
+            f'{told}: add a [[conversion]] with from = "{source}", to = "{target}" to the scenario file, and apply it'
+        )
 
 
 def _tenant_faults(configuration: Configuration, rates: _Rates) -> Iterator[str]:

@@ -21,12 +21,12 @@ from daemon.store.deck_changes import Changes, PrefixChange
 from daemon.store.deck_difference import DeckDifference, Tally
 from daemon.store.deck_versions import (
     CLOSED,
-    Prices,
     RateKey,
     StoredRow,
     Version,
     key_of,
     move_of_rate,
+    prices_of,
     same_but_dates,
     stated_version,
     stored_versions,
@@ -218,8 +218,9 @@ class _Import:
         found, prefix = stored.row, stored.row.prefix
         before = Version((found,), found.terms.effective_from, found.terms.effective_to, (stored.number,))
         at = max(self.now, self.start)
-        versions = []
+        versions: list[Version] = []
         moved = CLOSED
+        told = before
         if stated:
             at, ends = stated[0].terms.effective_from or self.start, stated[0].terms.effective_to
             after = Version(tuple(stated), at, ends)
@@ -231,8 +232,10 @@ class _Import:
             before = before._replace(ends=at)
         self.tally.in_force += 1
         self.tally.surround(prefix, [before, *versions])
-        prices = Prices(found.rate, stated[0].rate if stated else None)
-        self.tally.take(prefix, "", (moved,), prices=lambda: prices, is_there=True, stays=False, closed_at=at)
+        after_it = versions[0] if versions else None
+        self.tally.take(
+            prefix, "", (moved,), prices=lambda: prices_of(told, after_it), is_there=True, stays=False, closed_at=at
+        )
 
     def refuse(self, row: RateRow, reason: str) -> None:
         """Note why a row cannot be taken."""

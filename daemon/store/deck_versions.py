@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from daemon.kernel.instant import Instant
+from daemon.kernel.money import format_nano
 from daemon.rating.deck import RateRow, Terms
 from daemon.rating.rate_table import Policy, kind_of
 
 NEW, INCREASED, DECREASED, CHANGED, CLOSED = "new", "increased", "decreased", "changed", "closed"
+_AMOUNTS = ("connect_fee", "minimum_charge")  # of Terms, in nano-units
 _FROM, _AFTER_TO = Terms._fields.index("effective_from"), Terms._fields.index("effective_to") + 1
 
 
@@ -32,10 +34,14 @@ class RateKey(NamedTuple):
 
 
 class Prices(NamedTuple):
-    """What a prefix asked and will ask, nano-units of a rate's unit; None: nothing."""
+    """What a prefix asked and will ask, nano-units of a rate's unit; None: nothing.
+
+    ``what`` names what else changed where the rate did not, as columns of a deck with the values before and after.
+    """
 
     before: int | None
     after: int | None
+    what: str = ""
 
 
 class Version(NamedTuple):
@@ -124,7 +130,34 @@ def prices_of(before: Version | None, after: Version | None) -> "Prices":
     if before is None or after is None:
         return Prices(before and before.rows[0].rate, after and after.rows[0].rate)
     beside = list(_rates_beside(before, after))
-    return Prices(*next((pair for pair in beside if pair[0] != pair[1]), beside[0]))
+    moved = next((pair for pair in beside if pair[0] != pair[1]), None)
+    return Prices(*moved) if moved is not None else Prices(*beside[0], _what_else(before, after))
+
+
+def _what_else(before: Version, after: Version) -> str:
+    """Return what differs between two versions that ask the same rates."""
+    if len(before.rows) != len(after.rows):
+        return "steps or tiers"
+    found = (_columns(old, new) for old, new in zip(before.rows, after.rows, strict=True))
+    return next((told for told in found if told), "")
+
+
+def _columns(old: RateRow, new: RateRow) -> str:
+    told = [f"destination {old.destination or 'none'} -> {new.destination or 'none'}"] * (
+        old.destination != new.destination
+    )
+    for name in Terms._fields[:_FROM] + Terms._fields[_AFTER_TO:]:
+        was, will = getattr(old.terms, name), getattr(new.terms, name)
+        if was != will:
+            told.append(f"{name} {_cell(name, was)} -> {_cell(name, will)}")
+    return ", ".join(told)
+
+
+def _cell(name: str, value: object) -> str:
+    """Return a value as a deck writes it."""
+    if isinstance(value, int) and name in _AMOUNTS:
+        return format_nano(value)
+    return str(value) or "none"
 
 
 def move_of_rate(before: int, after: int) -> str:

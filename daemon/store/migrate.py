@@ -41,5 +41,9 @@ def is_needed(revision: str, name: str, *, upgrade: bool) -> bool:
             " install that release, or restore the backup made before it"
         )
     if revision != HEAD and not upgrade:
-        raise StoreError(f"the store at {name} has schema {revision or 'none'}: run 'tollway db upgrade' first")
+        if not revision:
+            raise StoreError(
+                f"the store at {name} is empty: 'tollway apply FILE' or 'tollway db upgrade' makes its tables"
+            )
+        raise StoreError(f"the store at {name} has schema {revision}: run 'tollway db upgrade' first")
     return revision != HEAD

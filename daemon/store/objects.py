@@ -33,7 +33,9 @@ from daemon.charging.configuration import (
     TokenSpec,
 )
 from daemon.charging.ports import StoreError
-from daemon.kernel.instant import Instant
+from daemon.kernel.ids import Key
+from daemon.kernel.instant import Instant, format_rfc3339
+from daemon.kernel.money import format_nano
 from daemon.ledger import posting
 from daemon.ledger.account import Entry, EntryKind, Standing
 from daemon.store import standing_row
@@ -205,7 +207,7 @@ def _met(earlier: Spec, stated: Spec | None, spec: S) -> tuple[S, str]:
         if mine != theirs and (unmoved or name == "balance"):
             keeping[name] = mine
     kept = ", ".join(
-        name if name in _UNTOLD else f"{name}: {_text(value)}" for name, value in keeping.items() if name != "balance"
+        name if name in _UNTOLD else f"{name}: {_told(earlier, name)}" for name in keeping if name != "balance"
     )
     return replace(spec, **keeping), kept  # type: ignore[arg-type]  # values of the same class's fields
 
@@ -247,12 +249,17 @@ def _forbidden_or_named(earlier: Spec, spec: Spec) -> str:
                 f" changed to {getattr(spec, name) or 'none'}: make a new one"
             )
     return ", ".join(
-        name if name in _UNTOLD else f"{name}: {_text(getattr(earlier, name))} -> {_text(getattr(spec, name))}"
-        for name in names
+        name if name in _UNTOLD else f"{name}: {_told(earlier, name)} -> {_told(spec, name)}" for name in names
     )
 
 
-def _text(value: object) -> str:
+def _told(spec: Spec, name: str) -> str:
+    """Return a field as people write it: the rate and the dates of a conversion as its file does."""
+    value = getattr(spec, name)
+    if isinstance(spec, ConversionSpec) and name == "rate":
+        return format_nano(value)
+    if isinstance(spec, ConversionSpec) and name in ("begins", "ends"):
+        return "never" if value is None else format_rfc3339(value)
     return str(msgspec.to_builtins(value))
 
 
@@ -273,6 +280,11 @@ def opening(standing: Standing, balance: int, who: str, now: Instant) -> list[po
     return posting.credit(standing, kind, balance, now, key="opening", who=who, reason="opening balance")
 
 
+def no_account(key: Key) -> str:
+    """Return what to say of an account that is not there."""
+    return f"there is no account {key}: another tenant's is named TENANT/ID, a new one is made by 'account create'"
+
+
 def standing_of(connection: Link, tenant: str, name: str) -> Standing:
     """Return the standing of a customer's account, which nobody else changes then. Raises Refused for none."""
     row = connection.execute(
@@ -280,7 +292,7 @@ def standing_of(connection: Link, tenant: str, name: str) -> Standing:
         (tenant, name),
     ).fetchone()
     if row is None:
-        raise Refused(f"there is no account {tenant}/{name}")
+        raise Refused(no_account(Key(tenant, name)))
     return standing_row.standing_of(row)
 
 

@@ -8,7 +8,9 @@ import asyncio
 import re
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 import uvloop
@@ -268,6 +270,7 @@ _ADVICE: Final = {  # by the longest beginning of the SQLSTATE
     "XX001": "it is damaged: stop the daemon and restore the last backup",
     "XX002": "it is damaged: stop the daemon and restore the last backup",
 }
+_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "passfile")  # options of a URL that name a file
 _DAMAGED: Final = ("XX001", "XX002")
 
 
@@ -281,6 +284,8 @@ def explained(error: Exception, url: str) -> StoreError:
         advice = named[-1]
     elif isinstance(error, TimeoutError):
         advice = "the server does not answer in time"
+    elif isinstance(error, OSError | asyncpg.InterfaceError) and (missing := _missing_file(url)):
+        advice = f"its URL names a file that is not there, {missing}"
     elif isinstance(error, OSError):
         advice = "the server cannot be reached: is it running, and are host and port of the URL right?"
     else:
@@ -288,6 +293,12 @@ def explained(error: Exception, url: str) -> StoreError:
     kind = StoreError if code in _DAMAGED else StoreUnavailable
     said = " ".join(str(error).split()) or "no more is known"
     return kind(f"the store at {shown(url)} cannot be used: {advice} ({code or type(error).__name__}: {said})")
+
+
+def _missing_file(url: str) -> str:
+    """Return the first file of a URL's options that does not exist, with its option; empty where all do."""
+    named = dict(parse_qsl(urlsplit(url).query))
+    return next((f"{name}={named[name]}" for name in _FILES if name in named and not Path(named[name]).exists()), "")
 
 
 def state_of(error: Exception) -> str:

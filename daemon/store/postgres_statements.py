@@ -137,7 +137,7 @@ def _as_is(column: Sequence[Any]) -> object:
 
 
 def _numbers(column: Sequence[Any]) -> object:
-    text = repr(list(column))[1:-1]  # in a third of the time that each by itself takes
+    text = repr(list(column))[1:-1]  # one call in C, and not one a number
     return "{" + (text.replace("None", "NULL") if None in column else text) + "}"
 
 

@@ -285,6 +285,9 @@ def test_units_are_given_once_and_shown(sample: DaemonProcess) -> None:
         {"id": "extra", "unit": "second", "period": "once", "left": 3600, "used": 0, "held": 0, "carried": 3600,
          "expires_at": None},
     ]  # fmt: skip
+    history = sample.json("account", "history", "alice")
+    assert isinstance(history, dict)
+    assert [(row["bundle"], row["units"], row["expires_at"]) for row in history["units"]] == [("extra", 3600, None)]
     works(sample.command("db", "check"))
 
 
@@ -299,6 +302,14 @@ def test_a_status_changes_with_a_reason_on_record(sample: DaemonProcess) -> None
     history = sample.json("account", "history", "held")
     assert isinstance(history, dict)
     assert [row["reason"] for row in history["changes"]][1:] == ["because suspend", "because resume"]
+
+
+def test_a_correction_below_the_credit_limit_says_so(sample: DaemonProcess) -> None:
+    sample.json("account", "create", "low", "--kind", "prepaid")
+    done = sample.command("account", "adjust", "low", "-1", "--reason", "a chargeback")
+    assert (done.returncode, "lies below the credit limit 0.00" in done.stderr) == (0, True)
+    done = sample.command("account", "adjust", "low", "2", "--reason", "paid")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_account_that_could_not_work_is_refused(sample: DaemonProcess) -> None:

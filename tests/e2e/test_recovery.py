@@ -233,3 +233,15 @@ async def test_what_ended_while_the_daemon_was_dead_is_charged_by_the_record_of_
         listed = json.loads((await asyncio.to_thread(daemon.command, "exception", "list", "--json")).stdout)
         assert [item["kind"] for item in listed] == ["unauthorised"]
         assert (await asyncio.to_thread(daemon.command, "db", "check")).returncode == 0
+
+
+def test_a_start_that_finds_its_port_taken_leaves_the_report_of_the_last(tmp_path: Path) -> None:
+    daemon = DaemonProcess(tmp_path, SCENARIO)
+    daemon.apply()
+    with socket.create_server(("127.0.0.1", daemon.http_port)):
+        daemon.start_quietly()
+        assert daemon.process is not None
+        assert daemon.process.wait(60) == 69
+    found = daemon.json("call", "recovery")
+    assert isinstance(found, dict)
+    assert found["starts"] == []

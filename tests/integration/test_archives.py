@@ -369,3 +369,14 @@ async def test_a_call_over_the_end_of_a_month_is_one_call(tmp_path: Path) -> Non
         assert await check_store(world.store) == []
         await archived(world)
         assert await check_store(world.store) == []
+
+
+async def test_months_that_no_store_knows_are_named_where_nothing_was_archived(tmp_path: Path) -> None:
+    """A backup of before the first archive, restored."""
+    async with opened(tmp_path) as world:
+        await lived(world)
+        assert await check_store(world.store) == []
+        (archive_folder(tmp_path) / "2026-01").mkdir(parents=True)
+        (found,) = await check_store(world.store)
+        assert (found.invariant, found.subject) == ("archives", "2026-01")
+        assert "the store does not know of it" in found.detail

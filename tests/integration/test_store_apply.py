@@ -11,12 +11,14 @@ from daemon.authorize.catalog import AccountKind, Emergency, Status
 from daemon.charging.configuration import (
     AccountSpec,
     CarrierSpec,
+    ConversionSpec,
     PlanFrom,
     RatePlanSpec,
     RateTableSpec,
     TenantSpec,
 )
 from daemon.kernel.ids import Key
+from daemon.kernel.instant import DAY, format_rfc3339
 from daemon.kernel.money import NANO, NANO_MAX
 from daemon.ledger.account import EntryKind
 from daemon.rating.deck import RateRow
@@ -332,3 +334,14 @@ async def test_rows_of_a_deck_travel_whole(tmp_path: Path) -> None:
         )
         assert (tariff.connect_fee, tariff.first_seconds, tariff.next_seconds, tariff.free_seconds) == terms[:4]
         assert (tariff.included_seconds, tariff.minimum_charge) == terms[4:6]
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_changed_rate_is_told_as_people_write_it(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        begins = world.now + DAY
+        rate = ConversionSpec("main", "EUR", "USD", 1_085_000_000, begins)
+        await world.store.apply([rate], {}, who="ann")
+        difference = await world.store.apply([replace(rate, rate=1_090_000_000, ends=begins + DAY)], {}, who="ann")
+        (change,) = difference.objects
+        assert change.detail == f"rate: 1.085 -> 1.09, ends: never -> {format_rfc3339(begins + DAY)}"

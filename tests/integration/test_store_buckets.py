@@ -365,3 +365,32 @@ async def test_a_store_of_the_release_before_gets_its_buckets(tmp_path: Path) ->
         await world.whole("c2", 60, ACME)
         assert (await amounts(world))["promo"] == 4 * NANO // 10
     assert await findings(tmp_path) == []
+
+
+@pytest.mark.usefixtures("engine")
+async def test_what_persons_did_is_told_beside_the_entries(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        store = world.store
+        said = await store.assert_balance(ACME, 3 * NANO, None, who="ann", reason="paper")
+        numbers = [int(str(row["number"])) for row in await store.history(ACME) if row["kind"] == "balance_assertion"]
+        assert await store.assertions(numbers) == {numbers[0]: said}
+        assert (said.holds, await store.assertions([])) == (False, {})
+        assert await store.units_given(ACME) == []
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_closed_account_is_not_resumed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.store.set_status(ACME, Status.CLOSED, who="ann", reason="gone")
+        for status in (Status.ACTIVE, Status.SUSPENDED):
+            with pytest.raises(Refused, match="is closed, and nothing but its scenario file opens it again"):
+                await world.store.set_status(ACME, status, who="bob", reason="back")
+
+
+@pytest.mark.usefixtures("engine")
+async def test_a_key_that_was_used_tells_for_what(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        wanted = Wanted("spring", BucketKind.MONEY, 0, None)
+        await world.store.credit(ACME, EntryKind.TOP_UP, NANO, key="k", who="a", reason="", bucket=wanted)
+        with pytest.raises(KeyConflict, match=r"for a top up of 1\.00 in bucket spring"):
+            await world.store.credit(ACME, EntryKind.TOP_UP, NANO, key="k", who="a", reason="")

@@ -30,6 +30,20 @@ def test_a_program_reads_them_beside_the_lists() -> None:
     told = deck_value(DECK)
     assert told["increased"] == list(NAMES)
     assert (told["in_force"], told["scheduled"], told["prices_beyond"]) == (30, 2, 1)
-    assert told["prices"]["447"] == {"before": "0.06", "after": "0.07"}
-    assert told["prices"]["7"] == {"before": "0.01", "after": None}
+    assert told["prices"]["447"] == {"before": "0.06", "after": "0.07", "what": ""}
+    assert told["prices"]["7"] == {"before": "0.01", "after": None, "what": ""}
     assert len(told["prices"]) == len(NAMES) + 2
+
+
+def test_what_changed_beside_the_rate_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    told = Prices(CENT, CENT, "first_seconds 1 -> 60, connect_fee 0 -> 0.05")
+    print_deck(DeckDifference("main/retail", changed=("44",), prices={"44": told}))
+    assert "changed: 44 0.01 (first_seconds 1 -> 60, connect_fee 0 -> 0.05)" in capsys.readouterr().out
+
+
+def test_a_deck_that_replaces_another_lists_few_of_what_it_closes(capsys: pytest.CaptureFixture[str]) -> None:
+    deck = DeckDifference("main/retail", closed=NAMES, falls=tuple((name, "4") for name in NAMES))
+    print_deck(deck, closed_shown=20)
+    shown = capsys.readouterr().out
+    assert f"closed: {', '.join(NAMES[:20])} and 5 more" in shown
+    assert (shown.count("would fall to 4"), "calls to 5 more would fall" in shown) == (20, True)

@@ -191,3 +191,18 @@ def test_a_pair_has_so_many_rates_at_most(tmp_path: Path, monkeypatch: pytest.Mo
     [(_, where, what)] = told(tmp_path, BASE + STATED + later)
     assert where == "conversion[3]"
     assert "more than 1 rates of a pair" in what
+
+
+def test_rates_of_the_store_count_where_it_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "scenario.toml").write_text(BASE)
+    path, begins = tmp_path / "scenario.toml", parse_rfc3339("2026-01-01T00:00:00Z")
+    stored = [ConversionSpec("main", source, target, parse_nano(worth), begins) for source, target, worth in RATES]
+    assert read_scenario(path, now=NOW, conversions=stored)[1] == []
+    alone = read_scenario(path, now=NOW)[1]
+    assert all("'tollway apply' counts the rates of the store too" in problem.message for problem in alone)
+    lacking = read_scenario(path, now=NOW, conversions=stored[1:])[1]
+    assert "account[trunk].rate_plan" in [problem.key for problem in lacking]
+    assert not any("in this file" in problem.message for problem in lacking)
+    ended = [*stored[1:], ConversionSpec("main", "EUR", "USD", 1, begins, begins + 1)]
+    over = read_scenario(path, now=NOW, conversions=ended)[1]
+    assert any("beside those of the store" in problem.message for problem in over)

@@ -13,6 +13,7 @@ from daemon.kernel.instant import (
     WALL_CLOCK_END,
     InstantError,
     WallClock,
+    decimal_seconds,
     format_rfc3339,
     from_seconds,
     local_day,
@@ -154,3 +155,18 @@ def test_a_zones_clock_is_found_once() -> None:
     assert wall_clock("Europe/Paris").zone == ZoneInfo("Europe/Paris")
     with pytest.raises(InstantError, match="tz database"):
         wall_clock("Europe/Pariss")
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "text"),
+    [
+        (0, "0"),
+        (1, "0.000001"),
+        (SECOND, "1"),
+        (61_300_000, "61.3"),
+        (600 * SECOND, "600"),
+        (10 * SECOND + 10, "10.00001"),
+    ],
+)
+def test_durations_are_plain_decimals_of_seconds(microseconds: int, text: str) -> None:
+    assert decimal_seconds(microseconds) == text

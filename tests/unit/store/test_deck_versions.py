@@ -360,7 +360,7 @@ def test_a_deck_states_prefixes_by_bands_and_closes_others() -> None:
 def cents(plan: DeckPlan) -> dict[str, tuple[int | None, ...]]:
     """Return what each prefix asked and will ask in cents."""
     prices = plan.difference.prices
-    return {name: tuple(rate and rate // 10_000_000 for rate in pair) for name, pair in prices.items()}
+    return {name: tuple(rate and rate // 10_000_000 for rate in pair[:2]) for name, pair in prices.items()}
 
 
 def test_prices_of_what_is_dearer_cheaper_changed_and_closed_are_told() -> None:
@@ -397,3 +397,10 @@ def test_prices_are_bounded_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPa
     there = shelf(BANDS + "1,0.10\n33,0.10\n44,0.10\n49,0.10\n7,0.10")
     plan = there.take(BANDS + "1,0.20\n33,0.20\n44,0.20\n49,0.20", "replace")
     assert (cents(plan), plan.difference.prices_beyond) == ({"1": (10, 20), "33": (10, 20), "7": (10, None)}, 2)
+
+
+def test_what_changed_beside_the_rate_is_named() -> None:
+    there = shelf("prefix,rate,destination,first_seconds\n44,0.10,UK,1\n49,0.10,,1")
+    plan = there.plan(deck("prefix,rate,destination,first_seconds\n44,0.10,Britain,60\n49,0.20,,60"), "merge")
+    told = {name: prices.what for name, prices in plan.difference.prices.items()}
+    assert told == {"44": "destination UK -> Britain, first_seconds 1 -> 60", "49": ""}
