@@ -25,8 +25,8 @@ KEY_LENGTH_MAX = 200  # characters of an idempotency key; a UUID has 36
 UNITS_GIVEN_MAX = 1 << 50  # units that a meter holds in all; 35 million years of seconds, and far from 64 bits
 _METER = ", ".join(Meter._fields)
 _KEY_USED = (
-    "SELECT kind, amount, bucket FROM entry WHERE account = ? AND key = ?"
-    " UNION ALL SELECT kind, amount, bucket FROM spent_key WHERE account = ? AND key = ?"
+    "SELECT kind, amount, bucket, NULL FROM entry WHERE account = ? AND key = ?"
+    " UNION ALL SELECT kind, amount, bucket, taker FROM spent_key WHERE account = ? AND key = ?"
 )
 
 
@@ -101,10 +101,10 @@ def transfer(connection: Link, giver: Key, taker: Key, amount: int, act: Act) ->
     reference = f"transfer:{given.account}:{act.key}"
     earlier = _earlier(connection, given, act)
     if earlier is not None:
-        other = connection.execute(
-            "SELECT 1 FROM entry WHERE account = ? AND grant_id = ? AND kind = 'transfer'", (taken.account, reference)
-        ).fetchone()
-        if earlier[:2] != ("transfer", -amount) or other is None:
+        kind, moved, _bucket, taker = earlier
+        there = "SELECT account FROM entry WHERE account = ? AND grant_id = ? AND kind = 'transfer'"
+        other = (taker,) if taker is not None else connection.execute(there, (taken.account, reference)).fetchone()
+        if (kind, moved, other) != ("transfer", -amount, (taken.account,)):
             raise KeyConflict(f"key {act.key!r} was used before, for a {earlier[0]} of {format_nano(abs(earlier[1]))}")
         return True
     theirs = [_open_spec(connection, account).currency for account in (giver, taker)]
@@ -244,9 +244,10 @@ def _both(connection: Link, giver: Key, taker: Key) -> tuple[Standing, Standing]
     return standings[giver.id], standings[taker.id]
 
 
-def _earlier(connection: Link, standing: Standing, act: Act) -> tuple[str, int, str] | None:
+def _earlier(connection: Link, standing: Standing, act: Act) -> tuple[str, int, str, int | None] | None:
+    """Return kind, amount, bucket and, of an archived transfer, the taker of what was done under the same key."""
     row = connection.execute(_KEY_USED, (standing.account, act.key or None) * 2).fetchone()
-    return None if row is None else (row[0], row[1], row[2])
+    return None if row is None else (row[0], row[1], row[2], row[3])
 
 
 def _open_spec(connection: Link, account: Key) -> AccountSpec:

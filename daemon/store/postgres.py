@@ -48,7 +48,7 @@ from daemon.store.postgres_link import (
     state_of,
     whole_numbers,
 )
-from daemon.store.rows import MessageAge
+from daemon.store.rows import MessageAge, keys_of, refuse_spent
 from daemon.store.standing_row import standing_of
 
 T = TypeVar("T")
@@ -153,6 +153,9 @@ class PostgresEngine:
 
     async def _write(self, working: Working, made: Packed) -> None:
         self._xact = (await self._session.fetch(sql.writing(made.tables), *made.columns))[0][0]
+        keys = keys_of(working)
+        if keys:  # looked at behind the insert: it waits for an archiver that is taking the same key out
+            refuse_spent(next(iter(await self._session.fetch(sql.SPENT_KEY, *_columns(keys, 2))), None))
         asked = self._age.due(working)
         if asked is not None:
             self._age.pruned(asked, await self._session.touched(sql.PRUNE_MESSAGES, *asked))
