@@ -14,7 +14,7 @@ from daemon.kernel.money import format_nano
 from daemon.ledger import posting
 from daemon.ledger.account import EntryKind, Overflow, Standing
 from daemon.ledger.bucket import Wanted, found, met
-from daemon.rating.bundle import ONCE, ONCE_PERIOD, Meter, bundle_meter
+from daemon.rating.bundle import ONCE, Meter, bundle_meter, given
 from daemon.store import objects
 from daemon.store.archives import archived_before
 from daemon.store.link import Link
@@ -71,7 +71,11 @@ def credit(
         return True
     if kind is not EntryKind.ADJUST:
         _open_spec(connection, account)
-    standing = _closed_buckets(connection, standing, act.now)
+    try:
+        standing = _closed_buckets(connection, standing, act.now)
+    except Refused:
+        if kind is not EntryKind.ADJUST or name:
+            raise  # an adjustment of the main balance is what mends such an account: they are closed behind it
     if kind is EntryKind.ADJUST and name and found(standing.buckets, name) is None:
         raise Refused(f"account {account} has no bucket {name}: a top-up makes one")
     try:
@@ -101,10 +105,9 @@ def transfer(connection: Link, giver: Key, taker: Key, amount: int, act: Act) ->
     reference = f"transfer:{given.account}:{act.key}"
     earlier = _earlier(connection, given, act)
     if earlier is not None:
-        kind, moved, _bucket, taker = earlier
         there = "SELECT account FROM entry WHERE account = ? AND grant_id = ? AND kind = 'transfer'"
-        other = (taker,) if taker is not None else connection.execute(there, (taken.account, reference)).fetchone()
-        if (kind, moved, other) != ("transfer", -amount, (taken.account,)):
+        other = connection.execute(there, (taken.account, reference)).fetchone() or (earlier[3],)
+        if earlier[:2] != ("transfer", -amount) or other[0] != taken.account:
             raise KeyConflict(f"key {act.key!r} was used before, for a {earlier[0]} of {format_nano(abs(earlier[1]))}")
         return True
     theirs = [_open_spec(connection, account).currency for account in (giver, taker)]
@@ -188,16 +191,18 @@ def give_units(connection: Link, account: Key, bundle: str, units: int, expires_
     if not has_expired and there and meter.expires_at != expires:
         kept = format_rfc3339(meter.expires_at) if meter.expires_at else "never"
         raise Refused(f"units of {bundle} are left that expire {kept}: state the same, or use another bundle")
-    gone = there if has_expired else 0
-    if there - gone + units > UNITS_GIVEN_MAX:
+    if (0 if has_expired else there) + units > UNITS_GIVEN_MAX:
         raise Refused(f"an account has at most {UNITS_GIVEN_MAX} units of a bundle")
-    if gone:
-        _grant_row(connection, meter, -gone, Act("", "expiry", "the units had expired", act.now))
-    meter = meter._replace(period=ONCE_PERIOD, carried=meter.carried - gone + units, expires_at=expires)
+    after = given(meter, units, expires, act.now)
+    if after.period > meter.period and meter.carried:
+        why = f"{there} that were left had expired, the others were used"
+        _grant_row(connection, meter, -meter.carried, Act("", "expiry", why, act.now))
+    meter = after
     _grant_row(connection, meter, units, act)
     connection.execute(
         f"INSERT INTO meter ({_METER}) VALUES ({', '.join('?' * len(meter))}) ON CONFLICT (account, name) DO UPDATE"
-        " SET period = excluded.period, carried = excluded.carried, expires_at = excluded.expires_at",
+        " SET period = excluded.period, used = excluded.used, carried = excluded.carried,"
+        " expires_at = excluded.expires_at",
         tuple(meter),
     )
     return False
@@ -260,7 +265,12 @@ def _open_spec(connection: Link, account: Key) -> AccountSpec:
 
 
 def _closed_buckets(connection: Link, standing: Standing, now: Instant) -> Standing:
-    for after, entry in posting.expire(standing, now):
+    """Take what has expired and is free. Raises Refused, before it writes anything, where that does not fit."""
+    try:
+        posted = posting.expire(standing, now)
+    except Overflow as error:
+        raise Refused(f"what has expired cannot be taken: {error}; adjust the main balance first") from error
+    for after, entry in posted:
         write_posting(connection, after, entry)
         standing = after
     return standing

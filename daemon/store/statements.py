@@ -92,10 +92,10 @@ METERS = compiled(
 CALLS_OF_KEYS = compiled(_calls_of_keys())
 CALLS_OF_GRANTS = compiled(_gathered(call.c.number, call.c.body).where(call.c.grant_id.in_(_values)))
 CALLS_OF_ALIASES = compiled(_calls_of_aliases())
-SPENT_KEY = compiled(  # one of some accounts and keys whose entry has left for an archive
-    select(spent_key.c.account, spent_key.c.key)
-    .select_from(_asked.join(spent_key, (spent_key.c.account == _part(0)) & (spent_key.c.key == _part(1))))
-    .limit(literal_column("1"))
+SPENT_KEY = compiled(  # of some accounts and keys those whose entry has left for an archive
+    select(spent_key.c.account, spent_key.c.key).select_from(
+        _asked.join(spent_key, (spent_key.c.account == _part(0)) & (spent_key.c.key == _part(1)))
+    )
 )
 RECORDS = compiled(_gathered(record.c.seq, record.c.body).where(record.c.grant_id.in_(_values)))
 MESSAGES = compiled(

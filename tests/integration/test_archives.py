@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from daemon.authorize.catalog import AccountKind
 from daemon.billing_export.export import export_again
 from daemon.billing_export.source import StoreSource
 from daemon.billing_export.verify import verify_exports
-from daemon.authorize.catalog import AccountKind
 from daemon.charging.configuration import AccountSpec, PlanFrom, TokenSpec
 from daemon.charging.event import CallReport, Outcome
 from daemon.charging.ports import Outside, StoreError, StoreUnavailable
