@@ -271,7 +271,7 @@ def _debited(
     book: Book, catalog: Catalog, call: Call, level: Level, amount: int, holding: bool, now: Instant,
     before: posting.Paid | None,
 ) -> tuple[int, Buckets]:  # fmt: skip
-    """Post the charge of one level, which may have been paid ``before``; return what is a debt, and what buckets paid."""
+    """Post the charge of one level, perhaps paid ``before``; return what is a debt of it, and what buckets paid."""
     terms = catalog.by_number[level.account]
     limit = terms.credit_limit if terms.kind is AccountKind.PREPAID else None
     channel = call.direction if holding else None

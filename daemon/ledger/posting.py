@@ -137,7 +137,7 @@ def refund(
 
     What buckets paid (``parts``, of ``paid``) goes back to them, on the terms that it had: also to one that has expired
     meanwhile, or of whose id there is another now. What the right charge does not need of it is then taken by its
-    expiry, on record. Money that has not expired, of a bucket that there is no room for any more, is the main balance's.
+    expiry, on record. What has not expired, and has no room for its bucket any more, is the main balance's.
     """
     debt = min(uncollected, standing.uncollected)
     back = _fitting(standing.buckets, parts, now)

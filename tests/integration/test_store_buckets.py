@@ -292,7 +292,7 @@ class TestUnits:
             view = await world.store.account_view(ACME)
             assert view is not None
             extra, _ = await world.store.units_of(view)
-            assert (extra.left, extra.used, extra.carried, extra.expires_at) == (5, 90, 95, None)
+            assert (extra.left, extra.used, extra.carried, extra.expires_at) == (5, 0, 5, None)
         assert await findings(tmp_path) == []
 
     async def give(self, world: World, units: int, expires_at: int | None, key: str = "u1", of: str = "extra") -> bool:
