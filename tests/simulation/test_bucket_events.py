@@ -105,6 +105,8 @@ class Model:
                 self._paid(entry, more[:ends])
             if entry.kind is EntryKind.EXPIRE and entry.bucket:
                 self._expires(entry)
+            if entry.kind is EntryKind.RESERVE:
+                self.paid_by.pop(entry.grant_id, None)  # it runs on: what came back is held by it
             self.held[entry.grant_id] += entry.pending
             for holding in self.since_expiry.values():
                 if entry.grant_id in holding:
