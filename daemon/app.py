@@ -47,6 +47,8 @@ LEARN_SECONDS = 10.0  # how old the standings may be by which postpaid calls are
 RANDOM_OCTETS, RANDOM_PAGE = 10, 4000  # of one id, and drawn at a time
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]  # ten bits of an id
+# What one account or call can raise that makes no sense: it is looked at again in the next round, with all others.
+_NOT_OURS_TO_DIE_OF = (ArithmeticError, AssertionError, KeyError)
 
 _log = structlog.get_logger("tollway")
 
@@ -204,6 +206,7 @@ class Daemon:
         _log.info("serving", pid=os.getpid(), store=shown(self.settings.store.url))
 
     async def _expire(self) -> None:
+        told: set[tuple[int, str]] = set()
         while True:
             await asyncio.sleep(EXPIRE_SECONDS)
             try:
@@ -211,8 +214,13 @@ class Daemon:
                 await self.recovery.note_failing({**self.store.unreadable, **self.ocf.stuck})
                 for call in resolved:
                     _log.info("call resolved", call_id=call.call_id, account=str(call.payer), state=call.state.value)
+                for number, why in self.ocf.stuck_accounts.items() - told:
+                    _log.error("buckets that have expired cannot be closed", account=number, error=why)
+                told = set(self.ocf.stuck_accounts.items())
             except StoreError as error:
                 _log.warning("expiry waits for the store", error=str(error))
+            except _NOT_OURS_TO_DIE_OF as error:
+                _log.error("a round of expiry failed", error=repr(error))
 
     async def _learn(self) -> None:
         while True:
@@ -222,6 +230,8 @@ class Daemon:
             except StoreError as error:
                 waiting = self.ocf.journalled
                 _log.warning("the store cannot commit", error=str(error), grants_in_the_journal=waiting)
+            except _NOT_OURS_TO_DIE_OF as error:
+                _log.error("standings not learned", error=repr(error))
 
     async def reload(self) -> None:
         """Read the settings file again and keep the old settings where it has faults."""

@@ -67,12 +67,17 @@ def tariffs_for(
     exchange = exchange_of(catalog, account)
     found: dict[Tariff, None] = {}
     for begins, ends, plan in plans:
-        more = plan.tariffs(called, begins, ends, usage, own) if plan is not None else ()
-        sold = [exchange.sold(tariff, begins, ends, lapsed=lapsed) for tariff in more]
-        if begins == start and not (sold and sold[0]):
-            return more[:1] if more and more[0].blocked and not lapsed else ()
-        for each in sold:
-            found.update(dict.fromkeys(each))
+        stretches = plan.stretches(called, begins, ends, usage, own) if plan is not None else ()
+        for first, last, tariff in stretches:
+            if first > start:
+                found.update(dict.fromkeys(exchange.taking_over(tariff, first, last)))
+                continue
+            sold = exchange.sold(tariff, first, last, lapsed=lapsed)
+            if not sold:
+                return (tariff,) if tariff.blocked and not lapsed else ()
+            found.update(dict.fromkeys(sold))
+        if begins == start and not stretches:
+            return ()
     return tuple(found)
 
 

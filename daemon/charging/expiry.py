@@ -4,10 +4,11 @@ When all is done, what calls have let go of meanwhile is taken too; in between, 
 and posted anew in one transaction is paid by what paid it before. An account without buckets costs one comparison.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable
 from typing import TypeVar
 
-from daemon.charging.ports import Book, Reads, Store
+from daemon.charging.ports import Book, Reads, Store, StoreError, StoreUnavailable
 from daemon.kernel.instant import Instant
 from daemon.ledger import posting
 from daemon.ledger.account import Standing
@@ -61,13 +62,23 @@ def without_expired(work: Callable[[Book], T], now: Instant) -> Callable[[Book],
     return run
 
 
-async def swept(store: Store, now: Instant) -> None:
-    """Close the buckets that have expired of accounts that nobody asks about, some in a round. Raises StoreError."""
-    numbers = tuple(await store.expired_accounts(now, SWEEP_BATCH))
-    if numbers:
-        await store.transact(Reads(accounts=numbers), without_expired(lambda book: _looked_at(book, numbers), now))
+async def swept(store: Store, now: Instant) -> dict[int, str]:
+    """Close the buckets that have expired of accounts that nobody asks about, some in a round. Raises StoreError.
+
+    Each account is work of its own, which shares a commit with the others. Return those that could not be closed, by
+    number, and why: they keep no other from being looked at.
+    """
+    numbers = await store.expired_accounts(now, SWEEP_BATCH)
+    done = await asyncio.gather(*(_looked_at(store, number, now) for number in numbers))
+    return {number: why for number, why in zip(numbers, done, strict=True) if why}
 
 
-def _looked_at(book: Book, numbers: Iterable[int]) -> None:
-    for number in numbers:
-        book.standing(number)
+async def _looked_at(store: Store, number: int, now: Instant) -> str:
+    """Close what has expired of one account; return why that is impossible, empty where it was done."""
+    try:
+        await store.transact(Reads(accounts=(number,)), without_expired(lambda book: book.standing(number), now))
+    except StoreUnavailable:
+        raise
+    except (StoreError, ArithmeticError, AssertionError, KeyError) as error:
+        return repr(error)
+    return ""

@@ -29,6 +29,7 @@ from daemon.charging.joining import (
 from daemon.charging.ports import (
     Book,
     Directory,
+    Exceptional,
     Journal,
     Message,
     Outside,
@@ -87,6 +88,7 @@ class OnlineCharging:
         self._without_store = without_store
         self._emergencies = EmergencyCalls()
         self.stuck: dict[str, str] = {}  # calls that could not be resolved in the last round, and why
+        self.stuck_accounts: dict[int, str] = {}  # accounts whose buckets could not be closed in it, and why
 
     def now(self) -> Instant:
         """Return the instant by the clock that every charge is dated by."""
@@ -295,9 +297,27 @@ class OnlineCharging:
                 continue
             if outcome.changed and outcome.call is not None:
                 changed.append(outcome.call)
-        await swept(self._store, self._outside.now())
+        await self._sweep()
         return changed
+
+    async def _sweep(self) -> None:
+        """Close what has expired of accounts that nobody asks about; list, once each, those that it is impossible for.
+
+        So it is where an older release let the main balance or a bucket be more than 64 bits hold.
+        """
+        now, known = self._outside.now(), self.stuck_accounts
+        self.stuck_accounts = await swept(self._store, now)
+        for number in self.stuck_accounts.keys() - known.keys():
+            item = _stuck_account(self._directory.catalog(), number, self.stuck_accounts[number], now)
+            await self._store.transact(Reads(), lambda book, item=item: book.append_exception(item))  # type: ignore[misc]
 
     async def recover(self, grant_id: str, by: SettledBy = SettledBy.RECOVERY) -> Outcome:
         """Settle a call that its switch no longer knows, at its last proof of life (an unanswered one is voided)."""
         return await self.resolve(grant_id, lambda book, call, context: on_recovery(book, call, by, context))
+
+
+def _stuck_account(catalog: Catalog, number: int, why: str, now: Instant) -> Exceptional:
+    terms = catalog.by_number.get(number)
+    tenant, name = (terms.key.tenant, str(terms.key)) if terms is not None else ("", str(number))
+    detail = f"account {name}: its buckets have expired and cannot be closed: {why}; adjust its main balance"
+    return Exceptional("stuck_account", tenant, "expiry", "", "", detail, now, key=f"stuck_account:{number}")

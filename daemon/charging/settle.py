@@ -202,7 +202,8 @@ def settled(
 
     A call that was charged by an estimate is reversed first. The carrier's cost is that of the measured duration.
     """
-    if call.posted:
+    earlier: tuple[Posted, ...] = call.posted
+    if earlier:
         call = reversed_charge(book, catalog, call, now)
     call = _answered(call, report)
     overrun = report.duration_us - call.granted_seconds * SECOND
@@ -213,9 +214,10 @@ def settled(
     paid_us = min(report.duration_us, call.granted_seconds * SECOND) if ours else report.duration_us
     holding = call.state in OPEN_STATES
     posted, billed = [], []
-    for level in call.levels:
+    for place, level in enumerate(call.levels):
         used = metering.taken(book, catalog, call, level, paid_us, now)
-        uncollected, buckets = _debited(book, catalog, call, level, used.cost.amount, holding, now)
+        before = _paid(earlier[place]) if earlier else None
+        uncollected, buckets = _debited(book, catalog, call, level, used.cost.amount, holding, now, before)
         metering.settle_units(book, level, used)
         posted.append(Posted(used.cost.amount, uncollected, used.units, used.volume, buckets))
         billed.append(used.cost.billed_seconds)
@@ -270,18 +272,23 @@ def _answered(call: Call, report: EndReport) -> Call:
 
 
 def _debited(
-    book: Book, catalog: Catalog, call: Call, level: Level, amount: int, holding: bool, now: Instant
-) -> tuple[int, Buckets]:
-    """Post the charge of one level; return what of it is a debt, and what buckets paid."""
+    book: Book, catalog: Catalog, call: Call, level: Level, amount: int, holding: bool, now: Instant,
+    before: posting.Paid | None,
+) -> tuple[int, Buckets]:  # fmt: skip
+    """Post the charge of one level, perhaps paid ``before``; return what is a debt of it, and what buckets paid."""
     terms = catalog.by_number[level.account].facing(call.direction)
     limit = terms.credit_limit if terms.kind is AccountKind.PREPAID else None
     channel = call.direction if holding else None
     held = level.reserved if holding else 0
     standing = _spent(book.standing(level.account), terms, amount, now)
-    posted = posting.debit(standing, call.grant_id, amount, held, channel, limit, now, call.requested_at)
+    posted = posting.debit(standing, call.grant_id, amount, held, channel, limit, now, call.requested_at, before)
     for each in posted:
         book.post(each)
     return posted[0][1].uncollected, posting.paid_from(standing, posted)
+
+
+def _paid(posted: Posted) -> posting.Paid:
+    return posting.Paid(posted.charge - posted.uncollected, posted.buckets)
 
 
 def _spent(standing: Standing, terms: AccountTerms, amount: int, now: Instant) -> Standing:

@@ -46,10 +46,9 @@ class AccountDesk:
     async def show(self, token: TokenSpec, tenant: str, name: str) -> AccountReply:
         """Return an account's money and channels in use."""
         terms = self._terms(token, tenant, name)
-        reads = Reads(accounts=(terms.number,))
-        look = without_expired(lambda book: book.standing(terms.number), self.outside.now())
-        standing = await self.store.transact(reads, look)
-        plan = terms.plan_at(Direction.OUTBOUND, self.outside.now())
+        reads, now = Reads(accounts=(terms.number,)), self.outside.now()
+        standing = await self.store.transact(reads, lambda book: posting.current(book.standing(terms.number), now))
+        plan = terms.plan_at(Direction.OUTBOUND, now)
         return account_reply(terms, standing, plan.id if plan is not None else "")
 
     async def top_up(self, token: TokenSpec, tenant: str, name: str, key: str | None, request: TopUpRequest) -> bytes:

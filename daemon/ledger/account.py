@@ -112,7 +112,8 @@ def room(standing: Standing) -> int:
 def entry_applied(standing: Standing, entry: Entry) -> tuple[Standing, Entry]:
     """Return the standing after an entry, and the entry with the balances that it left.
 
-    Raises Overflow where a sum would leave 64 bits. Reserved money, debts, channels and buckets never are negative.
+    Raises Overflow where a sum would leave 64 bits, be it that of the main balance or of one bucket: then whatever
+    expires, the balance that is left fits too. Reserved money, debts, channels and buckets never are negative.
     """
     assert standing.account == entry.account, (standing.account, entry.account)
     after = Standing(  # by place, in half the time of ``_replace``: every reservation and charge passes here
@@ -126,6 +127,8 @@ def entry_applied(standing: Standing, entry: Entry) -> tuple[Standing, Entry]:
     )
     if entry.bucket:
         after = after._replace(buckets=moved(after.buckets, entry.bucket, entry.amount))
+    if after.buckets:
+        _refuse_beyond(standing, after, entry)
     if abs(after.balance) > NANO_MAX or after.reserved > NANO_MAX or after.uncollected > NANO_MAX:
         raise Overflow(f"account {standing.account}: an amount beyond 64 bits of nano-units")
     assert after.reserved >= 0, (standing, entry)
@@ -133,3 +136,12 @@ def entry_applied(standing: Standing, entry: Entry) -> tuple[Standing, Entry]:
     assert after.channels_in >= 0, (standing, entry)
     assert after.channels_out >= 0, (standing, entry)
     return after, Entry(*entry[:9], after.balance, after.reserved, *entry[11:])
+
+
+def _refuse_beyond(standing: Standing, after: Standing, entry: Entry) -> None:
+    """Raise Overflow for the step that takes the main balance, or the entry's bucket, beyond 64 bits or further so."""
+    main = abs(after.main)
+    if main > NANO_MAX and main > abs(standing.main):
+        raise Overflow(f"account {standing.account}: a main balance beyond 64 bits of nano-units")
+    if entry.amount > 0 and any(each.amount > NANO_MAX for each in after.buckets if each.id == entry.bucket):
+        raise Overflow(f"account {standing.account}: bucket {entry.bucket} beyond 64 bits of nano-units")

@@ -75,15 +75,34 @@ def moved(buckets: Buckets, name: str, amount: int) -> Buckets:
     return kept(after)
 
 
-def drawn(buckets: Buckets, amount: int, since: Instant) -> Buckets:
-    """Return what a call asked about at ``since`` takes of each bucket, in order, at most ``amount`` in all."""
-    parts = []
-    for each in buckets:
-        part = min(each.amount, amount) if each.pays(since) else 0
-        if part > 0:
-            parts.append(each._replace(amount=part, held=None))
-            amount -= part
-    return tuple(parts)
+def drawn(buckets: Buckets, amount: int, since: Instant, back: Buckets = ()) -> Buckets:
+    """Return what a call asked about at ``since`` takes of each bucket, at most ``amount`` in all.
+
+    First of what came ``back`` to its bucket for this very call, then in order.
+    """
+    takes = dict.fromkeys((each.id for each in buckets if each.pays(since)), 0)
+    own = {part.id: part.amount for part in back}
+    for shares in (own, None) if own else (None,):
+        for each in buckets:
+            if each.id in takes:
+                left = each.amount - takes[each.id]
+                part = min(left if shares is None else min(left, shares.get(each.id, 0)), amount)
+                takes[each.id] += part
+                amount -= part
+    return tuple(each._replace(amount=takes[each.id], held=None) for each in buckets if takes.get(each.id))
+
+
+def returning(buckets: Buckets, part: Bucket) -> Bucket:
+    """Return a part that comes back to its bucket under the id that its bucket has now.
+
+    One of its id that is of another kind, or expires at another time, is another bucket: beside that it has an id of
+    its own, which nobody can state.
+    """
+    there = found(buckets, part.id)
+    if there is None or (there.kind, there.expires_at) == (part.kind, part.expires_at):
+        return part
+    until = "never" if part.expires_at is None else part.expires_at
+    return part._replace(id=f"{part.id}@{part.kind.value}:{until}")
 
 
 def held_more(buckets: Buckets, pending: int, since: Instant) -> Buckets:
@@ -117,10 +136,22 @@ def free_parts(buckets: Buckets, reserved: int, now: Instant) -> Buckets:
     return tuple(parts)
 
 
+def closed(buckets: Buckets, parts: Buckets) -> Buckets:
+    """Return buckets without the parts that expiry takes of them."""
+    taken = {part.id: part for part in parts}
+    after = (
+        each._replace(amount=each.amount - taken[each.id].amount, held=taken[each.id].held)
+        if each.id in taken else each
+        for each in buckets
+    )  # fmt: skip
+    return kept(after)
+
+
 def granted(buckets: Buckets, terms: Bucket, now: Instant) -> Buckets | str:
     """Return buckets among which one of some terms is, or why there cannot be one; one that is there keeps its terms.
 
-    An empty bucket makes room for another where all are taken.
+    An empty bucket makes room for another where all are taken, at first one that has expired: whatever a call holds of
+    it, there is nothing in it.
     """
     there = found(buckets, terms.id)
     if terms.expires_at is not None and terms.expires_at <= now:
@@ -132,7 +163,7 @@ def granted(buckets: Buckets, terms: Bucket, now: Instant) -> Buckets | str:
             return f"bucket {terms.id} is there with other terms: state those, or name another"
         return buckets
     if len(buckets) >= BUCKETS_MAX:
-        empty = next((each for each in buckets if not each.amount and each.held is None), None)
+        empty = min((each for each in buckets if not each.amount), key=lambda each: each.held is None, default=None)
         if empty is None:
             return f"the account has {BUCKETS_MAX} buckets, which is the limit: use one of them up, or use its id"
         buckets = tuple(each for each in buckets if each is not empty)

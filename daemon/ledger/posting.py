@@ -6,6 +6,8 @@ Money that arrives pays debts first. An expired reservation never prevents a lat
 Each debit and refund is one entry of the main balance, with all that is let go of, and one more for each bucket.
 """
 
+from typing import NamedTuple
+
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO_MAX
@@ -14,6 +16,15 @@ from daemon.ledger.account import Entry, EntryKind, Standing, entry_applied
 from daemon.ledger.bucket import Bucket, BucketKind, Buckets
 
 Posting = tuple[Standing, Entry]
+
+
+class Paid(NamedTuple):
+    """What had been collected for a charge that was taken back: nano-units in all, and what buckets paid of them."""
+
+    amount: int
+    parts: Buckets = ()
+
+
 CREDITS = (EntryKind.TOP_UP, EntryKind.VOUCHER, EntryKind.ADJUST)
 
 
@@ -73,22 +84,29 @@ def debit(
     credit_limit: int | None,
     now: Instant,
     since: Instant | None = None,
+    before: Paid | None = None,
 ) -> list[Posting]:
     """Post a call's charge and let go of all that it held. ``credit_limit`` is None where credit is unlimited.
 
     The entries' ``-amount + uncollected`` is the charge: what could be paid, and the debt that is left. Buckets pay
     first, those that had not expired at ``since``, when the call was asked about (by default now). What 64 bits of
-    balance cannot hold is uncollected too: a call that ran is charged whatever the account owes.
+    balance cannot hold is uncollected too: a call that ran is charged whatever the account owes. A better charge of a
+    call is paid by what paid ``before``, and came back, then in order; more than that it takes of free money alone.
     """
     assert charge >= 0, charge
     parts: Buckets = ()
     lowest = NANO_MAX if credit_limit is None else min(credit_limit, NANO_MAX)
     payable = max(0, min(charge, standing.balance + lowest))
+    asked_at = now if since is None else since
     if standing.buckets:
-        since = now if since is None else since
-        usable = sum(each.amount for each in standing.buckets if each.pays(since))
+        usable = sum(each.amount for each in standing.buckets if each.pays(asked_at))
         payable = max(0, min(charge, usable + standing.main + lowest))
-        parts = pots.drawn(standing.buckets, payable, since)
+    if before is not None:
+        free = standing.balance + lowest - (standing.reserved - held)
+        payable = min(payable, max(before.amount, free))
+    if standing.buckets:
+        back = () if before is None else tuple(pots.returning(standing.buckets, part) for part in before.parts)
+        parts = pots.drawn(standing.buckets, payable, asked_at, back)
     channels_in, channels_out = _channels(channel, -1)
     entry = Entry(
         standing.account, EntryKind.DEBIT, now, grant_id,
@@ -117,12 +135,12 @@ def refund(
 ) -> list[Posting]:
     """Take a posted charge back whole, paid part and debt, before the right one is posted.
 
-    What buckets paid (``parts``, of ``paid``) goes back to them, also to one that has expired meanwhile: what the right
-    charge does not need of it is then taken by its expiry, on record. A bucket that there is no room for any more is
-    the main balance.
+    What buckets paid (``parts``, of ``paid``) goes back to them, on the terms that it had: also to one that has expired
+    meanwhile, or of whose id there is another now. What the right charge does not need of it is then taken by its
+    expiry, on record. What has not expired, and has no room for its bucket any more, is the main balance's.
     """
     debt = min(uncollected, standing.uncollected)
-    back = _fitting(standing.buckets, parts)
+    back = _fitting(standing.buckets, parts, now)
     amount = paid + uncollected - debt - pots.total(back)
     entry = Entry(standing.account, EntryKind.REFUND, now, grant_id, amount=amount, uncollected=-debt)
     posted = [entry_applied(standing, entry)]
@@ -133,12 +151,18 @@ def refund(
     return posted
 
 
-def _fitting(buckets: Buckets, parts: Buckets) -> Buckets:
-    """Return the parts that come back whose buckets are there, or for which there is room."""
-    names = {each.id for each in buckets}
-    fresh = [part for part in parts if part.id not in names]
-    without_room = fresh[max(0, pots.BUCKETS_MAX - len(names)) :]
-    return tuple(part for part in parts if part not in without_room)
+def _fitting(buckets: Buckets, parts: Buckets, now: Instant) -> Buckets:
+    """Return the parts that come back to buckets which are there, or for which there is room.
+
+    For one that has expired there is room always: with what it does not pay it is gone when the work is done.
+    """
+    back, room = [], pots.BUCKETS_MAX - len(buckets)
+    for part in (pots.returning(buckets, part) for part in parts):
+        is_there = pots.found(buckets, part.id) is not None
+        if is_there or part.has_expired(now) or room > 0:
+            back.append(part)
+            room -= not is_there
+    return tuple(back)
 
 
 def _with(buckets: Buckets, part: Bucket, now: Instant) -> Buckets:
@@ -160,9 +184,11 @@ def expire(standing: Standing, now: Instant) -> list[Posting]:
 
 
 def current(standing: Standing, now: Instant) -> Standing:
-    """Return a standing without what has expired and nobody holds."""
-    posted = expire(standing, now)
-    return posted[-1][0] if posted else standing
+    """Return a standing without what has expired and nobody holds, to be looked at: it fits whatever it adds up to."""
+    parts = pots.free_parts(standing.buckets, standing.reserved, now)
+    if not parts:
+        return standing
+    return standing._replace(balance=standing.balance - pots.total(parts), buckets=pots.closed(standing.buckets, parts))
 
 
 def credit(

@@ -2,7 +2,8 @@
 
 A meter counts what an account used and holds in one period, and turns to a later one when it is asked in it. What is
 left of the allowance then rolls over once where the bundle says so: what was carried is used first, and never again.
-Units that are given once are those carried into a period that has no end but an expiry of its own.
+Units that are given once are those carried into a period that has no end but an expiry of its own: those that are
+given when the earlier have expired are of the next, and what is given back of the earlier is lost.
 A meter never turns back. A period that it has left is closed: nothing more is taken of it, and what is given back
 rolls over where the period after it is still the meter's, or is lost.
 """
@@ -20,7 +21,7 @@ CALLS_UNIT: Final = "call"  # one unit pays for a whole call
 WHOLE_CALL: Final = 1 << 40  # seconds that one unit of a bundle of calls pays for
 PERIODS: Final = ("day", "week", "month", "year")
 ONCE: Final = "once"  # the period of units that are given once and not anew
-ONCE_PERIOD: Final = 1  # its number, at any instant
+ONCE_PERIOD: Final = 1  # the number of the first, at any instant
 _MONDAY: Final = 1  # the ordinal of 0001-01-01, a Monday
 
 
@@ -78,6 +79,7 @@ class Part(NamedTuple):
     bundle: Bundle
     period: int
     units: int
+    own: int = 0  # of them, those that it holds already
 
 
 class Supply(NamedTuple):
@@ -91,15 +93,20 @@ class Supply(NamedTuple):
         return sum([part.bundle.covers(part.units) for part in self.parts]) if self.parts else 0
 
     def taken(self, usage: int) -> tuple[Units, ...]:
-        """Return the units that pay for so much of the call's usage, at most ``units``: the first bundle's first."""
-        found = []
-        for part in self.parts:
-            covered = min(usage, part.bundle.covers(part.units))
-            if covered > 0:
-                count = 1 if part.bundle.unit == CALLS_UNIT else covered
-                found.append(Units(part.bundle.meter, count, part.period))
-                usage -= covered
-        return tuple(found)
+        """Return the units that pay for so much of the call's usage, at most ``units``: those that it holds first.
+
+        Of each kind, those that it holds and those that nobody does, the first bundle's come first.
+        """
+        counts = [0] * len(self.parts)
+        for only_own in (True, False) if any(part.own for part in self.parts) else (False,):
+            for place, part in enumerate(self.parts):
+                covered = part.bundle.covers(counts[place])
+                covers = min(usage, part.bundle.covers(part.own if only_own else part.units) - covered)
+                if covers > 0:
+                    counts[place] += 1 if part.bundle.unit == CALLS_UNIT else covers
+                    usage -= covers
+        taken = zip(self.parts, counts, strict=True)
+        return tuple(Units(part.bundle.meter, count, part.period) for part, count in taken if count)
 
 
 NO_SUPPLY: Final = Supply()
@@ -161,6 +168,19 @@ def counted(meter: Meter, bundle: Bundle | None, period: int, held: int = 0, use
     return meter._replace(carried=max(meter.carried, min(bundle.units, meter.carried + given_back)))
 
 
+def given(meter: Meter, units: int, expires_at: Instant, now: Instant) -> Meter:
+    """Return a meter of units given once with so many more, which expire at ``expires_at`` (0: never).
+
+    Those of one period expire together. One whose expiry has come by ``now`` is closed by the next, and so is one that
+    is used up where these expire later: what a call gives back of it lives no longer than it would have.
+    """
+    lives_longer = not expires_at or expires_at > meter.expires_at
+    if meter.expires_at and (meter.expires_at <= now or lives_longer):
+        return Meter(meter.account, meter.name, meter.period + 1, carried=units, expires_at=expires_at)
+    period = max(meter.period, ONCE_PERIOD)
+    return meter._replace(period=period, carried=meter.carried + units, expires_at=expires_at)
+
+
 def supply(
     bundles: Iterable[Bundle],
     own: Iterable[Units],
@@ -177,10 +197,12 @@ def supply(
     for bundle in bundles:
         period = period_of(bundle.period)
         meter = turned(meter_of(bundle.meter), bundle, period)
+        if bundle.period == ONCE:
+            period = next((held.period for held in holds if held.meter == bundle.meter), meter.period)
         mine = sum(held.units for held in holds if (held.meter, held.period) == (bundle.meter, period))
         open_yet = meter.period == period and not 0 < meter.expires_at <= at
         free = left(meter, bundle) if open_yet else 0
-        parts.append(Part(bundle, period, mine + free))
+        parts.append(Part(bundle, period, mine + free, mine))
     return Supply(tuple(parts))
 
 

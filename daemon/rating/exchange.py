@@ -43,6 +43,18 @@ class Exchange(NamedTuple):
             tariff.changed(conversion=found) for found in self.rates(tariff.currency, start, end, lapsed=lapsed)
         )
 
+    def taking_over(self, tariff: Tariff, start: Instant, end: Instant) -> tuple[Tariff, ...]:
+        """Return a tariff that comes into force at ``start`` by each rate that it may be charged by until ``end``.
+
+        That is each rate in force meanwhile, and where none is at first, the last or the next: what happens is charged.
+        Empty where nobody states any.
+        """
+        timeline = self.timeline(tariff.currency) if tariff.currency != self.target else None
+        if timeline is None:
+            return (tariff,) if tariff.currency == self.target else ()
+        rates = dict.fromkeys((timeline.last(start), *timeline.between(start, end)))
+        return tuple(tariff.changed(conversion=found) for found in rates)
+
     def lacking(self, source: str, at: Instant) -> str:
         """Say what conversion is missing at an instant, and how to mend it."""
         pair, timeline = f"{source} to {self.target}", self.timeline(source)

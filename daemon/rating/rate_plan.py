@@ -127,12 +127,33 @@ class RatePlan:
         if lasts is not CHANGING:
             found = lasts if account is None else account.settled(lasts, number, usage)
             return (found,) if isinstance(found, Tariff) else ()
+        changes = self._changes(number, start, end, usage)
+        return successive(lambda at: self.match(number, at, usage, account), start, changes)
+
+    def stretches(
+        self, number: str, start: Instant, end: Instant, usage: Usage = A_CALL, account: AccountRates | None = None
+    ) -> tuple[tuple[Instant, Instant, Tariff], ...]:
+        """Return each tariff in force between two instants with the first and the last of its own, in their order.
+
+        Empty where none is in force at ``start``.
+        """
+        edges = [start, *sorted(self._changes(number, start, end, usage))]
+        found = [(at, self.match(number, at, usage, account)) for at in edges]
+        if found[0][1] is None:
+            return ()
+        begun = [(at, tariff) for at, tariff in found if tariff is not None]  # one before a gap lasts through it
+        lasts = [at - 1 for at, _tariff in begun[1:]] + [end]
+        return tuple((first, last, tariff) for (first, tariff), last in zip(begun, lasts, strict=True))
+
+    def _changes(self, number: str, start: Instant, end: Instant, usage: Usage) -> set[Instant]:
+        """Return the instants behind ``start``, until ``end``, at which what the number is asked may change."""
+        if end <= start:
+            return set()
         tables = (
             *(table for table, _ in self.taking_part(usage.override_value)),
             *(self.on_net if usage.on_net else ()),
         )
-        changes = {at for table in tables for at in table.changes(number, start, end)} if end > start else ()
-        return successive(lambda at: self.match(number, at, usage, account), start, changes)
+        return {at for table in tables for at in table.changes(number, start, end)}
 
     def _lasting(self, number: str, start: Instant, end: Instant, usage: Usage) -> Found | Changing:
         """Return what the tables say at every instant between two, CHANGING where one of them may say another thing."""

@@ -14,7 +14,7 @@ from daemon.kernel.money import format_nano
 from daemon.ledger import posting
 from daemon.ledger.account import EntryKind, Overflow, Standing
 from daemon.ledger.bucket import Wanted, found, met
-from daemon.rating.bundle import ONCE, ONCE_PERIOD, Meter, bundle_meter, bundle_of
+from daemon.rating.bundle import ONCE, Meter, bundle_meter, bundle_of, given
 from daemon.store import objects
 from daemon.store.archives import archived_before
 from daemon.store.link import Link
@@ -25,8 +25,8 @@ KEY_LENGTH_MAX = 200  # characters of an idempotency key; a UUID has 36
 UNITS_GIVEN_MAX = 1 << 50  # units that a meter holds in all; 35 million years of seconds, and far from 64 bits
 _METER = ", ".join(Meter._fields)
 _KEY_USED = (
-    "SELECT kind, amount, bucket FROM entry WHERE account = ? AND key = ?"
-    " UNION ALL SELECT kind, amount, bucket FROM spent_key WHERE account = ? AND key = ?"
+    "SELECT kind, amount, bucket, NULL FROM entry WHERE account = ? AND key = ?"
+    " UNION ALL SELECT kind, amount, bucket, taker FROM spent_key WHERE account = ? AND key = ?"
 )
 
 
@@ -67,11 +67,15 @@ def credit(
     earlier = _earlier(connection, standing, act)
     if earlier is not None:
         if earlier[:3] != (kind.value, amount, name):
-            raise KeyConflict(f"key {act.key!r} was used before, for {_words(*earlier)}")
+            raise KeyConflict(f"key {act.key!r} was used before, for {_words(*earlier[:3])}")
         return True
     if kind is not EntryKind.ADJUST:
         _open_spec(connection, account)
-    standing = _closed_buckets(connection, standing, act.now)
+    try:
+        standing = _closed_buckets(connection, standing, act.now)
+    except Refused:
+        if kind is not EntryKind.ADJUST or name:
+            raise  # an adjustment of the main balance is what mends such an account: they are closed behind it
     if kind is EntryKind.ADJUST and name and found(standing.buckets, name) is None:
         raise Refused(f"account {account} has no bucket {name}: a top-up makes one")
     try:
@@ -101,10 +105,9 @@ def transfer(connection: Link, giver: Key, taker: Key, amount: int, act: Act) ->
     reference = f"transfer:{given.account}:{act.key}"
     earlier = _earlier(connection, given, act)
     if earlier is not None:
-        other = connection.execute(
-            "SELECT 1 FROM entry WHERE account = ? AND grant_id = ? AND kind = 'transfer'", (taken.account, reference)
-        ).fetchone()
-        if earlier[:2] != ("transfer", -amount) or other is None:
+        there = "SELECT account FROM entry WHERE account = ? AND grant_id = ? AND kind = 'transfer'"
+        other = connection.execute(there, (taken.account, reference)).fetchone() or (earlier[3],)
+        if earlier[:2] != ("transfer", -amount) or other[0] != taken.account:
             raise KeyConflict(f"key {act.key!r} was used before, for {_words(earlier[0], abs(earlier[1]), earlier[2])}")
         return True
     theirs = [_open_spec(connection, account).currency for account in (giver, taker)]
@@ -191,16 +194,18 @@ def give_units(connection: Link, account: Key, bundle: str, units: int, expires_
     if not has_expired and there and meter.expires_at != expires:
         kept = format_rfc3339(meter.expires_at) if meter.expires_at else "never"
         raise Refused(f"units of {bundle} are left that expire {kept}: state the same, or use another bundle")
-    gone = there if has_expired else 0
-    if there - gone + units > UNITS_GIVEN_MAX:
+    if (0 if has_expired else there) + units > UNITS_GIVEN_MAX:
         raise Refused(f"an account has at most {UNITS_GIVEN_MAX} units of a bundle")
-    if gone:
-        _grant_row(connection, meter, -gone, Act("", "expiry", "the units had expired", act.now))
-    meter = meter._replace(period=ONCE_PERIOD, carried=meter.carried - gone + units, expires_at=expires)
+    after = given(meter, units, expires, act.now)
+    if after.period > meter.period and meter.carried:
+        why = f"{there} that were left had expired, the others were used"
+        _grant_row(connection, meter, -meter.carried, Act("", "expiry", why, act.now))
+    meter = after
     _grant_row(connection, meter, units, act)
     connection.execute(
         f"INSERT INTO meter ({_METER}) VALUES ({', '.join('?' * len(meter))}) ON CONFLICT (account, name) DO UPDATE"
-        " SET period = excluded.period, carried = excluded.carried, expires_at = excluded.expires_at",
+        " SET period = excluded.period, used = excluded.used, carried = excluded.carried,"
+        " expires_at = excluded.expires_at",
         tuple(meter),
     )
     return False
@@ -247,9 +252,10 @@ def _both(connection: Link, giver: Key, taker: Key) -> tuple[Standing, Standing]
     return standings[giver.id], standings[taker.id]
 
 
-def _earlier(connection: Link, standing: Standing, act: Act) -> tuple[str, int, str] | None:
+def _earlier(connection: Link, standing: Standing, act: Act) -> tuple[str, int, str, int | None] | None:
+    """Return kind, amount, bucket and, of an archived transfer, the taker of what was done under the same key."""
     row = connection.execute(_KEY_USED, (standing.account, act.key or None) * 2).fetchone()
-    return None if row is None else (row[0], row[1], row[2])
+    return None if row is None else (row[0], row[1], row[2], row[3])
 
 
 def _words(kind: str, amount: int, bucket: str) -> str:
@@ -269,7 +275,12 @@ def _open_spec(connection: Link, account: Key) -> AccountSpec:
 
 
 def _closed_buckets(connection: Link, standing: Standing, now: Instant) -> Standing:
-    for after, entry in posting.expire(standing, now):
+    """Take what has expired and is free. Raises Refused, before it writes anything, where that does not fit."""
+    try:
+        posted = posting.expire(standing, now)
+    except Overflow as error:
+        raise Refused(f"what has expired cannot be taken: {error}; adjust the main balance first") from error
+    for after, entry in posted:
         write_posting(connection, after, entry)
         standing = after
     return standing

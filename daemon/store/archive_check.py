@@ -122,7 +122,8 @@ class ArchiveCheck:
         import polars as pl  # noqa: PLC0415 - loaded where there are archives
 
         totals = _nothing()
-        keyed = _frame([], {"account": pl.Int64, "key": pl.String, "kind": pl.String, "amount": pl.Int64})
+        words, numbers = dict.fromkeys(("key", "kind", "bucket"), pl.String), ("account", "amount", "at", "number")
+        keyed = _frame([], words | dict.fromkeys(numbers, pl.Int64))
         for month in self._archives.months:
             for part in self._archives.manifest(month).of("entry"):
                 rows = self._archives.left(month, "entry", [part])
@@ -151,12 +152,23 @@ class ArchiveCheck:
     def _keys(self, keyed: "pl.DataFrame") -> Iterator[Found]:
         names = list(keyed.columns)
         stands = self._stored(f"SELECT {', '.join(names)} FROM spent_key", keyed.schema)
+        yield from self._spent_again()
         for told, rows in (
             ("is archived, and the store would take its key again", keyed.join(stands, on=names, how="anti")),
             ("is a spent key, and no archived entry has it", stands.join(keyed, on=names, how="anti")),
         ):
-            for account, key, kind, amount in rows.head(FOUND_MAX).iter_rows():
+            found = rows.select("account", "key", "kind", "amount").head(FOUND_MAX)
+            for account, key, kind, amount in found.iter_rows():
                 yield "spent keys", f"account {account}, {key}", f"{kind} of {amount} {told}"
+
+    def _spent_again(self) -> Iterator[Found]:
+        """Yield the entries of the store under a key whose first entry is archived: one act that happened twice."""
+        query = (
+            "SELECT entry.number, entry.account, entry.key FROM entry JOIN spent_key"
+            " ON spent_key.account = entry.account AND spent_key.key = entry.key ORDER BY entry.number LIMIT ?"
+        )
+        for number, account, key in self._link.execute(query, (FOUND_MAX,)).fetchall():
+            yield "spent keys", f"account {account}, {key}", f"entry {number} is of a key that was spent before"
 
     def _twice(self) -> Iterator[Found]:
         """Yield what has left the store and is in it."""

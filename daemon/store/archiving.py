@@ -53,11 +53,16 @@ INSERT INTO opening (account, number, balance, reserved, uncollected, channels_i
  reserved = opening.reserved + excluded.reserved, uncollected = opening.uncollected + excluded.uncollected,
  channels_in = opening.channels_in + excluded.channels_in, channels_out = opening.channels_out + excluded.channels_out
 """
-KEYS_KEPT: Final = (
-    "INSERT INTO spent_key (account, key, kind, amount, bucket, at, number)"
-    " SELECT account, key, kind, amount, bucket, at, number"
-    " FROM entry WHERE number > ? AND number <= ? AND key IS NOT NULL"
-)
+TRANSFER_SPAN: Final = 10_000  # numbers that others may take between the two entries of a transfer: one commit's time
+KEYS_KEPT: Final = f"""
+INSERT INTO spent_key (account, key, kind, amount, bucket, at, number, taker)
+ SELECT account, key, kind, amount, bucket, at, number, CASE WHEN kind = 'transfer' THEN
+  (SELECT taken.account FROM entry AS taken WHERE taken.number > entry.number
+   AND taken.number <= entry.number + {TRANSFER_SPAN} AND taken.grant_id = entry.grant_id
+   AND taken.kind = 'transfer' ORDER BY taken.number LIMIT 1) END
+ FROM entry WHERE number > ? AND number <= ? AND key IS NOT NULL
+ ON CONFLICT (account, key) DO NOTHING
+"""  # what an older release let somebody use twice keeps no month from leaving: ``db check`` names it
 _call = msgspec.json.Decoder(Call)
 Progress = Callable[[str], None]
 

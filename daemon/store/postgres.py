@@ -46,7 +46,7 @@ from daemon.store.postgres_link import (
     state_of,
     whole_numbers,
 )
-from daemon.store.rows import MessageAge
+from daemon.store.rows import MessageAge, keys_of, refuse_spent
 from daemon.store.standing_row import standing_of
 
 T = TypeVar("T")
@@ -132,10 +132,10 @@ class PostgresEngine:
 
     def write_ahead(self, working: Working) -> None:
         """Send what was decided so far; the server writes it while the rest is decided."""
-        asked, made = self._age.due(working), packed_ahead(working)
+        asked, keys, made = self._age.due(working), keys_of(working), packed_ahead(working)
         self._finish()
         if made.kinds:
-            self._session.start(self._write(made, asked))
+            self._session.start(self._write(made, asked, keys))
 
     def _finish(self) -> None:
         self._refusable(self._session.finish)
@@ -148,13 +148,15 @@ class PostgresEngine:
 
     def write(self, working: Working) -> None:
         """Write what a batch changed, in one statement, each account once. Raises IntegrityFault."""
-        asked, made = self._age.due(working), packed(working)
+        asked, keys, made = self._age.due(working), keys_of(working), packed(working)
         self._finish()
         if made.kinds:
-            self._refusable(lambda: self._session.run(self._write(made, asked)))
+            self._refusable(lambda: self._session.run(self._write(made, asked, keys)))
 
-    async def _write(self, made: Packed, asked: tuple[int, Instant] | None) -> None:
+    async def _write(self, made: Packed, asked: tuple[int, Instant] | None, keys: set[tuple[int, str]]) -> None:
         self._xact = (await self._session.fetch(sql.writing(made.kinds), *made.columns))[0][0]
+        if keys:  # looked at behind the insert: it waits for an archiver that is taking the same key out
+            refuse_spent(next(iter(await self._session.fetch(sql.SPENT_KEY, *_columns(keys, 2))), None))
         if asked is not None:
             self._age.pruned(asked, await self._session.touched(sql.PRUNE_MESSAGES, *asked))
 

@@ -53,6 +53,11 @@ METERS: Final = (
     " ON meter.account = asked.account AND meter.name = asked.name"
     " ORDER BY meter.account, meter.name FOR UPDATE OF meter"
 )
+SPENT_KEY: Final = (  # one of some accounts and keys whose entry has left for an archive
+    "SELECT spent_key.account, spent_key.key FROM spent_key"
+    " JOIN unnest($1::bigint[], $2::text[]) AS asked(account, key)"
+    " ON spent_key.account = asked.account AND spent_key.key = asked.key LIMIT 1"
+)
 RECORDS: Final = "SELECT body FROM record WHERE grant_id = ANY($1::text[]) ORDER BY seq"
 PRUNE_MESSAGES: Final = (  # what another daemon takes out just now is left to it
     "DELETE FROM message WHERE number IN"

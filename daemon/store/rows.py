@@ -11,6 +11,7 @@ from daemon.charging.ports import Exceptional
 from daemon.kernel.instant import DAY, MINUTE, Instant
 from daemon.ledger.account import Entry
 from daemon.store.book import Working
+from daemon.store.commit import IntegrityFault
 from daemon.store.standing_row import row_of
 
 MESSAGE_KEPT: Final = 2 * DAY  # microseconds; longer than any sender repeats
@@ -40,6 +41,20 @@ def written(working: Working) -> Iterator[Written]:
     yield Written("exceptional", [_exception_row(item) for item in working.exceptions])
     messages = working.answered.values()
     yield Written("message", [(m.key, m.body, m.reply, m.at, m.grant_id) for m in messages])
+
+
+def keys_of(working: Working) -> set[tuple[int, str]]:
+    """Return the accounts and idempotency keys under which a batch writes entries."""
+    return {(entry.account, entry.key) for entry in working.entries if entry.key}
+
+
+def refuse_spent(found: Sequence[object] | None) -> None:
+    """Refuse an entry under a key whose first entry has left for an archive. Raises IntegrityFault.
+
+    The index of entries is no help there: it knows only those that are in the store.
+    """
+    if found is not None:
+        raise IntegrityFault(f"key {found[1]!r} of account {found[0]} is that of an archived entry")
 
 
 def _entry_row(entry: Entry) -> Row:

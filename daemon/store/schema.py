@@ -385,4 +385,5 @@ spent_key = Table(  # idempotency keys of archived entries: sent again they stil
     Column("bucket", Words, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("number", BigInteger, nullable=False),
+    Column("taker", Number),  # of a transfer, the account that the money went to
 )

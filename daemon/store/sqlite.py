@@ -33,7 +33,7 @@ from daemon.store.book import Working
 from daemon.store.commit import IntegrityFault, Writer
 from daemon.store.ledger_store import LedgerStore
 from daemon.store.link import Link
-from daemon.store.rows import MessageAge, written
+from daemon.store.rows import MessageAge, keys_of, refuse_spent, written
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0  # seconds a writer waits for another process's transaction
@@ -171,6 +171,9 @@ class SqliteEngine:
                 sql.write_calls(connection, rows, working.placed)
             elif rows:
                 sql.WRITES[table].write(connection, rows)
+        keys = keys_of(working)
+        if keys:
+            refuse_spent(connection.execute(sql.SPENT_KEY, (sql.asked(keys),)).fetchone())
         asked = self._age.due(working)
         if asked is not None:
             self._age.pruned(asked, connection.execute(sql.PRUNE_MESSAGES, asked).rowcount)

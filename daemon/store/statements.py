@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from daemon.charging.ports import CALLS_LOADED_MAX
 from daemon.rating.bundle import Meter
-from daemon.store.schema import account, call, call_alias, entry, exceptional, message, meter, record
+from daemon.store.schema import account, call, call_alias, entry, exceptional, message, meter, record, spent_key
 from daemon.store.standing_row import READ, WRITTEN
 
 ROWS_MAX = 64  # rows of one statement; with the widest table a twentieth of SQLite's limit of 32,766 values
@@ -92,6 +92,11 @@ METERS = compiled(
 CALLS_OF_KEYS = compiled(_calls_of_keys())
 CALLS_OF_GRANTS = compiled(_gathered(call.c.number, call.c.body).where(call.c.grant_id.in_(_values)))
 CALLS_OF_ALIASES = compiled(_calls_of_aliases())
+SPENT_KEY = compiled(  # of some accounts and keys those whose entry has left for an archive
+    select(spent_key.c.account, spent_key.c.key).select_from(
+        _asked.join(spent_key, (spent_key.c.account == _part(0)) & (spent_key.c.key == _part(1)))
+    )
+)
 RECORDS = compiled(_gathered(record.c.seq, record.c.body).where(record.c.grant_id.in_(_values)))
 MESSAGES = compiled(
     select(message.c.key, message.c.body, message.c.reply, message.c.at, message.c.grant_id).where(

@@ -4,11 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from daemon.authorize.catalog import AccountKind
 from daemon.billing_export.export import export_again
 from daemon.billing_export.source import StoreSource
 from daemon.billing_export.verify import verify_exports
+from daemon.charging.configuration import AccountSpec, PlanFrom, TokenSpec
 from daemon.charging.event import CallReport, Outcome
-from daemon.charging.ports import StoreError, StoreUnavailable
+from daemon.charging.ports import Outside, StoreError, StoreUnavailable
+from daemon.http_api.accounts import AccountDesk
+from daemon.http_api.messages import TopUpRequest
+from daemon.http_api.refusal import RequestRefused
+from daemon.kernel.ids import Key
 from daemon.kernel.instant import DAY, SECOND
 from daemon.kernel.money import NANO
 from daemon.ledger.account import EntryKind
@@ -127,6 +133,42 @@ async def test_a_top_up_sent_again_never_pays_twice(tmp_path: Path) -> None:
         assert await world.balance(ACME) == balance
         with pytest.raises(KeyConflict, match="for a top_up of 5"):
             await world.store.credit(ACME, EntryKind.TOP_UP, 6 * NANO, key="top-0", who="test", reason="paid")
+
+
+async def test_a_top_up_over_http_sent_again_never_pays_twice(tmp_path: Path) -> None:
+    """The answer is forgotten after two days, and the entry leaves with its month: the key stays spent."""
+    async with opened(tmp_path) as world:
+        await lived(world)
+        await exported(world, tmp_path)
+        await archived(world)
+        desk = AccountDesk(world.ocf, world.store, Outside(lambda: world.now, world.new_id))
+        token, balance = TokenSpec("desk", "main", "billing", "0" * 64), await world.balance(ACME)
+        for amount in ("5.00", "6.00"):
+            with pytest.raises(RequestRefused) as refusal:
+                await desk.top_up(token, "", "acme", "top-0", TopUpRequest(amount=amount, reason="paid"))
+            assert refusal.value.status == 409
+        assert await world.balance(ACME) == balance
+        first, again = [
+            await desk.top_up(token, "", "acme", "fresh", TopUpRequest(amount="1.00", reason="paid")) for _ in range(2)
+        ]
+        assert first == again
+        assert await check_store(world.store) == []
+
+
+async def test_a_key_that_was_spent_twice_is_named_and_keeps_no_month_from_leaving(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await lived(world)
+        await exported(world, tmp_path)
+        await archived(world)
+        spent = "UPDATE entry SET key = 'top-0' WHERE key = 'top-2'"  # as an older release let it be
+        await world.store.administer(lambda link: link.execute(spent) and None)
+        (fault,) = await check_store(world.store)
+        assert fault.invariant == "spent keys"
+        assert "is of a key that was spent before" in fault.detail
+        world.now += MONTH
+        await exported(world, tmp_path)
+        assert [month.month for month in await archived(world)] == ["2026-03"]
+        assert {fault.invariant for fault in await check_store(world.store)} == {"spent keys"}
 
 
 async def test_a_late_report_on_an_archived_call_is_listed_and_never_charged(tmp_path: Path) -> None:
@@ -285,6 +327,8 @@ async def test_what_stays_behind_is_held_against_the_files(tmp_path: Path) -> No
             ("UPDATE opening SET number = number + 1", "openings"),
             ("DELETE FROM spent_key WHERE key = 'top-0'", "spent keys"),
             ("UPDATE spent_key SET amount = 1 WHERE key = 'top-0'", "spent keys"),
+            ("UPDATE spent_key SET bucket = 'other' WHERE key = 'top-0'", "spent keys"),
+            ("UPDATE spent_key SET at = at + 1 WHERE key = 'top-0'", "spent keys"),
             ("UPDATE archive SET token = 'x' WHERE month = '2026-01'", "archives"),
             ("DELETE FROM archive WHERE month = '2026-01'", "archives"),
             ("DELETE FROM archive", "archives"),
@@ -339,8 +383,14 @@ async def test_buckets_transfers_and_assertions_leave_with_their_entries(tmp_pat
         ).repeated
         with pytest.raises(KeyConflict):
             await world.store.credit(ACME, EntryKind.TOP_UP, NANO, key="gift", who="w", reason="r")
-        with pytest.raises(KeyConflict):
-            await world.store.transfer(ACME, BOBBY, NANO, key="given", who="w", reason="r")
+        assert (await world.store.transfer(ACME, BOBBY, NANO, key="given", who="w", reason="r")).repeated
+        await world.store.create_object(
+            AccountSpec("main", "other", AccountKind.PREPAID, "USD", rate_plan=(PlanFrom("retail"),)),
+            who="w", reason="r",
+        )  # fmt: skip
+        for taker, amount in ((Key("main", "other"), NANO), (BOBBY, 2 * NANO)):
+            with pytest.raises(KeyConflict):
+                await world.store.transfer(ACME, taker, amount, key="given", who="w", reason="r")
         with pytest.raises(Refused, match="archived: state the balance at a later instant"):
             await world.store.assert_balance(ACME, 0, JANUARY, who="w", reason="r")
         view = await world.store.account_view(ACME)

@@ -25,13 +25,13 @@ from daemon.charging.configuration import (
     TenantSpec,
 )
 from daemon.kernel.ids import Key
-from daemon.kernel.instant import DAY, SECOND
+from daemon.kernel.instant import DAY, SECOND, format_rfc3339
 from daemon.kernel.money import NANO, format_nano, parse_nano
 from daemon.radius.packet import Packet
 from daemon.store.check import check_file
 from daemon.store.objects import Refused, Spec
 from tests.decks import read_deck
-from tests.integration import radius_world
+from tests.integration import radius_world, store_world
 from tests.unit.http_api.http_world import START, HttpWorld, account, good, http_world
 
 TAKEOVER = START + 100 * SECOND
@@ -216,3 +216,31 @@ async def test_a_radius_switch_is_told_the_seconds_that_the_converted_price_buys
         assert view is not None
         assert view.standing.balance == parse_nano("5.61")
     assert check_file(tmp_path / "tollway.db") == []
+
+
+@pytest.mark.parametrize("stated", [TAKEOVER, TAKEOVER + DAY, START - DAY])
+async def test_a_price_that_takes_over_while_the_call_rings_is_held_by_whatever_rate_it_is_charged(
+    tmp_path: Path, stated: int
+) -> None:
+    """The rate may come into force with the price, before it, or not yet be in force at all."""
+    dated = format_rfc3339(TAKEOVER)
+    texts = {"euro": f"prefix,rate,effective_from\n44,6.00,{dated}\n", "dollar": "prefix,rate\n44,0.60\n"}
+    objects: list[Spec] = [
+        RateTableSpec("main", "euro", "EUR"), RateTableSpec("main", "dollar", "USD"),
+        RatePlanSpec("main", "both", ("euro", "dollar")), ConversionSpec("main", "EUR", "USD", 2 * NANO, stated),
+        AccountSpec("main", "bob", AccountKind.PREPAID, "USD", balance=NANO, rate_plan=(PlanFrom("both"),)),
+    ]  # fmt: skip
+    decks = {Key("main", name): read_deck(text, "d")[0] for name, text in texts.items()}
+    bob = Key("main", "bob")
+    async with store_world.opened(tmp_path) as world:
+        await world.store.apply(objects, decks, who="test")
+        await world.load()
+        world.now = TAKEOVER - 10 * SECOND
+        granted = await world.ask("c1", bob)
+        assert granted.seconds == 5
+        assert granted.reserved == NANO
+        world.now = TAKEOVER + 5 * SECOND
+        await world.answer("c1", bob)
+        world.now += 5 * SECOND
+        ended = await world.end("c1", 5, bob)
+        assert (ended.posted[0].charge, ended.posted[0].uncollected) == (NANO, 0)

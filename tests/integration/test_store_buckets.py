@@ -1,12 +1,14 @@
 """Buckets, transfers, assertions and units given once in the real store, on both engines; each invariant is broken."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from daemon.authorize.catalog import AccountKind, Status
 from daemon.charging.configuration import AccountSpec, BundleSpec, PlanFrom
+from daemon.charging.event import CallReport, Outcome
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import DAY, MINUTE, SECOND
 from daemon.kernel.money import NANO, NANO_MAX
@@ -264,6 +266,40 @@ class TestAssertions:
         assert await findings(tmp_path) == []
 
 
+class TestBeyond64Bits:
+    async def test_one_account_keeps_no_other_from_its_expiry(self, tmp_path: Path) -> None:
+        """An older release let a bucket hide that the main balance was beyond what the store holds."""
+        async with opened(tmp_path) as world:
+            await neighbour(world)
+            await top_up(world, NANO, Wanted("bad", BucketKind.PROMOTIONAL, 0, START + HOUR), "k1")
+            await world.store.credit(
+                BOBBY, EntryKind.TOP_UP, NANO, key="k2", who="w", reason="r",
+                bucket=Wanted("good", BucketKind.PROMOTIONAL, 0, START + HOUR + SECOND),
+            )  # fmt: skip
+            await altered(tmp_path, f"UPDATE account SET balance = {-NANO_MAX} WHERE id = 'acme'")
+            world.now = START + 2 * HOUR
+            for _ in range(2):
+                await world.ocf.expire_due()
+                assert len(world.ocf.stuck_accounts) == 1
+            (listed,) = await world.store.exceptions()
+            assert (listed["kind"], listed["tenant"]) == ("stuck_account", "main")
+            assert "main/acme" in str(listed["detail"])
+            assert await world.balance(BOBBY) == 0
+            view = await world.store.account_view(ACME)
+            assert view is not None
+            assert view.standing.balance == -NANO_MAX - NANO
+            with pytest.raises(Refused, match="adjust the main balance first"):
+                await top_up(world, NANO, None, "k3")
+            with pytest.raises(Refused, match="adjust the main balance first"):
+                await world.store.transfer(BOBBY, ACME, NANO, key="k4", who="w", reason="r")
+            with pytest.raises(Refused, match="adjust the main balance first"):
+                await world.store.assert_balance(ACME, 0, None, who="w", reason="r")
+            await world.store.credit(ACME, EntryKind.ADJUST, 2 * NANO, key="k5", who="w", reason="r")
+            await world.ocf.expire_due()
+            assert not world.ocf.stuck_accounts
+            assert await world.balance(ACME) == NANO - NANO_MAX
+
+
 class TestUnits:
     async def test_given_once_used_before_money_and_gone_at_their_expiry(self, tmp_path: Path) -> None:
         async with opened(tmp_path) as world:
@@ -292,7 +328,40 @@ class TestUnits:
             view = await world.store.account_view(ACME)
             assert view is not None
             extra, _ = await world.store.units_of(view)
-            assert (extra.left, extra.used, extra.carried, extra.expires_at) == (5, 90, 95, None)
+            assert (extra.left, extra.used, extra.carried, extra.expires_at) == (5, 0, 5, None)
+        assert await findings(tmp_path) == []
+
+    @pytest.mark.parametrize(("seen", "given_at"), [(500, 590), (490, 700)])
+    async def test_units_given_back_when_they_had_expired_do_not_live_again(
+        self, tmp_path: Path, seen: int, given_at: int
+    ) -> None:
+        """Also where others were given before that expiry, because none were left."""
+        async with opened(tmp_path) as world:
+            await neighbour(world)
+            await world.store.create_object(replace(ONCE, account="bobby"), who="w", reason="r")
+
+            async def give(key: str, units: int, expires_at: int) -> None:
+                await world.store.give_units(BOBBY, "extra", units, expires_at, key=key, who="w", reason="r")
+
+            await give("u1", 500, START + 600 * SECOND)
+            await world.load()
+            assert (await world.ask("c1", BOBBY)).seconds == 500
+            await world.answer("c1", BOBBY)
+            world.now = START + seen * SECOND
+            await world.ocf.alive(CallReport(world.attempt("c1", BOBBY), world.now))
+            world.now = START + given_at * SECOND
+            assert [call.posted[0].units[0].units for call in await world.ocf.expire_due()] == [seen]
+            await give("u2", 1, START + 24 * HOUR)
+            world.now = START + 760 * SECOND
+            report = CallReport(world.attempt("c1", BOBBY), world.now, duration_us=10 * SECOND, cause="16")
+            outcome = await world.ocf.ended(report)
+            assert isinstance(outcome, Outcome)
+            assert outcome.call is not None
+            assert [units.units for units in outcome.call.posted[0].units] == [10]
+            view = await world.store.account_view(BOBBY)
+            assert view is not None
+            (extra,) = await world.store.units_of(view)
+            assert (extra.left, extra.used, extra.carried) == (1, 0, 1)
         assert await findings(tmp_path) == []
 
     async def give(self, world: World, units: int, expires_at: int | None, key: str = "u1", of: str = "extra") -> bool:

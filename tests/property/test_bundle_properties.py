@@ -125,7 +125,7 @@ def test_a_supply_is_what_the_call_holds_and_what_nobody_holds(
     holds = [Units(bundle.meter, own, period), Units("other", 7, period), Units(bundle.meter, 9, period + 1)]
     (part,) = supply([bundle], holds, lambda _: meter, lambda _: period).parts
     free = left(turned(meter, bundle, period), bundle) if period >= meter.period else 0
-    assert part == Part(bundle, period, own + free)
+    assert part == Part(bundle, period, own + free, own)
 
 
 @given(

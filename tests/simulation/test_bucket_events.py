@@ -92,6 +92,7 @@ class Model:
     left: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     held: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     since_expiry: dict[str, dict[str, int]] = field(default_factory=dict)  # by bucket: the least that calls held since
+    paid_by: dict[str, dict[str, int]] = field(default_factory=dict)  # by call: what each bucket paid of its charge
     expired: int = 0
     kept_for_calls: int = 0
 
@@ -104,6 +105,8 @@ class Model:
                 self._paid(entry, more[:ends])
             if entry.kind is EntryKind.EXPIRE and entry.bucket:
                 self._expires(entry)
+            if entry.kind is EntryKind.RESERVE:
+                self.paid_by.pop(entry.grant_id, None)  # it runs on: what came back is held by it
             self.held[entry.grant_id] += entry.pending
             for holding in self.since_expiry.values():
                 if entry.grant_id in holding:
@@ -112,15 +115,20 @@ class Model:
             assert not entry.bucket or self.left[entry.bucket] >= 0, (self.seed, entry)
 
     def _paid(self, main: Entry, parts: list[Entry]) -> None:
-        """Whoever is used first is used up before the next one is."""
+        """What paid the call before pays it again; then whoever is used first is used up before the next one is."""
+        own, corrects = self.paid_by.get(main.grant_id, {}), main.grant_id in self.paid_by
         since, paid = self.asked[main.grant_id], {part.bucket: -part.amount for part in parts}
         usable = [each for each in in_order(self.terms.values()) if each.pays(since)]
         assert paid.keys() <= {each.id for each in usable}, (self.seed, main, parts)
-        exhausted = True
+        again = {each.id: min(paid.get(each.id, 0), own.get(each.id, 0), self.left[each.id]) for each in usable}
+        exhausted = all(again[each.id] == min(own.get(each.id, 0), self.left[each.id]) for each in usable)
         for each in usable:
-            assert exhausted or not paid.get(each.id, 0), (self.seed, main, parts)
+            assert exhausted or paid.get(each.id, 0) == again[each.id], (self.seed, main, parts)
             exhausted = exhausted and paid.get(each.id, 0) == self.left[each.id]
-        assert exhausted or main.amount == main.uncollected == 0, (self.seed, main, parts)
+        assert exhausted or main.amount == 0, (self.seed, main, parts)
+        # Money that is there and others have reserved is not taken for more than was charged before: that is a debt.
+        assert exhausted or corrects or main.uncollected == 0, (self.seed, main, parts)
+        self.paid_by[main.grant_id] = paid
 
     def _expires(self, entry: Entry) -> None:
         """Nothing goes before its time, and what calls have held since before is still there for them."""

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.kernel.ids import Direction
+from daemon.kernel.money import NANO_MAX
 from daemon.ledger import posting
-from daemon.ledger.account import Entry, EntryKind, Standing, available, entry_applied
+from daemon.ledger.account import Entry, EntryKind, Overflow, Standing, available, entry_applied
 from daemon.ledger.bucket import (
     BUCKETS_MAX,
     Bucket,
@@ -381,3 +382,87 @@ def _in_order_of_use(before: Standing, posted: list[posting.Posting], since: int
             assert not any(paid.get(other.id, 0) for other in usable[place + 1 :])
             assert paid[""] <= 0
     assert not any(paid.get(each.id, 0) for each in before.buckets if not each.pays(since))
+
+
+def corrected(standing: Standing, paid: int, parts: tuple[Bucket, ...], charge: int, now: int) -> list[posting.Posting]:
+    """Return the postings of a charge taken back whole, and of a better one in its place."""
+    refunded = posting.refund(standing, "g", paid, 0, now, parts)
+    before = posting.Paid(paid, parts)
+    return refunded + posting.debit(refunded[-1][0], "g", charge, 0, None, 0, now, 50, before)
+
+
+def test_a_better_charge_is_paid_by_what_paid_the_call_before() -> None:
+    """Money given since, to be used earlier, is not taken while what came back expires."""
+    standing = filled((Bucket("since", priority=0), 100))
+    posted = corrected(standing, 80, (PROMO._replace(amount=80),), 70, now=120)
+    after = posting.expire(posted[-1][0], 120)[-1][0]
+    assert amounts(after) == {"since": 100, "": 0}
+    assert after.balance == 100
+    dearer = corrected(standing, 80, (PROMO._replace(amount=80),), 95, now=120)[-1][0]
+    assert amounts(posting.current(dearer, 120)) == {"since": 85, "": 0}
+
+
+def test_a_better_charge_takes_no_money_that_another_call_has_reserved() -> None:
+    standing, _ = posting.reserve(Standing(1, balance=100), "other", 90, None, 60)
+    posted = corrected(standing, 20, (), 50, now=70)
+    assert (posted[-1][0].balance, posted[-1][0].uncollected) == (90, 20)
+    assert corrected(standing, 20, (), 15, now=70)[-1][0].balance == 105
+    short, _ = posting.reserve(Standing(1, balance=100), "other", 120, None, 60)
+    assert corrected(short, 20, (), 20, now=70)[-1][0] == short
+
+
+def test_what_comes_back_has_the_terms_that_it_had() -> None:
+    """Of the id of a bucket that has expired there is another now: that is not where given money comes to life."""
+    again = Bucket("promo", BucketKind.MONEY, 0)
+    standing = filled((again, 10))
+    after = corrected(standing, 80, (PROMO._replace(amount=80),), 30, now=120)[-1][0]
+    assert amounts(after) == {"promo": 10, "promo@promotional:100": 50, "": 0}
+    assert amounts(posting.current(after, 120)) == {"promo": 10, "": 0}
+    kept = posting.refund(standing, "g", 5, 0, 120, (again._replace(kind=BucketKind.PROMOTIONAL, amount=5),))[-1][0]
+    assert amounts(kept) == {"promo": 10, "promo@promotional:never": 5, "": 0}
+
+
+def test_what_comes_back_expired_is_not_the_main_balance_where_all_places_are_taken() -> None:
+    standing = filled(*((Bucket(f"b{number}"), 1) for number in range(BUCKETS_MAX)))
+    parts = (PROMO._replace(amount=8), SAVED._replace(amount=3))
+    after = posting.current(posting.refund(standing, "g", 11, 0, 120, parts)[-1][0], 120)
+    assert (len(after.buckets), after.main) == (BUCKETS_MAX, 3)
+
+
+def test_an_empty_bucket_that_is_only_held_makes_room() -> None:
+    full = tuple(Bucket(f"b{number}", expires_at=100, held=7) for number in range(BUCKETS_MAX - 1))
+    after = granted((*full, Bucket("new")), SAVED, 120)
+    assert {each.id for each in after if not isinstance(each, str)} == {
+        *(each.id for each in full[1:]), "new", "saved",
+    }  # fmt: skip
+
+
+def test_neither_the_main_balance_nor_a_bucket_leaves_64_bits() -> None:
+    """What a sum of both hides would come to light when a bucket expires, and nothing could be written then."""
+    kind, said = EntryKind.ADJUST, {"key": "", "who": "w", "reason": "r"}
+    standing = filled((PROMO, 50), main=20 - NANO_MAX)
+    with pytest.raises(Overflow, match="a main balance"):
+        posting.credit(standing, kind, -21, 10, **said)
+    lowest = posting.credit(standing, kind, -20, 10, **said)[-1][0]
+    assert lowest.main == -NANO_MAX
+    assert posting.expire(lowest, 120)[-1][0].balance == -NANO_MAX
+    with pytest.raises(Overflow, match="bucket promo"):
+        given_to(lowest, PROMO, NANO_MAX - 49, 10)
+    beyond = Standing(1, balance=-NANO_MAX, buckets=(PROMO._replace(amount=50),))  # as an older release let it be
+    assert posting.credit(beyond, kind, 50, 10, **said)[-1][0].main == -NANO_MAX
+    with pytest.raises(Overflow):
+        posting.expire(beyond, 120)
+    assert posting.current(beyond, 120).balance == -NANO_MAX - 50
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 200), st.integers(1, 50)), max_size=6), st.integers(0, 90))
+def test_what_is_looked_at_is_what_expiry_leaves(given_money: list[tuple[int, int, int]], reserved: int) -> None:
+    standing = Standing(1, balance=100)
+    for place, (priority, expires_at, amount) in enumerate(given_money):
+        standing = given_to(standing, Bucket(f"b{place}", priority=priority, expires_at=expires_at), amount)
+    standing, _ = posting.reserve(standing, "g", reserved, None, 0)
+    for now in (60, 150):
+        posted = posting.expire(standing, now)
+        left = posted[-1][0] if posted else standing
+        assert posting.current(standing, now) == left
+        standing = left

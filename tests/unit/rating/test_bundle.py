@@ -11,7 +11,10 @@ from daemon.rating.bundle import (
     WHOLE_CALL,
     Bundle,
     Meter,
+    Part,
+    Supply,
     Units,
+    given,
     period_number,
     supply,
     turned,
@@ -98,3 +101,35 @@ def test_a_meter_without_a_period_never_turns() -> None:
     given = Meter(7, extra.meter, ONCE_PERIOD, carried=100)
     assert turned(given, extra, period_number(10**18, ONCE, "UTC")) is given
     assert turned(Meter(7, extra.meter), extra, ONCE_PERIOD) == given._replace(carried=0)
+
+
+def test_units_that_a_call_holds_pay_for_it_before_those_that_nobody_does() -> None:
+    """A call that is charged anew uses what it used before, though another bundle, used earlier, was given since."""
+    since, before = Bundle("since", 50, priority=0), Bundle("before", 20, priority=5)
+    calls = Bundle("calls", 3, CALLS_UNIT)
+    parts = (Part(since, 7, 50), Part(before, 7, 20, own=15))
+    assert Supply(parts).taken(10) == (Units(before.meter, 10, 7),)
+    assert Supply(parts).taken(30) == (Units(since.meter, 15, 7), Units(before.meter, 15, 7))
+    assert Supply(parts).taken(68) == (Units(since.meter, 50, 7), Units(before.meter, 18, 7))
+    assert Supply((Part(since, 7, 50), Part(calls, 7, 3, own=1))).taken(60) == (Units(calls.meter, 1, 7),)
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "new_expiry", "now", "period", "carried"),
+    [
+        (0, 0, 50, 1, 105),
+        (0, 200, 50, 1, 105),
+        (100, 100, 50, 1, 105),
+        (100, 90, 50, 1, 105),
+        (100, 200, 50, 2, 5),  # what is given back of the first would else live until 200
+        (100, 0, 50, 2, 5),
+        (100, 200, 100, 2, 5),
+    ],
+)
+def test_units_given_once_are_of_a_period_that_expires_whole(
+    expires_at: int, new_expiry: int, now: int, period: int, carried: int
+) -> None:
+    meter = Meter(1, "bundle:once:once", ONCE_PERIOD, used=100, carried=100, expires_at=expires_at)
+    after = given(meter, 5, new_expiry, now)
+    assert (after.period, after.carried, after.expires_at) == (period, carried, new_expiry)
+    assert given(Meter(1, "bundle:once:once"), 5, new_expiry, now).period == ONCE_PERIOD

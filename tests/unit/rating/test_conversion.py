@@ -75,6 +75,20 @@ class TestConversions:
 class TestExchange:
     LINE = Exchange("main", "USD", Conversions([stated(50, "1.10", 60), stated(80, "1.20")]))
 
+    @pytest.mark.parametrize(
+        ("start", "end", "expected"),
+        [(50, 59, ["110"]), (50, 90, ["110", "120"]), (65, 79, ["110"]), (65, 90, ["110", "120"]), (0, 40, ["110"])],
+    )
+    def test_a_price_that_takes_over_is_held_by_each_rate_that_it_may_be_charged_by(
+        self, start: int, end: int, expected: list[str]
+    ) -> None:
+        assert rates(*(each.conversion for each in self.LINE.taking_over(EUR, start, end))) == expected
+
+    def test_a_price_that_takes_over_needs_no_rate_in_the_own_currency_and_has_none_where_none_is_stated(self) -> None:
+        own = replace(EUR, currency="USD")
+        assert self.LINE.taking_over(own, 0, 90) == (own,)
+        assert Exchange("main", "USD").taking_over(EUR, 0, 90) == ()
+
     def test_a_tariff_by_each_rate_in_force(self) -> None:
         sold = self.LINE.sold(EUR, 50, 80)
         assert [(each.charged_in, each.conversion and each.conversion.begins) for each in sold] == [
