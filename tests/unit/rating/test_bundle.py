@@ -14,6 +14,8 @@ from daemon.rating.bundle import (
     Part,
     Supply,
     Units,
+    bundle_meter,
+    bundle_of,
     given,
     period_number,
     supply,
@@ -133,3 +135,8 @@ def test_units_given_once_are_of_a_period_that_expires_whole(
     after = given(meter, 5, new_expiry, now)
     assert (after.period, after.carried, after.expires_at) == (period, carried, new_expiry)
     assert given(Meter(1, "bundle:once:once"), 5, new_expiry, now).period == ONCE_PERIOD
+
+
+@pytest.mark.parametrize("period", [*PERIODS, ONCE])
+def test_a_meter_tells_the_bundle_whose_units_it_counts(period: str) -> None:
+    assert bundle_of(bundle_meter("uk-500", period)) == "uk-500"
