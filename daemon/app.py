@@ -23,6 +23,7 @@ import structlog
 import uvloop
 
 from daemon.app_recovery import RecoveryWatch
+from daemon.app_suspension import SuspensionWatch
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.charging.configuration import Configuration, TokenSpec
 from daemon.charging.ocf import OnlineCharging
@@ -143,6 +144,7 @@ class Daemon:
     esl: EslAdapter
     metrics: Metrics
     recovery: RecoveryWatch
+    suspensions: SuspensionWatch
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Listen until ``stop`` is set. A part that dies takes the daemon down with its exception."""
@@ -155,6 +157,7 @@ class Daemon:
             "standings": self._learn(),
             "esl": self.esl.run(),
             "recovery": self.recovery.run(),
+            "suspensions": self.suspensions.run(),
         }
         try:
             await _until(stop, parts)
@@ -237,8 +240,9 @@ async def build(settings: Settings) -> Daemon:
     radius = RadiusServers(ocf, store, lambda: directory.configuration.nas, OUTSIDE, metrics)
     http = HttpServer(ocf, store, directory.tokens, metrics, OUTSIDE, esl.links_up)
     recovery = RecoveryWatch(store, ocf)
+    suspensions = SuspensionWatch(store, metrics)
     metrics.watch_recovery(lambda: recovery.counts, lambda: ocf.journalled, lambda: len(recovery.failing))
-    return Daemon(settings, store, directory, ocf, radius, http, esl, metrics, recovery)
+    return Daemon(settings, store, directory, ocf, radius, http, esl, metrics, recovery, suspensions)
 
 
 def configure_logging(level: str) -> None:

@@ -19,6 +19,7 @@ from daemon.authorize.metering import Meters, metered, no_meter, supply_of, volu
 from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
 from daemon.authorize.quote import NO_VOLUMES, Limits, Quote, Standings, Trace, refused
 from daemon.authorize.routing import candidates, cost_rates_of, earns, open_routes, unconverted_carriers
+from daemon.authorize.suspension import emptied
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND, Instant
@@ -142,7 +143,8 @@ def decide(
     supplies = [supply_of(each, meters, terms.zone, now) for terms, each in zip(quote.chain, quote.levels, strict=True)]
     _tell_meters(level, supplies[0], notes)
     refusal = (
-        _calls_per_second(payer, standing, now, notes)
+        _emptied(payer, standing, quote.attempt.direction, supplies[0].units, notes)
+        or _calls_per_second(payer, standing, now, notes)
         or _channels(payer, standing, quote.attempt.direction, notes)
         or _too_dear(payer, level, supplies[0].units, notes)
     )
@@ -183,6 +185,11 @@ def _tell_meters(level: Level, has: Supply, notes: Trace) -> None:
     for part in has.parts:
         detail = f"{part.units} of unit {part.bundle.unit} are left of {part.bundle.id}, used before money"
         notes.append(Rule("bundle", True, detail))
+
+
+def _emptied(terms: AccountTerms, standing: Standing, direction: Direction, units: int, notes: Trace) -> Denied | None:
+    refusal = emptied(terms, standing, direction, units) if standing.suspended_at else None
+    return refused(notes, "suspended", refusal) if refusal is not None else None
 
 
 def _calls_per_second(terms: AccountTerms, standing: Standing, now: Instant, notes: Trace) -> Denied | None:
@@ -251,7 +258,8 @@ def _affordable_above(
 ) -> int | Denied:  # fmt: skip
     quiet: Trace = []
     answer = (
-        _calls_per_second(terms, standing, now, quiet)
+        _emptied(terms, standing, quote.attempt.direction, units, quiet)
+        or _calls_per_second(terms, standing, now, quiet)
         or _channels(terms, standing, quote.attempt.direction, quiet)
         or _too_dear(terms, level, units, quiet)
         or _affordable(terms, level, standing, units, limits, now, quiet)

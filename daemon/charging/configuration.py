@@ -22,6 +22,8 @@ from daemon.authorize.catalog import (
     Emergency,
     Status,
     Tenant,
+    WhenEmpty,
+    empty_limit,
 )
 from daemon.charging.account_views import Accounts, ByNumber, endpoints_of
 from daemon.charging.accounts import AccountIndex, Row, cut, index_of, whole
@@ -248,6 +250,12 @@ class AccountSpec:
     identities: tuple[EndpointSpec, ...] = ()
     class_of_service: str = ""
     overrides: tuple[OverrideSpec, ...] = ()
+    suspend_when_empty: WhenEmpty = WhenEmpty.OUTBOUND
+
+    @property
+    def empty_limit(self) -> int | None:
+        """The credit limit at which the account is suspended by itself, None where it never is."""
+        return empty_limit(self.kind, self.credit_limit, self.suspend_when_empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -563,6 +571,7 @@ def _terms(spec: AccountSpec, number: int, prices: _Prices) -> AccountTerms:
         max_call_seconds=spec.max_call_seconds, max_call_charge=spec.max_call_charge,
         margin_floor_percent=0 if unstated else spec.margin_floor_percent,
         margin_floor_per_minute=spec.margin_floor_per_minute, rates=prices.rates(spec), bundles=prices.bundles(spec),
+        when_empty=spec.suspend_when_empty,
     )  # fmt: skip
 
 

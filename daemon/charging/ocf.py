@@ -15,7 +15,8 @@ from daemon.authorize.decide import decide, prepare
 from daemon.authorize.decision import Decision, Denied, Rule
 from daemon.authorize.emergency import emergency, is_emergency_number
 from daemon.authorize.metering import Meters, no_meter
-from daemon.authorize.quote import Limits, Standings, Trace
+from daemon.authorize.quote import Limits, Standings, Trace, refused
+from daemon.authorize.suspension import in_order, told_first
 from daemon.charging.call import Call, SettledBy
 from daemon.charging.event import Authorized, CallReport, Conflict, Decided, MessageKey, Outcome, Replay, Reported
 from daemon.charging.expiry import swept, without_expired
@@ -33,7 +34,7 @@ from daemon.charging.ports import (
     StoreError,
     StoreUnavailable,
 )
-from daemon.charging.reads import of_question, of_report
+from daemon.charging.reads import of_question, of_refusal, of_report
 from daemon.charging.repeats import once, question_stands, report_stands
 from daemon.charging.session import (
     Act,
@@ -104,7 +105,7 @@ class OnlineCharging:
         limits = self.settings.limits(attempt)
         quote = prepare(catalog, attempt, now, limits)
         if isinstance(quote, Denied):
-            return await self._refused(attempt, quote, message, encode, now)
+            return await self._refused(catalog, attempt, quote, message, encode, now)
         work = Initial(catalog, quote, limits, self.settings.terms, self._outside.new_id(), now, encode)
         reads = of_question(attempt.id_domain, attempt.call_id, message, quote)
         stands = question_stands(message, attempt, now)
@@ -120,7 +121,8 @@ class OnlineCharging:
         """Run a transaction, after what was granted without the store has been entered."""
         if self._without_store is not None:
             await self._without_store.drain(self._store, self._outside.now())
-        return await self._store.transact(reads, without_expired(work, self._outside.now()))
+        catalog = self._directory.catalog()
+        return await self._store.transact(reads, without_expired(work, self._outside.now(), catalog))
 
     async def _from_memory(self, work: Initial, message: MessageKey | None, error: StoreUnavailable) -> Authorized:
         """Grant without the store where the operator chose so; elsewhere the store's error stands."""
@@ -144,15 +146,17 @@ class OnlineCharging:
             await self._without_store.learn(self._store, self._directory.catalog(), self._outside.now())
 
     async def _refused(
-        self, attempt: CallAttempt, denied: Denied, message: MessageKey | None, encode: Encode, now: Instant
-    ) -> Authorized:
+        self, catalog: Catalog, attempt: CallAttempt, denied: Denied, message: MessageKey | None, encode: Encode,
+        now: Instant,
+    ) -> Authorized:  # fmt: skip
         """Refuse by configuration alone; what an earlier question of the same call holds is let go."""
         terms = self.settings.terms
-        reads = of_question(attempt.id_domain, attempt.call_id, message)
+        reads = of_refusal(attempt.id_domain, attempt.call_id, message, told_first(catalog, denied))
 
         def work(book: Book) -> Decided:
             let_replaced_go(book, attempt, terms, now)
-            return Decided(denied, encode(denied))
+            first = in_order(catalog, denied, attempt.direction, book.standing)
+            return Decided(first, encode(first))
 
         stands = question_stands(message, attempt, now)
         return await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
@@ -169,7 +173,8 @@ class OnlineCharging:
         chosen = limits if limits is not None else self.settings.limits(attempt)
         quote = prepare(catalog, attempt, now, chosen, trace)
         if isinstance(quote, Denied):
-            return quote, trace
+            first = in_order(catalog, quote, attempt.direction, standings)
+            return (quote if first is quote else refused(trace, "suspended", first)), trace
         return decide(quote, standings, chosen, now, "", trace, meters), trace
 
     def is_emergency(self, called: str) -> bool:
@@ -178,8 +183,12 @@ class OnlineCharging:
 
     def quote_reads(self, attempt: CallAttempt) -> Reads:
         """Return the accounts and meters that ``explain`` would ask for."""
-        quote = prepare(self._directory.catalog(), attempt, self._outside.now(), self.settings.limits(attempt))
-        return Reads() if isinstance(quote, Denied) else Reads(accounts=quote.accounts, meters=quote.meters)
+        catalog = self._directory.catalog()
+        quote = prepare(catalog, attempt, self._outside.now(), self.settings.limits(attempt))
+        if isinstance(quote, Denied):
+            first = told_first(catalog, quote)
+            return Reads() if first is None else Reads(accounts=(first.number,))
+        return Reads(accounts=quote.accounts, meters=quote.meters)
 
     async def answered(
         self, report: CallReport, *, encode: EncodeOutcome | None = None, check: Check | None = None
@@ -265,7 +274,7 @@ class OnlineCharging:
                 continue
             if outcome.changed and outcome.call is not None:
                 changed.append(outcome.call)
-        await swept(self._store, self._outside.now())
+        await swept(self._store, self._outside.now(), self._directory.catalog())
         return changed
 
     async def recover(self, grant_id: str, by: SettledBy = SettledBy.RECOVERY) -> Outcome:

@@ -705,7 +705,7 @@ class TestExplain:
         assert names == ["account", "status", "rate", "carrier", "channels", "margin", "balance", "grant"]
         assert desk.standing(ALICE).reserved == 0
         assert desk.ocf.quote_reads(desk.attempt("x")) == Reads(accounts=(1, 101, 102))
-        assert desk.ocf.quote_reads(desk.attempt("x", "1900")) == Reads()
+        assert desk.ocf.quote_reads(desk.attempt("x", "1900")) == Reads(accounts=(1,))
 
     def test_a_refusal_is_explained(self, desk: Desk) -> None:
         decision, trace = desk.ocf.explain(desk.attempt("x", "19001234"), desk.store_standing)
