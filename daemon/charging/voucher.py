@@ -12,7 +12,7 @@ from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.ledger.bucket import BucketKind
 
-BATCH_SIZE_MAX: Final = 10_000_000  # vouchers of one batch; ten times what a print shop is given at once
+BATCH_SIZE_MAX: Final = 1_000_000  # vouchers of one batch, which are in memory while it is made: some 80 MB
 BUCKET_DAYS_MAX: Final = 3_660  # days that money of a voucher lasts; ten years
 ACCOUNT_FAILURES_MAX: Final = 10  # wrong codes of one account within FAILURES_SECONDS; a person mistypes a few
 TOKEN_FAILURES_MAX: Final = 100  # the same of one token, whatever the account: a shop's till serves many

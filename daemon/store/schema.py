@@ -174,6 +174,11 @@ Index(
     sqlite_where=voucher.c.account.is_not(None), postgresql_where=voucher.c.account.is_not(None),
 )  # fmt: skip
 
+Index(
+    "voucher_blocked", voucher.c.batch,
+    sqlite_where=voucher.c.blocked_at > 0, postgresql_where=voucher.c.blocked_at > 0,
+)  # fmt: skip
+
 voucher_salt = Table(  # one row: what the codes of this store are hashed with
     "voucher_salt",
     metadata,

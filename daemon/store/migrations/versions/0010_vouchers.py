@@ -55,6 +55,8 @@ def upgrade() -> None:
     )
     taken = sa.text("account IS NOT NULL")
     op.create_index("voucher_redeemed", "voucher", ["batch", "serial"], sqlite_where=taken, postgresql_where=taken)
+    blocked = sa.text("blocked_at > 0")
+    op.create_index("voucher_blocked", "voucher", ["batch"], sqlite_where=blocked, postgresql_where=blocked)
     op.create_table(
         "voucher_salt",
         sa.Column("name", TEXT, primary_key=True),
