@@ -196,9 +196,12 @@ def block(selected: Chosen, batch: str, serials: str | None, reason: str, as_jso
 
 def _serials(text: str) -> tuple[int, int]:
     first, dash, last = text.partition("-")
-    if not first.isdecimal() or (dash and not last.isdecimal()) or len(text) > 2 * len(str(BATCH_SIZE_MAX)) + 1:
+    last = last if dash else first
+    if any(not each.isdecimal() or len(each) > len(str(BATCH_SIZE_MAX)) for each in (first, last)):
         raise click.BadParameter("FIRST-LAST, such as 1-1000, or one serial", param_hint="--serials")
-    return int(first), int(last) if dash else int(first)
+    if not 1 <= int(first) <= int(last) <= BATCH_SIZE_MAX:
+        raise click.BadParameter(f"from 1 to {BATCH_SIZE_MAX}, the first first", param_hint="--serials")
+    return int(first), int(last)
 
 
 @voucher.command()

@@ -12,6 +12,7 @@ from typing import Any, Final
 from daemon.charging.configuration import AccountSpec
 from daemon.charging.voucher import (
     ACCOUNT_FAILURES_MAX,
+    BATCH_SIZE_MAX,
     FAILURES_SECONDS,
     TOKEN_FAILURES_MAX,
     Fault,
@@ -150,7 +151,7 @@ def _failed(connection: Link, account: int, token: str, why: NotRedeemed, now: I
 def block(connection: Link, batch: Key, serials: tuple[int, int] | None, act: Act) -> int:
     """Block a whole batch, or some serials of it; return how many could be redeemed before. Raises Refused."""
     number, is_blocked = published(connection, batch)
-    first, last = serials or (1, 1 << 31)
+    first, last = serials or (1, BATCH_SIZE_MAX)
     some = "batch = ? AND serial BETWEEN ? AND ? AND account IS NULL AND blocked_at = 0"
     (count,) = connection.execute(f"SELECT count(*) FROM voucher WHERE {some}", (number, first, last)).fetchone()
     if is_blocked:
