@@ -1,6 +1,7 @@
 """Accounts that the rule suspends, in the real store on both engines: who resumes them, and what the watch tells."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -60,7 +61,7 @@ async def test_the_settlement_suspends_and_every_kind_of_money_resumes(tmp_path:
         assert await answered(world, "c1") == "account_suspended"
         store = world.store
         for number in range(3):
-            who = {"key": f"k{number}", "who": "w", "reason": "r"}
+            who: Any = {"key": f"k{number}", "who": "w", "reason": "r"}
             if number == 0:
                 await store.credit(ACME, EntryKind.TOP_UP, NANO, **who)
             elif number == 1:

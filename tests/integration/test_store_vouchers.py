@@ -229,7 +229,7 @@ async def test_what_an_interrupted_run_left_is_worthless_and_gives_way(
 
 async def test_of_two_that_make_one_batch_at_once_one_is_void(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
-        both: list[Any] = await asyncio.gather(made(world), made(world), return_exceptions=True)
+        both = await asyncio.gather(made(world), made(world), return_exceptions=True)
         codes = [each for each in both if isinstance(each, list)]
         assert len(codes) == 1, both
         assert await fault(world, codes[0][0]) is None

@@ -87,7 +87,7 @@ async def test_a_charge_that_is_corrected_suspends_at_the_end_alone() -> None:
 async def test_which_calls_are_refused_is_the_accounts_setting(when: WhenEmpty, outbound: str, inbound: str) -> None:
     desk = await spent(Desk(with_account(catalog(), ALICE, when_empty=when)))
     assert code(await desk.ask("c1")) == outbound
-    assert code(await desk.ask("c2", **INBOUND)) == inbound
+    assert code(await desk.ask("c2", UK, ALICE, **INBOUND)) == inbound
     assert bool(marks(desk)) == (when is not WhenEmpty.OFF)
 
 
