@@ -28,6 +28,7 @@ class Fault(Enum):
     EXPIRED = "expired"
     TENANT = "tenant"  # it is another tenant's
     CURRENCY = "currency"  # the account is kept in another
+    ACCOUNT = "account"  # there is none, it is closed, or it cannot take what the voucher is worth: that stays good
     LIMITED = "limited"  # too many wrong codes before: this one was not even looked at
 
 
@@ -63,11 +64,15 @@ class Redeemed:
 
 @dataclass(frozen=True, slots=True)
 class NotRedeemed:
-    """A code that was not redeemed; ``batch`` and ``serial`` name the voucher where there is one."""
+    """A code that was not redeemed; ``batch`` and ``serial`` name the voucher where there is one.
+
+    ``detail`` says what is the matter with the account, where it is the account.
+    """
 
     fault: Fault
     batch: str = ""
     serial: int = 0
+    detail: str = ""
 
 
 @runtime_checkable

@@ -101,21 +101,23 @@ def create(
 @voucher.command()
 @click.argument("account_id", metavar="ACCOUNT", type=KEY)
 @click.argument("code", required=False)
-@click.option("--file", type=click.File("r"), help="Read the code from the first line of a file.")
+@click.option("--file", type=click.File("rb"), help="Read the code from the first line of a file.")
 @as_json
 @chosen
 def redeem(selected: Chosen, account_id: str, code: str | None, file: Any, as_json: bool) -> None:
     """Redeem a voucher for ACCOUNT. Without CODE it is read from standard input: no list of processes has it then."""
     if code is not None and file is not None:
         raise click.UsageError("state CODE or --file")
-    stated = code if code is not None else (file or sys.stdin).readline(TYPED_LENGTH_MAX + 2).strip()
-    known = typed(stated)
+    if code is None:
+        line: bytes = (file or sys.stdin.buffer).readline(TYPED_LENGTH_MAX + 2)  # and the end of the line
+        code = line.decode("ascii", "replace").strip()
+    known = typed(code)
     if known is None:
         raise Refused("this is no code of a voucher: a character is wrong, missing, or in another's place")
     result = selected.perform(lambda store: app_vouchers.redeem(store, account_id, known))
     if isinstance(result, NotRedeemed):
         which = f" (batch {result.batch}, serial {result.serial})" if result.batch else ""
-        raise Refused(f"not redeemed: {result.fault.value}{which}")
+        raise Refused(f"not redeemed: {result.detail or result.fault.value}{which}")
     value = _redeemed(result)
     if as_json:
         print_json(value)

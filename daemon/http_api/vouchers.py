@@ -10,7 +10,7 @@ import structlog
 
 from daemon.authorize.catalog import AccountTerms
 from daemon.charging.configuration import TokenSpec
-from daemon.charging.ports import Counters, StoreError, StoreUnavailable
+from daemon.charging.ports import Counters
 from daemon.charging.voucher import FAILURES_SECONDS, Fault, NotRedeemed, Redeemed, RedeemsVouchers
 from daemon.http_api.messages import VoucherReply, VoucherRequest
 from daemon.http_api.refusal import RequestRefused, conflict, malformed
@@ -23,7 +23,7 @@ _log = structlog.get_logger("tollway.http")
 
 @dataclass(frozen=True, slots=True)
 class VoucherDesk:
-    """Redeems vouchers. Raises RequestRefused and StoreUnavailable."""
+    """Redeems vouchers. Raises RequestRefused and StoreError."""
 
     store: RedeemsVouchers
     counters: Counters
@@ -34,12 +34,7 @@ class VoucherDesk:
         if code is None:
             raise malformed("code: a character is wrong, missing, or in another's place")
         by = f"{token.tenant}/{token.id}"
-        try:
-            result = await self.store.redeem_voucher(terms.key, code, token=by, who=f"token {token.id}")
-        except StoreUnavailable:
-            raise
-        except StoreError as error:  # the account cannot take it: closed, or without the bundle
-            raise conflict(str(error)) from None
+        result = await self.store.redeem_voucher(terms.key, code, token=by, who=f"token {token.id}")
         if isinstance(result, NotRedeemed):
             raise self._refused(result, by, terms)
         self.counters.count("tollway_vouchers_total", outcome="repeated" if result.repeated else "redeemed")
@@ -51,6 +46,8 @@ class VoucherDesk:
             "voucher not redeemed", account=str(terms.key), token=by, reason=result.fault.value, batch=result.batch,
             serial=result.serial,
         )  # fmt: skip
+        if result.fault is Fault.ACCOUNT:
+            return conflict(result.detail)
         if result.fault is Fault.LIMITED:
             wait = ((b"retry-after", str(FAILURES_SECONDS).encode()),)
             detail = f"too many wrong codes were tried: wait up to {FAILURES_SECONDS // 60} minutes"

@@ -118,6 +118,7 @@ def _whole_numbers(connection: Link) -> Iterator[Finding]:
         "record": ("seq", ("charge", "uncollected", "cost")),
         "meter": ("name", ("period", "used", "held", "carried", "expires_at")),
         "unit_grant": ("number", ("units", "expires_at")),
+        "voucher_batch": ("number", ("amount", "units")),
         "assertion": ("entry", ("stated", "found")),
         "opening": ("account", _SUMS),
     }

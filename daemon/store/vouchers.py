@@ -14,6 +14,7 @@ from daemon.charging.ports import StoreError
 from daemon.charging.voucher import (
     BATCH_SIZE_MAX,
     BUCKET_DAYS_MAX,
+    Fault,
     NotRedeemed,
     Redeemed,
     VoucherTerms,
@@ -93,9 +94,12 @@ class Vouchers(Handoff):
     async def redeem_voucher(
         self, account: Key, code: str, *, token: str, who: str
     ) -> Redeemed | NotRedeemed:  # fmt: skip
-        """Redeem a code, as ``voucher_code.typed`` gives it. Raises Refused where the account cannot take it."""
+        """Redeem a code, as ``voucher_code.typed`` gives it; nothing happens where the account cannot take it."""
         act = Act("", who, "", self._now())
-        return await self.administer(lambda link: voucher_acts.redeem(link, account, code, token, act))
+        try:
+            return await self.administer(lambda link: voucher_acts.redeem(link, account, code, token, act))
+        except Refused as refused:
+            return NotRedeemed(Fault.ACCOUNT, detail=str(refused))
 
     async def block_vouchers(self, batch: Key, serials: tuple[int, int] | None, *, who: str, reason: str) -> int:
         """Block a batch, or serials of it from first to last; return how many could be redeemed. Raises Refused."""
