@@ -209,11 +209,16 @@ def _serials(text: str) -> tuple[int, int]:
 @voucher.command()
 @click.argument("batch", type=KEY)
 @click.option("--out", type=click.File("w"), default="-", help="A file; standard output where not stated.")
+@as_json
 @chosen
-def export(selected: Chosen, batch: str, out: Any) -> None:
+def export(selected: Chosen, batch: str, out: Any, as_json: bool) -> None:
     """Write what has become of each voucher of a batch as CSV: serial, state, tenant, account, redeemed_at; no code."""
+    if as_json and out.name == "<stdout>":
+        raise click.UsageError("--json tells of a file: state --out")
     write: Callable[[str], object] = out.write
     selected.perform(lambda store: app_vouchers.export(store, batch, write))
+    if as_json:
+        print_json({"batch": batch.rpartition("/")[2], "file": out.name})
 
 
 @voucher.command()
