@@ -16,7 +16,8 @@ from tests.e2e.scenario import SCENARIO
 from tests.e2e.test_commands import ENGINES, database
 
 OTHER = '\n[[account]]\nid = "poor"\ntenant = "main"\nkind = "prepaid"\ncurrency = "USD"\n'
-RACES = 3  # codes that two processes redeem at once
+pytestmark = pytest.mark.timeout(240)
+RACES = 2  # codes that two processes redeem at once
 
 
 @pytest.fixture(params=ENGINES)
@@ -67,10 +68,10 @@ def test_of_two_processes_that_redeem_one_code_at_once_one_does(shop: DaemonProc
 
 
 def test_a_batch_whose_making_is_killed_is_worth_nothing_and_is_made_again(shop: DaemonProcess) -> None:
-    words = ("create", "--tenant", "main", "--batch", "b1", "--count", "200000", "--amount", "10.00")
+    words = ("create", "--tenant", "main", "--batch", "b1", "--count", "60000", "--amount", "10.00")
     making = started(shop, *words, "--out", "codes.csv")
     part, deadline = shop.folder / "codes.csv.part", time.monotonic() + 120
-    while not part.exists() or part.stat().st_size < 1_000_000:  # some 40,000 codes
+    while not part.exists() or part.stat().st_size < 300_000:  # some 10,000 codes
         assert making.poll() is None, making.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
