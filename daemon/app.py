@@ -23,6 +23,7 @@ import structlog
 import uvloop
 
 from daemon.app_recovery import RecoveryWatch
+from daemon.app_suspension import SuspensionWatch
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.charging.configuration import Configuration, TokenSpec
 from daemon.charging.ocf import OnlineCharging
@@ -171,6 +172,7 @@ class Daemon:
     esl: EslAdapter
     metrics: Metrics
     recovery: RecoveryWatch
+    suspensions: SuspensionWatch
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Listen until ``stop`` is set. A part that dies takes the daemon down with its exception."""
@@ -192,6 +194,7 @@ class Daemon:
             "standings": self._learn(),
             "esl": self.esl.run(),
             "recovery": self.recovery.run(),
+            "suspensions": self.suspensions.run(),
         }
         await _until(stop, parts)
 
@@ -278,8 +281,9 @@ async def build(settings: Settings) -> Daemon:
     radius = RadiusServers(ocf, store, lambda: directory.configuration.nas, OUTSIDE, metrics)
     http = HttpServer(ocf, store, directory.tokens, metrics, OUTSIDE, esl.links_up, settings.http_limits)
     recovery = RecoveryWatch(store, ocf)
+    suspensions = SuspensionWatch(store, metrics)
     metrics.watch_recovery(lambda: recovery.counts, lambda: ocf.journalled, lambda: len(recovery.failing))
-    return Daemon(settings, store, directory, ocf, radius, http, esl, metrics, recovery)
+    return Daemon(settings, store, directory, ocf, radius, http, esl, metrics, recovery, suspensions)
 
 
 def configure_logging(level: str) -> None:

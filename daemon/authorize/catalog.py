@@ -39,6 +39,14 @@ class Status(Enum):
     CLOSED = "closed"
 
 
+class WhenEmpty(Enum):
+    """Which calls are refused as suspended once a prepaid account's money has come to its end."""
+
+    OUTBOUND = "outbound"
+    ALL = "all"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """``account`` is the tenant's own account with its parent; the owner has neither."""
@@ -90,6 +98,12 @@ class AccountTerms:
     dialling: tuple[tuple[str, str, Dialling], ...] = ()
     inbound_kind: AccountKind | None = None
     inbound_credit_limit: int | None = 0
+    when_empty: WhenEmpty = WhenEmpty.OUTBOUND
+
+    @property
+    def empty_limit(self) -> int | None:
+        """The credit limit at which the account is suspended by itself, None where it never is."""
+        return empty_limit(self.kind, self.credit_limit, self.when_empty)
 
     def dialling_of(self, kind: str, text: str) -> Dialling | None:
         """Return how an endpoint of the account writes numbers, None where it does not say."""
@@ -109,6 +123,11 @@ class AccountTerms:
         """Return the plan in force for a direction, or None where there is none."""
         begun = [entry for entry in self.dated(direction) if entry.begins <= at]
         return max(begun, key=lambda entry: entry.begins).plan if begun else None
+
+
+def empty_limit(kind: AccountKind, credit_limit: int | None, when_empty: WhenEmpty) -> int | None:
+    """Return the credit limit at which an account is suspended by itself, None where it never is."""
+    return credit_limit if kind is AccountKind.PREPAID and when_empty is not WhenEmpty.OFF else None
 
 
 @dataclass(frozen=True, slots=True)

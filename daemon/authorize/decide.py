@@ -20,6 +20,7 @@ from daemon.authorize.metering import Meters, metered, no_meter, supply_of, volu
 from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
 from daemon.authorize.quote import NO_VOLUMES, Limits, Quote, Standings, Trace, refused, told
 from daemon.authorize.routing import candidates, cost_rates_of, earning, open_routes, unconverted_carriers
+from daemon.authorize.suspension import emptied
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND, Instant
@@ -148,7 +149,8 @@ def decide(
     units = supplies[0].units
     block = first_block(level, units)
     refusal = (
-        _calls_per_second(payer, standing, now, trace)
+        _emptied(payer, standing, quote.attempt.direction, units, trace)
+        or _calls_per_second(payer, standing, now, trace)
         or _channels(payer, standing, quote.attempt.direction, trace)
         or _too_dear(payer, level, block, units, trace)
     )
@@ -186,6 +188,13 @@ def _tell_meters(level: Level, has: Supply, notes: Trace | None) -> None:
         told(notes, words.tier, level.tariffs[0])
     for part in has.parts:
         told(notes, words.bundle, part)
+
+
+def _emptied(
+    terms: AccountTerms, standing: Standing, direction: Direction, units: int, notes: Trace | None
+) -> Denied | None:
+    refusal = emptied(terms, standing, direction, units) if standing.suspended_at else None
+    return refused(notes, "status", refusal) if refusal is not None else None
 
 
 def _calls_per_second(terms: AccountTerms, standing: Standing, now: Instant, notes: Trace | None) -> Denied | None:
@@ -251,7 +260,8 @@ def _affordable_above(
     quiet: Trace | None = [] if notes is not None else None
     block = first_block(level, units)
     answer = (
-        _calls_per_second(terms, standing, now, quiet)
+        _emptied(terms, standing, quote.attempt.direction, units, quiet)
+        or _calls_per_second(terms, standing, now, quiet)
         or _channels(terms, standing, quote.attempt.direction, quiet)
         or _too_dear(terms, level, block, units, quiet)
         or _affordable(terms, level, standing, block, units, limits, now, quiet)

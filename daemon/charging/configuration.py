@@ -22,6 +22,8 @@ from daemon.authorize.catalog import (
     Emergency,
     Status,
     Tenant,
+    WhenEmpty,
+    empty_limit,
 )
 from daemon.charging.account_views import Accounts, ByNumber, endpoints_of
 from daemon.charging.accounts import AccountIndex, Endpoint, Row, cut, diallings, index_of, whole
@@ -241,6 +243,12 @@ class AccountSpec:
     overrides: tuple[OverrideSpec, ...] = ()
     inbound_kind: AccountKind | None = None
     inbound_credit_limit: int | None = 0
+    suspend_when_empty: WhenEmpty = WhenEmpty.OUTBOUND
+
+    @property
+    def empty_limit(self) -> int | None:
+        """The credit limit at which the account is suspended by itself, None where it never is."""
+        return empty_limit(self.kind, self.credit_limit, self.suspend_when_empty)
 
 
 @dataclass(frozen=True, slots=True)
@@ -568,6 +576,7 @@ def _terms(spec: AccountSpec, row: Row, prices: _Prices) -> AccountTerms:
         margin_floor_per_minute=spec.margin_floor_per_minute, rates=prices.rates(spec), bundles=prices.bundles(spec),
         dialling=diallings(row.identities(), spec.country) if _NUMBERS in row.endpoints else (),
         inbound_kind=spec.inbound_kind, inbound_credit_limit=spec.inbound_credit_limit,
+        when_empty=spec.suspend_when_empty,
     )  # fmt: skip
 
 

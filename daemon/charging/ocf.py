@@ -16,8 +16,9 @@ from daemon.authorize.decision import Decision, Denied, Rule
 from daemon.authorize.emergency import emergency, is_emergency_number
 from daemon.authorize.explanation import Told, told
 from daemon.authorize.metering import Meters, no_meter
-from daemon.authorize.quote import Limits, Standings, Trace
+from daemon.authorize.quote import Limits, Standings, Trace, refused
 from daemon.authorize.sides import sides_of
+from daemon.authorize.suspension import in_order, told_first
 from daemon.charging.both_sides import CalledSide, called_side, reported
 from daemon.charging.call import Call, SettledBy
 from daemon.charging.emergency_calls import EmergencyCalls
@@ -38,7 +39,7 @@ from daemon.charging.ports import (
     StoreError,
     StoreUnavailable,
 )
-from daemon.charging.reads import of_question, of_report
+from daemon.charging.reads import of_question, of_refusal, of_report
 from daemon.charging.repeats import once, question_stands, report_stands
 from daemon.charging.session import (
     Act,
@@ -111,10 +112,10 @@ class OnlineCharging:
         limits = self.settings.limits(attempt)
         quote = prepare(catalog, attempt, now, limits)
         if isinstance(quote, Denied):
-            return await self._refused(attempt, quote, message, encode, now)
+            return await self._refused(catalog, attempt, quote, message, encode, now)
         inward = called_side(catalog, quote, now, limits)
         if isinstance(inward, Denied):
-            return await self._refused(attempt, inward, message, encode, now)
+            return await self._refused(catalog, attempt, inward, message, encode, now)
         terms, new_id = self.settings.terms, self._outside.new_id
         beside = CalledSide(catalog, inward, limits, terms, new_id(), now) if inward is not None else None
         work = Initial(catalog, quote, limits, terms, new_id(), now, encode, beside)
@@ -132,7 +133,8 @@ class OnlineCharging:
         """Run a transaction, after what was granted without the store has been entered."""
         if self._without_store is not None:
             await self._without_store.drain(self._store, self._outside.now())
-        return await self._store.transact(reads, without_expired(work, self._outside.now()))
+        catalog = self._directory.catalog()
+        return await self._store.transact(reads, without_expired(work, self._outside.now(), catalog))
 
     async def _from_memory(self, work: Initial, message: MessageKey | None, error: StoreUnavailable) -> Authorized:
         """Grant without the store where the operator chose so; elsewhere the store's error stands."""
@@ -156,15 +158,17 @@ class OnlineCharging:
             await self._without_store.learn(self._store, self._directory.catalog(), self._outside.now())
 
     async def _refused(
-        self, attempt: CallAttempt, denied: Denied, message: MessageKey | None, encode: Encode, now: Instant
-    ) -> Authorized:
+        self, catalog: Catalog, attempt: CallAttempt, denied: Denied, message: MessageKey | None, encode: Encode,
+        now: Instant,
+    ) -> Authorized:  # fmt: skip
         """Refuse by configuration alone; what an earlier question of the same call holds is let go."""
         terms = self.settings.terms
-        reads = of_question(attempt.id_domain, attempt.call_id, message)
+        reads = of_refusal(attempt.id_domain, attempt.call_id, message, told_first(catalog, denied, attempt.direction))
 
         def work(book: Book) -> Decided:
             let_replaced_go(book, attempt, terms, now)
-            return Decided(denied, encode(denied))
+            first = in_order(catalog, denied, attempt.direction, book.standing)
+            return Decided(first, encode(first))
 
         stands = question_stands(message, attempt, now)
         return await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
@@ -196,7 +200,8 @@ class OnlineCharging:
         chosen = limits if limits is not None else self.settings.limits(attempt)
         quote = prepare(catalog, attempt, now, chosen, trace)
         if isinstance(quote, Denied):
-            return quote, trace, []
+            first = in_order(catalog, quote, attempt.direction, standings)
+            return (quote if first is quote else refused(trace, "status", first)), trace, []
         decision = decide(quote, standings, chosen, now, "", trace, meters)
         return decision, trace, sides_of(at_volumes(quote, meters, now), decision)
 
@@ -206,8 +211,12 @@ class OnlineCharging:
 
     def quote_reads(self, attempt: CallAttempt) -> Reads:
         """Return the accounts and meters that ``explain`` would ask for."""
-        quote = prepare(self._directory.catalog(), attempt, self._outside.now(), self.settings.limits(attempt))
-        return Reads() if isinstance(quote, Denied) else Reads(accounts=quote.accounts, meters=quote.meters)
+        catalog = self._directory.catalog()
+        quote = prepare(catalog, attempt, self._outside.now(), self.settings.limits(attempt))
+        if isinstance(quote, Denied):
+            first = told_first(catalog, quote, attempt.direction)
+            return Reads() if first is None else Reads(accounts=(first.number,))
+        return Reads(accounts=quote.accounts, meters=quote.meters)
 
     async def answered(
         self, report: CallReport, *, encode: EncodeOutcome | None = None, check: Check | None = None
@@ -305,10 +314,10 @@ class OnlineCharging:
 
         So it is where an older release let the main balance or a bucket be more than 64 bits hold.
         """
-        now, known = self._outside.now(), self.stuck_accounts
-        self.stuck_accounts = await swept(self._store, now)
+        now, known, catalog = self._outside.now(), self.stuck_accounts, self._directory.catalog()
+        self.stuck_accounts = await swept(self._store, now, catalog)
         for number in self.stuck_accounts.keys() - known.keys():
-            item = _stuck_account(self._directory.catalog(), number, self.stuck_accounts[number], now)
+            item = _stuck_account(catalog, number, self.stuck_accounts[number], now)
             await self._store.transact(Reads(), lambda book, item=item: book.append_exception(item))  # type: ignore[misc]
 
     async def recover(self, grant_id: str, by: SettledBy = SettledBy.RECOVERY) -> Outcome:

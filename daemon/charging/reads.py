@@ -3,6 +3,8 @@
 A call that is loaded brings its own accounts and meters; only what no loaded call can name is named here.
 """
 
+import msgspec
+
 from daemon.authorize.catalog import AccountTerms, Catalog
 from daemon.authorize.decision import Denied
 from daemon.authorize.metering import account_meters
@@ -20,6 +22,12 @@ def of_question(id_domain: str, call_id: str, message: MessageKey | None, *quote
         messages=(message.key,) if message is not None else (),
         meters=tuple(dict.fromkeys(meter for quote in sides for meter in quote.meters)),
     )
+
+
+def of_refusal(id_domain: str, call_id: str, message: MessageKey | None, first: AccountTerms | None) -> Reads:
+    """Return what a question needs that the configuration refuses: the account that may be suspended before that."""
+    reads = of_question(id_domain, call_id, message)
+    return reads if first is None else msgspec.structs.replace(reads, accounts=(first.number,))
 
 
 def of_report(report: CallReport, quote: Quote | Denied | None, catalog: Catalog) -> Reads:

@@ -53,7 +53,8 @@ def account_value(view: AccountView) -> dict[str, Any]:
     limit, left = spec.credit_limit, view.available
     return {
         "id": spec.id, "tenant": spec.tenant, "kind": spec.kind.value, "status": spec.status.value,
-        "currency": spec.currency, "balance": format_nano(standing.balance), "reserved": format_nano(standing.reserved),
+        "suspended_by": view.suspended_by, "currency": spec.currency, "balance": format_nano(standing.balance),
+        "reserved": format_nano(standing.reserved),
         "uncollected": format_nano(standing.uncollected),
         "available": UNLIMITED if left is None else format_nano(left),
         "credit_limit": UNLIMITED if limit is None else format_nano(limit),

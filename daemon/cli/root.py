@@ -20,6 +20,7 @@ COMMANDS = {
     "apply": "daemon.cli.scenario:apply",
     "try": "daemon.cli.try_calls:try_calls",
     "account": "daemon.cli.account:account",
+    "voucher": "daemon.cli.voucher:voucher",
     "token": "daemon.cli.token:token",
     "rate": "daemon.cli.rate:rate",
     "radius": "daemon.cli.radius:radius",

@@ -150,6 +150,7 @@ def _scenario(objects: Objects, code_lists: CodeLists, decks: dict[Key, list[Rat
 _ACCOUNT_KEYS = (
     "id", "tenant", "kind", "currency", "balance", "country", "status", "timezone", "calls_per_second", "daily_spend",
     "max_call_seconds", "max_call_charge", "margin_floor_percent", "margin_floor_per_minute", "class_of_service",
+    "suspend_when_empty",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ so that a file written for a later one is refused by name, never half obeyed.
 
 from typing import Any, Final
 
-from daemon.authorize.catalog import MAX_CALL_SECONDS, AccountKind, Status
+from daemon.authorize.catalog import MAX_CALL_SECONDS, AccountKind, Status, WhenEmpty
 from daemon.config_files.kinds import (
     COUNTRY,
     CREDIT,
@@ -288,6 +288,12 @@ ACCOUNT: Final = Table(
             "none",
         ),
         ConfigKey("status", choice(Status), Status.ACTIVE, "only an active one may call"),
+        ConfigKey(
+            "suspend_when_empty",
+            choice(WhenEmpty),
+            WhenEmpty.OUTBOUND,
+            "which calls of a prepaid account are refused as suspended from when its money is spent until more comes",
+        ),
         ConfigKey("timezone", ZONE, "UTC", "where its day of `daily_spend` begins"),
         ConfigKey("channels", CHANNEL_LIMITS, None, "calls at the same time", "no limit"),
         ConfigKey(

@@ -35,7 +35,8 @@ class AccountDesk:
     store: Store
     outside: Outside
 
-    def _terms(self, token: TokenSpec, tenant: str, name: str) -> AccountTerms:
+    def terms(self, token: TokenSpec, tenant: str, name: str) -> AccountTerms:
+        """Return the terms of an account that a token may name. Raises RequestRefused (404)."""
         catalog = self.ocf.catalog()
         key = Key(tenant or token.tenant, name)
         terms = catalog.accounts.get(key)
@@ -45,7 +46,7 @@ class AccountDesk:
 
     async def show(self, token: TokenSpec, tenant: str, name: str) -> AccountReply:
         """Return an account's money and channels in use."""
-        terms = self._terms(token, tenant, name)
+        terms = self.terms(token, tenant, name)
         reads, now = Reads(accounts=(terms.number,)), self.outside.now()
         standing = await self.store.transact(reads, lambda book: posting.current(book.standing(terms.number), now))
         plan = terms.plan_at(Direction.OUTBOUND, now)
@@ -53,14 +54,14 @@ class AccountDesk:
 
     async def top_up(self, token: TokenSpec, tenant: str, name: str, key: str | None, request: TopUpRequest) -> bytes:
         """Add money once for each key, and return the same bytes for each repeat."""
-        terms = self._terms(token, tenant, name)
+        terms = self.terms(token, tenant, name)
         if not key or len(key) > KEY_LENGTH_MAX or not (key.isascii() and key.isprintable()):
             raise malformed(f"state a header Idempotency-Key of 1 to {KEY_LENGTH_MAX} printable ASCII characters")
         now = self.outside.now()
         work = _TopUp(terms, _amount(request, terms), key, request, _wanted(request), token.id, now)
         reads = Reads(accounts=(terms.number,), messages=(work.message_key,))
         try:
-            reply = await self.store.transact(reads, without_expired(work, now))
+            reply = await self.store.transact(reads, without_expired(work, now, self.ocf.catalog()))
         except StoreConflict:
             raise conflict("this Idempotency-Key was used before: by a command, or more than two days ago") from None
         except Overflow:

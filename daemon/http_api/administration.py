@@ -20,13 +20,23 @@ from litestar.types import Guard
 
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Store, StoreError
+from daemon.charging.voucher import RedeemsVouchers
 from daemon.http_api.access import BILLING, READ, SWITCH, Door
 from daemon.http_api.accounts import AccountDesk
 from daemon.http_api.calls import CallDesk
-from daemon.http_api.messages import BODY_SIZE_MAX, AccountReply, LiveCall, TopUpReply, TopUpRequest
+from daemon.http_api.messages import (
+    BODY_SIZE_MAX,
+    AccountReply,
+    LiveCall,
+    TopUpReply,
+    TopUpRequest,
+    VoucherReply,
+    VoucherRequest,
+)
 from daemon.http_api.metrics import Metrics
 from daemon.http_api.openapi import openapi_config
 from daemon.http_api.refusal import Refusal, RequestRefused, store_unavailable
+from daemon.http_api.vouchers import VoucherDesk
 
 _log = structlog.get_logger("tollway.http")
 
@@ -49,6 +59,12 @@ TOP_UP_ANSWERS = {
     **REFUSALS,
     200: ResponseSpec(TopUpReply, description="Money arrived; repeated: the same answer"),
     409: ResponseSpec(Refusal, description="The key was used with another body"),
+}
+VOUCHER_ANSWERS = {
+    **REFUSALS,
+    409: ResponseSpec(Refusal, description="The account cannot take what the voucher is worth"),
+    422: ResponseSpec(Refusal, description="The code cannot be redeemed for this account"),
+    429: ResponseSpec(Refusal, description="Too many wrong codes were tried; wait"),
 }
 IdempotencyKey = Annotated[str | None, HeaderParameter(name="Idempotency-Key")]
 
@@ -85,6 +101,7 @@ def application(
     handlers = [
         *_call_handlers(calls, door),
         *_account_handlers(accounts, door),
+        *_voucher_handlers(accounts, door, store, metrics),
         *_health_handlers(metrics, store, links, calls.ocf, door),
     ]
     return Litestar(
@@ -163,6 +180,37 @@ def _account_handlers(accounts: AccountDesk, door: Door) -> list[HTTPRouteHandle
         return await credited(request, tenant, account, key, data)
 
     return [show, show_named, top_up, top_up_named]
+
+
+def _voucher_handlers(
+    accounts: AccountDesk, door: Door, store: StoreWithPing, metrics: Metrics
+) -> list[HTTPRouteHandler]:
+    if not isinstance(store, RedeemsVouchers):
+        return []
+    desk, redeems = VoucherDesk(store, metrics), _asks_for(door, BILLING)
+
+    @post(
+        "/v1/accounts/{account:str}/vouchers",
+        guards=[redeems], responses=VOUCHER_ANSWERS, status_code=200, summary="Redeem a voucher", tags=["accounts"],
+    )  # fmt: skip
+    async def redeem(request: AnyRequest, data: JSONBody[VoucherRequest], account: FromPath[str]) -> VoucherReply:
+        """Redeem a code, once; the same account again gets the same answer."""
+        token = request.state.token
+        return await desk.redeem(token, accounts.terms(token, "", account), data)
+
+    @post(
+        "/v1/accounts/{tenant:str}/{account:str}/vouchers",
+        guards=[redeems], responses=VOUCHER_ANSWERS, status_code=200, summary="Redeem a voucher by tenant",
+        tags=["accounts"],
+    )  # fmt: skip
+    async def redeem_named(
+        request: AnyRequest, data: JSONBody[VoucherRequest], tenant: FromPath[str], account: FromPath[str]
+    ) -> VoucherReply:
+        """Redeem a code for an account of the token's tenant, named in full."""
+        token = request.state.token
+        return await desk.redeem(token, accounts.terms(token, tenant, account), data)
+
+    return [redeem, redeem_named]
 
 
 def _health_handlers(

@@ -14,6 +14,7 @@ from daemon.http_api.refusal import malformed
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant, InstantError, parse_rfc3339
 from daemon.ledger.bucket import PRIORITY_MAX, BucketKind
+from daemon.ledger.voucher_code import TYPED_LENGTH_MAX
 
 BODY_SIZE_MAX = 1 << 16  # octets of a request's body; the longest of ours has a tenth of it
 ID_OCTETS_MAX = 253  # octets of a call id or a number; what a RADIUS attribute can carry (RFC 2865 section 5)
@@ -229,7 +230,8 @@ class BucketReply(msgspec.Struct, frozen=True, kw_only=True):
 class AccountReply(msgspec.Struct, frozen=True, kw_only=True):
     """One account; ``main`` is what of the balance is in no bucket.
 
-    ``available`` and ``credit_limit`` are the word unlimited where there is no limit.
+    ``available`` and ``credit_limit`` are the word unlimited where there is no limit. ``suspended_by`` is person,
+    balance (its money came to its end, and a top-up resumes it), or empty.
     """
 
     id: str
@@ -246,6 +248,7 @@ class AccountReply(msgspec.Struct, frozen=True, kw_only=True):
     channels: Channels
     main: Money
     buckets: tuple[BucketReply, ...] = ()
+    suspended_by: str = ""
 
 
 class TopUpRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -274,6 +277,26 @@ class TopUpReply(msgspec.Struct, frozen=True, kw_only=True):
     reserved: Money
     uncollected: Money
     available: str
+
+
+class VoucherRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A code, in either case, with or without hyphens."""
+
+    code: Annotated[str, Meta(min_length=1, max_length=TYPED_LENGTH_MAX)]
+
+
+class VoucherReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What a voucher brought: money, or units of a bundle. A repeat by the same account gets the same."""
+
+    account: str
+    tenant: str
+    batch: str
+    serial: int
+    amount: Money
+    currency: str
+    units: int
+    bundle: str
+    redeemed_at: Time
 
 
 T = TypeVar("T")

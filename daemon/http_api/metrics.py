@@ -20,6 +20,11 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tollway_decisions_total": ("Questions decided, by road and by code (granted, or why not)", ("road", "code")),
     "tollway_reports_total": ("Reports of calls taken, by road and kind", ("road", "kind")),
     "tollway_tokens_refused_total": ("Requests without a token in force, or not with its role, by reason", ("reason",)),
+    "tollway_suspensions_total": (
+        "Accounts suspended because their money came to its end, and resumed, by the ledger",
+        ("act",),
+    ),
+    "tollway_vouchers_total": ("Codes of vouchers over HTTP, by outcome (redeemed, or why not)", ("outcome",)),
     "tollway_discarded_total": ("What was not taken at all, by listener and reason", ("listener", "reason")),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {

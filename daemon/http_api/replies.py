@@ -11,6 +11,7 @@ from daemon.authorize.decision import Decision, Denied, Granted, Level, Route
 from daemon.authorize.denial import Q850, SIP
 from daemon.authorize.explanation import Outcome, Told, seen_level
 from daemon.authorize.metering import held_units
+from daemon.authorize.suspension import suspended_by
 from daemon.charging.call import Call, CallState
 from daemon.charging.session import ChargingSettings
 from daemon.http_api.messages import (
@@ -183,4 +184,5 @@ def account_reply(terms: AccountTerms, standing: Standing, plan: str) -> Account
         credit_limit=UNLIMITED if terms.credit_limit is None else format_nano(terms.credit_limit),
         rate_plan=plan, channels=channels, main=format_nano(standing.main),
         buckets=tuple(map(_bucket_reply, standing.buckets)),
+        suspended_by=suspended_by(terms.status, standing, terms.empty_limit),
     )  # fmt: skip

@@ -30,6 +30,8 @@ class EntryKind(Enum):
     VOUCHER = "voucher"  # a top-up that was paid for by a voucher
     TRANSFER = "transfer"  # from one account to another: an entry of each
     BALANCE_ASSERTION = "balance_assertion"  # moves nothing: what a person says that the balance was
+    SUSPEND = "suspend"  # moves nothing: the money has come to its end, which stops outbound calls
+    RESUME = "resume"  # moves nothing: there is money again
 
 
 SKEW_SECONDS_MAX = 5  # seconds by which the clocks of daemons on one store may differ; more, and a clock was mended
@@ -48,6 +50,7 @@ class Standing(NamedTuple):
     day_spent: int = 0  # debits posted on that day
     second: int = 0  # the Unix second that second_calls belongs to
     second_calls: int = 0  # calls granted in that second
+    suspended_at: Instant = 0  # since when its money has been at its end, by an entry; 0: it is not
     buckets: Buckets = ()  # in the order of use
 
     def calls_in(self, second: int) -> int:
@@ -99,6 +102,11 @@ def available(standing: Standing, credit_limit: int | None) -> int | None:
     if credit_limit is None:
         return None
     return standing.balance + credit_limit - standing.reserved - standing.uncollected
+
+
+def is_spent(standing: Standing, credit_limit: int) -> bool:
+    """Tell whether what was settled leaves nothing. What calls hold is not asked: it may come back."""
+    return standing.balance + credit_limit - standing.uncollected <= 0
 
 
 def room(standing: Standing) -> int:

@@ -12,7 +12,7 @@ from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO_MAX
 from daemon.ledger import bucket as pots
-from daemon.ledger.account import Entry, EntryKind, Standing, entry_applied
+from daemon.ledger.account import Entry, EntryKind, Standing, entry_applied, is_spent
 from daemon.ledger.bucket import Bucket, BucketKind, Buckets
 
 Posting = tuple[Standing, Entry]
@@ -26,6 +26,7 @@ class Paid(NamedTuple):
 
 
 CREDITS = (EntryKind.TOP_UP, EntryKind.VOUCHER, EntryKind.ADJUST)
+RULE = "rule suspend_when_empty"  # who suspends and resumes an account whose money came to its end
 
 
 def _channels(direction: Direction | None, count: int) -> tuple[int, int]:
@@ -259,3 +260,17 @@ def asserted(standing: Standing, now: Instant, *, key: str, who: str, reason: st
     """Put on record that a person says what the balance is; nothing moves."""
     entry = Entry(standing.account, EntryKind.BALANCE_ASSERTION, now, key=key, who=who, reason=reason)
     return entry_applied(standing, entry)
+
+
+def marked(standing: Standing, credit_limit: int | None, now: Instant) -> list[Posting]:
+    """Suspend an account whose settled money has reached ``-credit_limit``, or resume one that has money again.
+
+    Nothing where it is so already. Without a limit (None: the rule is off, or does not know one) there is only resume.
+    """
+    spent = credit_limit is not None and is_spent(standing, credit_limit)
+    if spent == bool(standing.suspended_at):
+        return []
+    kind = EntryKind.SUSPEND if spent else EntryKind.RESUME
+    reason = "the balance has reached the credit limit" if spent else "there is money again"
+    entry = Entry(standing.account, kind, now, who=RULE, reason=reason)
+    return [entry_applied(standing._replace(suspended_at=now if spent else 0), entry)]

@@ -70,7 +70,7 @@ def credit(
             raise KeyConflict(f"key {act.key!r} was used before, for {_words(*earlier[:3])}")
         return True
     if kind is not EntryKind.ADJUST:
-        _open_spec(connection, account)
+        open_spec(connection, account)
     try:
         standing = _closed_buckets(connection, standing, act.now)
     except Refused:
@@ -110,7 +110,7 @@ def transfer(connection: Link, giver: Key, taker: Key, amount: int, act: Act) ->
         if earlier[:2] != ("transfer", -amount) or other[0] != taken.account:
             raise KeyConflict(f"key {act.key!r} was used before, for {_words(earlier[0], abs(earlier[1]), earlier[2])}")
         return True
-    theirs = [_open_spec(connection, account).currency for account in (giver, taker)]
+    theirs = [open_spec(connection, account).currency for account in (giver, taker)]
     if theirs[0] != theirs[1]:
         raise Refused(f"{giver} is kept in {theirs[0]}, {taker} in {theirs[1]}: a transfer does not convert")
     given, taken = (_closed_buckets(connection, each, act.now) for each in (given, taken))
@@ -143,6 +143,7 @@ def assert_balance(connection: Link, account: Key, stated: int, at: Instant | No
     said = Assertion(stated, is_found, at)
     write_posting(connection, *posting.asserted(standing, act.now, key=act.key, who=act.who, reason=act.reason))
     (number,) = connection.execute("SELECT max(number) FROM entry WHERE account = ?", (standing.account,)).fetchone()
+    mark(connection, standing, act.now)
     connection.execute(
         "INSERT INTO assertion (entry, at, stated, found) VALUES (?, ?, ?, ?)", (number, said.at, stated, is_found)
     )
@@ -184,7 +185,7 @@ def give_units(connection: Link, account: Key, bundle: str, units: int, expires_
                 f"key {act.key!r} was used before, for {earlier[1]} units of {bundle_of(earlier[0])} {kept}"
             )
         return True
-    _open_spec(connection, account)
+    open_spec(connection, account)
     if expires and expires <= act.now:
         raise Refused("these units would have expired already: state an expiry to come")
     there = meter.carried - meter.used
@@ -265,7 +266,8 @@ def _words(kind: str, amount: int, bucket: str) -> str:
     return f"{article} {kind.replace('_', ' ')} of {format_nano(amount)} in {where}"
 
 
-def _open_spec(connection: Link, account: Key) -> AccountSpec:
+def open_spec(connection: Link, account: Key) -> AccountSpec:
+    """Return what is configured of an account that can be given something. Raises Refused."""
     spec = objects.found(connection, ("account", *account))
     if not isinstance(spec, AccountSpec):
         raise Refused(objects.no_account(account))
@@ -295,4 +297,14 @@ def _write(connection: Link, posted: Iterable[posting.Posting] | str, now: Insta
         write_posting(connection, after, entry)
         standings[after.account] = after
     for number in sorted(standings):
-        _closed_buckets(connection, standings[number], now)
+        mark(connection, _closed_buckets(connection, standings[number], now), now)
+
+
+def mark(connection: Link, standing: Standing, now: Instant) -> None:
+    """Suspend an account whose money has come to its end, resume one that has some again."""
+    query = "SELECT tenant, id FROM account WHERE number = ?"
+    key = Key(*connection.execute(query, (standing.account,)).fetchone())
+    spec = objects.found(connection, ("account", *key))
+    if isinstance(spec, AccountSpec):
+        for after, entry in posting.marked(standing, spec.empty_limit, now):
+            write_posting(connection, after, entry)

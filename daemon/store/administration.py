@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from daemon.authorize.catalog import Catalog, Emergency, Status
+from daemon.authorize.suspension import suspended_by
 from daemon.charging.configuration import (
     AccountSpec,
     BundleSpec,
@@ -45,6 +46,7 @@ from daemon.store.objects import KINDS, ObjectChange, Refused, Spec, kind_of, no
 from daemon.store.recovery import Recoveries
 from daemon.store.standing_row import READ, standing_of
 from daemon.store.stated_objects import make_all_as_stated
+from daemon.store.vouchers import Vouchers
 
 __all__ = [
     "KINDS", "AccountView", "Administration", "Assertion", "Credited", "Difference", "KeyConflict", "ObjectChange",
@@ -94,6 +96,11 @@ class AccountView:
         held = self.standing.reserved + self.standing.uncollected
         return None if limit is None else self.standing.balance + limit - held
 
+    @property
+    def suspended_by(self) -> str:
+        """Who suspended it: ``person``, ``balance``, or nobody, which is empty."""
+        return suspended_by(self.spec.status, self.standing, self.spec.empty_limit)
+
 
 @dataclass(frozen=True, slots=True)
 class UnitsView:
@@ -128,7 +135,7 @@ class Credited:
     repeated: bool
 
 
-class Administration(Decks, Recoveries):
+class Administration(Decks, Recoveries, Vouchers):
     """The administrative half of the store; the other half gives ``administer`` and ``rows``."""
 
     def __init__(self, now: Callable[[], Instant]) -> None:

@@ -20,7 +20,7 @@ from daemon.charging.ports import StoreError
 from daemon.kernel.ids import Direction
 from daemon.kernel.money import format_nano
 from daemon.rating.bundle import Units
-from daemon.store import check_money, migrate
+from daemon.store import check_money, check_vouchers, migrate
 from daemon.store.archive_check import ArchiveCheck
 from daemon.store.finding import Finding
 from daemon.store.ledger_store import LedgerStore
@@ -122,6 +122,7 @@ def _whole_numbers(connection: Link) -> Iterator[Finding]:
         "record": ("seq", ("charge", "uncollected", "cost")),
         "meter": ("name", ("period", "used", "held", "carried", "expires_at")),
         "unit_grant": ("number", ("units", "expires_at")),
+        "voucher_batch": ("number", ("amount", "units")),
         "assertion": ("entry", ("stated", "found")),
         "opening": ("account", _SUMS),
     }
@@ -443,5 +444,6 @@ def _archives(_connection: Link, archives: ArchiveCheck) -> Iterator[Finding]:
 _LOOKS: tuple[Look, ...] = (
     _file, _schema, _whole_numbers, _standings, _running, _reservations, _calls, _record_bodies, _posted, _unique,
     _references, _batches, check_money.transfers, check_money.assertions, check_money.given_units,
+    check_vouchers.redemptions, check_vouchers.batches, check_vouchers.suspensions,
 )  # fmt: skip
 _ARCHIVE_LOOKS: tuple[ArchiveLook, ...] = (_held_by_calls, check_money.buckets, _meters, _records, _archives)

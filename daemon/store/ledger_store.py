@@ -22,6 +22,7 @@ from daemon.store.link import Link
 T = TypeVar("T")
 PAGE_ROWS = 1_000  # records read at once for an export: it holds no snapshot that would keep the log from being reset
 CALLS_FOUND_MAX = 100  # calls that a search by a person returns
+OF_RULE = "kind IN ('suspend', 'resume')"  # as the index of such entries says it
 _PING = "INSERT INTO meta (name, value) VALUES ('ping', 1) ON CONFLICT (name) DO UPDATE SET value = meta.value + 1"
 _call = msgspec.json.Decoder(Call)
 _record = msgspec.json.Decoder(RatedCdr)
@@ -62,6 +63,19 @@ class LedgerStore(Administration):
         """Return at most ``limit`` accounts with a bucket whose expiry has come and has not been looked at."""
         query = "SELECT number FROM account WHERE bucket_due <= ? ORDER BY bucket_due LIMIT ?"
         return [number for (number,) in await self.rows(query, (now, limit))]
+
+    async def last_entry_of_rule(self) -> int:
+        """Return the number of the newest entry by which an account was suspended or resumed by itself, or 0."""
+        return int((await self.rows(f"SELECT coalesce(max(number), 0) FROM entry WHERE {OF_RULE}"))[0][0])
+
+    async def entries_of_rule(self, after: int, limit: int) -> Sequence[tuple[int, str, str, str, str]]:
+        """Return at most ``limit`` such entries after a number: number, kind, tenant, account, reason."""
+        query = (
+            "SELECT entry.number, kind, tenant, id, reason FROM entry JOIN account ON account.number = entry.account"
+            f" WHERE {OF_RULE} AND entry.number > ? ORDER BY entry.number LIMIT ?"
+        )
+        return [(number, kind, tenant, name, why) for number, kind, tenant, name, why in await self.rows(
+            query, (after, limit))]  # fmt: skip
 
     def _readable(self, rows: Iterable[Sequence[Any]]) -> list[Call]:
         """Return the calls of rows; one that cannot be read never keeps the others from being served."""

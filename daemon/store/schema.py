@@ -49,6 +49,7 @@ account = Table(
     Column("day_spent", BigInteger, nullable=False, server_default="0"),
     Column("second", BigInteger, nullable=False, server_default="0"),
     Column("second_calls", Integer, nullable=False, server_default="0"),
+    Column("suspended_at", BigInteger, nullable=False, server_default="0"),  # by the rule, since; 0: not
     Column("buckets", Words),  # JSON of ledger.bucket.Bucket in the order of use; null: none
     Column("bucket_due", BigInteger),  # the first expiry of a bucket that is not closed yet
     UniqueConstraint("role", "tenant", "id"),
@@ -102,6 +103,9 @@ Index(
     sqlite_where=entry.c.key.is_not(None), postgresql_where=entry.c.key.is_not(None),
 )  # fmt: skip
 
+_MARKS = entry.c.kind.in_(("suspend", "resume"))
+Index("entry_of_rule", entry.c.number, sqlite_where=_MARKS, postgresql_where=_MARKS)  # found by who watches them
+
 assertion = Table(  # what a person said that a balance was at an instant, and what it was
     "assertion",
     metadata,
@@ -125,6 +129,77 @@ unit_grant = Table(  # units given once to a meter without a period; negative: w
     Column("reason", Words, nullable=False),
     UniqueConstraint("account", "key"),
     sqlite_autoincrement=True,
+)
+
+voucher_batch = Table(  # vouchers that were made together, on the same terms; money or units
+    "voucher_batch",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("tenant", Words, nullable=False),
+    Column("id", Words, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False),  # of each; 0 where they are worth units
+    Column("currency", Words, nullable=False),
+    Column("units", BigInteger, nullable=False),
+    Column("bundle", Words, nullable=False),
+    Column("bucket", Words, nullable=False),  # into which the money goes; empty: the main balance
+    Column("bucket_kind", Words, nullable=False),
+    Column("bucket_days", Integer, nullable=False),  # 0: the bucket does not expire
+    Column("expires_at", BigInteger, nullable=False),  # until when they can be redeemed; 0: for ever
+    Column("blocked_at", BigInteger, nullable=False),
+    Column("is_published", Integer, nullable=False),  # 0 while its vouchers and their file are written
+    Column("who", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    UniqueConstraint("tenant", "id"),
+    CheckConstraint("(amount > 0 AND units = 0) OR (amount = 0 AND units > 0)"),
+    sqlite_autoincrement=True,
+)
+
+voucher = Table(  # found by what is kept of its code; redeemed once, by setting whose it is
+    "voucher",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("batch", Number, ForeignKey("voucher_batch.number"), nullable=False),
+    Column("serial", Integer, nullable=False),
+    Column("blocked_at", BigInteger, nullable=False),
+    Column("account", Number, ForeignKey("account.number")),
+    Column("redeemed_at", BigInteger, nullable=False),
+    UniqueConstraint("batch", "serial"),
+    CheckConstraint("(account IS NULL AND redeemed_at = 0) OR (account IS NOT NULL AND redeemed_at > 0)"),
+    sqlite_with_rowid=False,
+)
+
+Index(
+    "voucher_redeemed", voucher.c.batch, voucher.c.serial,
+    sqlite_where=voucher.c.account.is_not(None), postgresql_where=voucher.c.account.is_not(None),
+)  # fmt: skip
+
+Index(
+    "voucher_blocked", voucher.c.batch,
+    sqlite_where=voucher.c.blocked_at > 0, postgresql_where=voucher.c.blocked_at > 0,
+)  # fmt: skip
+
+voucher_salt = Table(  # one row: what the codes of this store are hashed with
+    "voucher_salt",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+voucher_failure = Table(  # codes that were not redeemed, and why; never the code
+    "voucher_failure",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("account", Number, ForeignKey("account.number"), nullable=False),
+    Column("token", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("batch", Words, nullable=False),  # of the voucher, where there is one
+    Column("serial", Integer, nullable=False),
+    Index("voucher_failure_by_account", "account", "at"),
+    Index("voucher_failure_by_token", "token", "at"),
+    Index("voucher_failure_by_time", "at"),
 )
 
 call = Table(

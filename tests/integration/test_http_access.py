@@ -26,6 +26,7 @@ ENDPOINTS = [
     ("GET", "/v1/calls", {"switch", "read"}),
     ("GET", "/v1/accounts/alice", {"billing", "read"}),
     ("POST", "/v1/accounts/alice/topups", {"billing"}),
+    ("POST", "/v1/accounts/alice/vouchers", {"billing"}),
 ]
 
 

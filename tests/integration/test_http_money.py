@@ -185,7 +185,7 @@ async def test_an_account_shows_what_it_holds(world: HttpWorld) -> None:
     assert good(await world.send("GET", "/v1/accounts/alice", "read")) == {
         "id": "alice", "tenant": "main", "kind": "prepaid", "status": "active", "currency": "USD", "balance": "1.20",
         "reserved": "1.20", "uncollected": "0.00", "available": "0.00", "credit_limit": "0.00", "rate_plan": "retail",
-        "channels": {"inbound": 0, "outbound": 1, "total": 1}, "main": "1.20", "buckets": [],
+        "channels": {"inbound": 0, "outbound": 1, "total": 1}, "main": "1.20", "buckets": [], "suspended_by": "",
     }  # fmt: skip
     bob = good(await world.send("GET", "/v1/accounts/bob", "billing"))
     assert (bob["available"], bob["credit_limit"], bob["kind"]) == ("unlimited", "unlimited", "postpaid")

@@ -706,7 +706,7 @@ class TestInbound:
         await desk.end("c1", road=INBOUND, duration_us=240 * SECOND)
         assert desk.standing(ALICE).balance == -parse_nano("0.40"), "two of its own, and 0.40 owed for a call in"
         assert desk.standing(ALICE).uncollected == 0
-        assert refusal_of(await desk.ask("c2")) is Denial.BALANCE_INSUFFICIENT
+        assert refusal_of(await desk.ask("c2")) is Denial.ACCOUNT_SUSPENDED
         granted = (await desk.ask("c3", direction=Direction.INBOUND)).decision
         assert isinstance(granted, Granted)
         assert granted.reserved == parse_nano("1.65"), "down to what calls in may owe"
@@ -763,7 +763,7 @@ class TestExplain:
         assert names == ["account", "status", "rate", "carrier", "channels", "margin", "balance", "grant"]
         assert desk.standing(ALICE).reserved == 0
         assert desk.ocf.quote_reads(desk.attempt("x")) == Reads(accounts=(1, 101, 102))
-        assert desk.ocf.quote_reads(desk.attempt("x", "1900")) == Reads()
+        assert desk.ocf.quote_reads(desk.attempt("x", "1900")) == Reads(accounts=(1,))
 
     def test_a_refusal_is_explained(self, desk: Desk) -> None:
         decision, trace = desk.ocf.explain(desk.attempt("x", "19001234"), desk.store_standing)

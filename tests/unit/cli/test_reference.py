@@ -20,6 +20,8 @@ PROMISED = {
     "token revoke", "rate import", "rate price", "rate batch", "rate history", "rate rollback",
     "rate conversions", "radius send",
     "radius decode", "call list", "call recovery", "call show", "call explain", "call end", "export run", "export list",
+    "voucher create", "voucher redeem", "voucher list", "voucher show", "voucher block", "voucher export",
+    "voucher failures",
     "export verify", "exception list", "db upgrade", "db backup", "db archive", "db check",
 }  # fmt: skip
 
