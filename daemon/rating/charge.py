@@ -100,10 +100,39 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
         billed = billed_at_one_rate(_SCALAR, rest, tariff.first_seconds, tariff.next_seconds)
         blocks = billed * tariff.rate
     per = tariff.per
-    exact = max(per * tariff.connect_fee + blocks, per * tariff.minimum_charge)
-    if tariff.conversion is not None:
-        exact, per = converted(exact, per, tariff.conversion.rate, NANO)
+    if tariff.surcharge or tariff.surcharge_rate:
+        exact, per = _surcharged(tariff, blocks, billed)
+    else:
+        exact = max(per * tariff.connect_fee + blocks, per * tariff.minimum_charge)
+        if tariff.conversion is not None:
+            exact, per = converted(exact, per, tariff.conversion.rate, NANO)
     return Charge(round_nano(exact, per, tariff.decimals, tariff.rounding), billed)
+
+
+class Scale(NamedTuple):
+    """What a price and a surcharge are multiplied by, to be added exactly: the one is converted, the other is not."""
+
+    price: int
+    surcharge: int
+
+
+UNCONVERTED = Scale(1, 1)
+
+
+def scale_of(tariff: Tariff) -> Scale:
+    """Return the scale on which the prices of a tariff and its surcharges are counted together."""
+    return UNCONVERTED if tariff.conversion is None else Scale(tariff.conversion.rate, NANO)
+
+
+def _surcharged(tariff: Tariff, blocks: int, billed: int) -> tuple[int, int]:
+    """Return the exact price of blocks with the surcharges, and the parts of a nano-unit that it is counted in.
+
+    What is added to the rate counts towards the minimum charge, as the rate does; what is added to the call does not.
+    """
+    price, surcharge = scale_of(tariff)
+    priced = price * (tariff.per * tariff.connect_fee + blocks) + surcharge * billed * tariff.surcharge_rate
+    least = price * tariff.per * tariff.minimum_charge
+    return max(priced, least) + surcharge * tariff.per * tariff.surcharge, tariff.per * surcharge
 
 
 def costs_money(tariff: Tariff, seconds: int, units: int) -> bool:
