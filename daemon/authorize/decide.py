@@ -10,11 +10,13 @@ from dataclasses import replace
 from itertools import pairwise
 
 from daemon.authorize.attempt import CallAttempt
-from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Status
+from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, OverChannels, Status
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Route, Rule
 from daemon.authorize.denial import Denial
 from daemon.authorize.duration import first_block, holding, money_of, seconds_for, spendable
+from daemon.authorize.fraud import suspicion, watching
 from daemon.authorize.identify import identify, tech_prefix
+from daemon.authorize.limits import channels_of, spend_caps, surcharged
 from daemon.authorize.metering import Meters, metered, no_meter, supply_of, volumes_of
 from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
 from daemon.authorize.quote import NO_VOLUMES, Limits, Quote, Standings, Trace, refused
@@ -85,7 +87,17 @@ def _rated(
     upstream = _upstream(chain, tariffs, called)
     costs = (*(cost_rates_of(catalog, *pair, now, until) for pair in pairwise(chain)), ())
     priced = (
-        (account, Level(account.number, account.key, account.currency, found, conversions=rates))
+        (
+            account,
+            Level(
+                account.number,
+                account.key,
+                account.currency,
+                found,
+                conversions=rates,
+                watched=watching(account, called),
+            ),  # fmt: skip
+        )
         for account, found, rates in zip(chain, tariffs, costs, strict=True)
     )
     levels = tuple(metered(catalog, account, level, called, attempt.direction) for account, level in priced)
@@ -136,14 +148,15 @@ def decide(
 ) -> Decision:  # fmt: skip
     """Decide on the standings and meters of one transaction, which are given by an account's number."""
     notes: Trace = trace if trace is not None else []
-    quote = at_volumes(quote, meters, now)
+    quote = surcharged(at_volumes(quote, meters, now), standings, now, notes)
     payer, level = quote.chain[0], quote.levels[0]
     standing = standings(payer.number)
     supplies = [supply_of(each, meters, terms.zone, now) for terms, each in zip(quote.chain, quote.levels, strict=True)]
     _tell_meters(level, supplies[0], notes)
     refusal = (
-        _calls_per_second(payer, standing, now, notes)
-        or _channels(payer, standing, quote.attempt.direction, notes)
+        suspicion(payer, standing, quote.called, now, notes)
+        or _calls_per_second(payer, standing, now, notes)
+        or _channels(payer, standing, quote.attempt.direction, now, notes)
         or _too_dear(payer, level, supplies[0].units, notes)
     )
     if refusal is not None:
@@ -196,16 +209,15 @@ def _calls_per_second(terms: AccountTerms, standing: Standing, now: Instant, not
     return None
 
 
-def _channels(terms: AccountTerms, standing: Standing, direction: Direction, notes: Trace) -> Denied | None:
-    one_way = (standing.channels_out, terms.channels_out)
-    if direction is Direction.INBOUND:
-        one_way = (standing.channels_in, terms.channels_in)
-    limits = (("total", standing.channels, terms.channels_total), (direction.value, *one_way))
-    for name, used, limit in limits:
-        if limit is not None and used >= limit:
-            reason = f"{used} of {limit} channels ({name}) are in use"
+def _channels(
+    terms: AccountTerms, standing: Standing, direction: Direction, now: Instant, notes: Trace
+) -> Denied | None:
+    limits = channels_of(terms, standing, direction, now)
+    for each in limits:
+        if each.is_full and terms.over_channels is OverChannels.REFUSE:
+            reason = f"{each.used} of {each.limit} channels ({each.name}) are in use"
             return refused(notes, "channels", Denied(Denial.CHANNELS, reason, terms.key))
-    shown = "no limit" if terms.channels_total is None else f"limit {terms.channels_total}"
+    shown = "no limit" if limits[0].limit is None else f"limit {limits[0].limit}"
     notes.append(Rule("channels", True, f"{standing.channels} in use, {shown}"))
     return None
 
@@ -227,11 +239,13 @@ def _affordable(
     # Caps and money bear on what units do not pay: whoever has some may call that long whatever his money is.
     block, money = first_block(level, units), money_of(terms, standing)
     left = spendable(terms, standing, now)
-    if left < money:
-        detail = f"the first block costs {format_nano(block)}, {format_nano(left)} is left of the day's spend"
-        if left < block <= money and not units:
-            return refused(notes, "daily_spend", Denied(Denial.DAILY_SPEND, detail, terms.key))
-        notes.append(Rule("daily_spend", True, detail))
+    for cap in spend_caps(terms, standing, now):
+        if cap.left < money:
+            detail = f"the first block costs {format_nano(block)}, {format_nano(cap.left)} is left of the"
+            detail = f"{detail} {cap.period}'s spend"
+            if cap.left < block <= money and not units:
+                return refused(notes, cap.rule, Denied(cap.denial, detail, terms.key))
+            notes.append(Rule(cap.rule, True, detail))
     shown = "unlimited" if terms.credit_limit is None else format_nano(money)
     detail = f"the first block costs {format_nano(block)}, {shown} {level.currency} is available"
     if terms.credit_limit is None and block > money:
@@ -251,8 +265,9 @@ def _affordable_above(
 ) -> int | Denied:  # fmt: skip
     quiet: Trace = []
     answer = (
-        _calls_per_second(terms, standing, now, quiet)
-        or _channels(terms, standing, quote.attempt.direction, quiet)
+        suspicion(terms, standing, quote.called, now, quiet)
+        or _calls_per_second(terms, standing, now, quiet)
+        or _channels(terms, standing, quote.attempt.direction, now, quiet)
         or _too_dear(terms, level, units, quiet)
         or _affordable(terms, level, standing, units, limits, now, quiet)
     )

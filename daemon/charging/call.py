@@ -74,7 +74,10 @@ class Posted(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """``route`` is the number of the carrier's route whose channel the call holds, 0 for none."""
+    """``route`` is the number of the carrier's route whose channel the call holds, 0 for none.
+
+    ``counted_at`` is the instant in whose minute fraud rules count its end, 0 where none does.
+    """
 
     grant_id: str
     id_domain: str
@@ -112,6 +115,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     settled_by: SettledBy = SettledBy.NOBODY
     posted: tuple[Posted, ...] = ()
     revision: int = 0
+    counted_at: Instant = 0
 
     @property
     def payer(self) -> Key:

@@ -20,11 +20,13 @@ from daemon.authorize.catalog import (
     Catalog,
     DatedPlan,
     Emergency,
+    OverChannels,
     Status,
     Tenant,
 )
 from daemon.charging.account_views import Accounts, ByNumber, endpoints_of
 from daemon.charging.accounts import AccountIndex, Row, cut, index_of, whole
+from daemon.charging.limits_stated import ChannelPackageSpec, FraudRuleSpec, LimitsStated
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import NEVER, Instant, format_rfc3339, zone
 from daemon.kernel.money import Rounding
@@ -241,6 +243,7 @@ class AccountSpec:
     channels_out: int | None = None
     calls_per_second: int | None = None
     daily_spend: int | None = None
+    monthly_spend: int | None = None
     max_call_seconds: int = MAX_CALL_SECONDS
     max_call_charge: int | None = None
     margin_floor_percent: int | None = None
@@ -248,6 +251,9 @@ class AccountSpec:
     identities: tuple[EndpointSpec, ...] = ()
     class_of_service: str = ""
     overrides: tuple[OverrideSpec, ...] = ()
+    over_channels: OverChannels = OverChannels.REFUSE
+    channel_surcharge: int = 0
+    channel_surcharge_per_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +338,8 @@ class Configuration:
     classes_of_service: tuple[ClassOfServiceSpec, ...] = ()
     bundles: tuple[BundleSpec, ...] = ()
     conversions: tuple[ConversionSpec, ...] = ()
+    channel_packages: tuple[ChannelPackageSpec, ...] = ()
+    fraud_rules: tuple[FraudRuleSpec, ...] = ()
 
     @property
     def owner(self) -> str:
@@ -511,11 +519,22 @@ class _Prices:
         for spec in configuration.bundles:
             place = (spec.tenant, spec.account)
             self._bundles[place] = (*self._bundles.get(place, ()), self._bundle(spec))
+        self._limits = LimitsStated(
+            configuration.channel_packages,
+            configuration.fraud_rules,
+            frozenset((spec.parent, spec.account) for spec in configuration.tenants if spec.parent),
+            self._prefixes,
+        )
 
     def bundles(self, spec: AccountSpec) -> tuple[Bundle, ...]:
         """Return the bundles of an account in the order of use: by priority, then by their ids."""
         found = self._bundles.get((spec.tenant, spec.id), ())
         return tuple(sorted(found, key=lambda bundle: bundle.priority))
+
+    @property
+    def limits(self) -> LimitsStated:
+        """What packages and fraud rules say of accounts."""
+        return self._limits
 
     def rates(self, spec: AccountSpec) -> AccountRates | None:
         """Return what an account alone is asked, None where that is nothing."""
@@ -563,6 +582,9 @@ def _terms(spec: AccountSpec, number: int, prices: _Prices) -> AccountTerms:
         max_call_seconds=spec.max_call_seconds, max_call_charge=spec.max_call_charge,
         margin_floor_percent=0 if unstated else spec.margin_floor_percent,
         margin_floor_per_minute=spec.margin_floor_per_minute, rates=prices.rates(spec), bundles=prices.bundles(spec),
+        monthly_spend=spec.monthly_spend, over_channels=spec.over_channels, channel_surcharge=spec.channel_surcharge,
+        channel_surcharge_per_minute=spec.channel_surcharge_per_minute,
+        packages=prices.limits.packages(spec.tenant, spec.id), fraud_rules=prices.limits.rules(spec.tenant, spec.id),
     )  # fmt: skip
 
 

@@ -167,10 +167,11 @@ class Store(Protocol):
     async def archived_until(self) -> Instant:
         """Return the instant before which closed calls may have left the store for an archive, 0 where none has."""
 
-    async def events_to_do(self, limit: int) -> Sequence[Event]:
-        """Return at most ``limit`` events that nobody told before, oldest first, after the accounts that they suspend
-        were suspended: each is returned to one daemon only.
-        """
+    async def events_to_do(self, limit: int) -> Sequence[tuple[int, Event]]:
+        """Return at most ``limit`` events, each with its number, for which nothing was done yet, oldest first."""
+
+    async def do_event(self, number: int, event: Event) -> bool:
+        """Put on record that an event was told, with the suspension that it asks for; tell whether nobody had."""
 
     async def adopted(self, grant_ids: Sequence[str]) -> None:
         """Note, for the report of recovery, that the switch still runs these calls."""

@@ -13,6 +13,7 @@ from daemon.authorize.catalog import Catalog
 from daemon.authorize.decide import decide, dialled, refusal_of
 from daemon.authorize.decision import Decision, Denied, Granted, Level
 from daemon.authorize.emergency import EMERGENCY_SECONDS, emergency
+from daemon.authorize.fraud import watching
 from daemon.authorize.metering import metered
 from daemon.authorize.pricing import Service, tariffs_for
 from daemon.authorize.quote import Limits, Quote
@@ -21,6 +22,7 @@ from daemon.charging.archived import listed_as_archived
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call
 from daemon.charging.cdr import EndReport
 from daemon.charging.event import CallReport, Decided, Outcome
+from daemon.charging.fraud import ends, watch
 from daemon.charging.joining import (
     CLOCK_TOLERANCE,
     adopted,
@@ -139,11 +141,13 @@ class Initial:
         grant_id = replaced.grant_id if replaced is not None else self.new_id
         decision = decide(self.quote, book.standing, self.limits, self.now, grant_id, meters=book.meter)
         if isinstance(decision, Denied):
+            watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, refused=self.quote.called)
             return Decided(decision, self.encode(decision))
         number, part = (replaced.attempt, replaced.part) if replaced is not None else next_place(earlier)
         call = new_call(attempt, decision, number, part, self.now)
         call = call.changed(due_at=settle.due_at(call, self.terms))
-        settle.hold(book, call, self.now)
+        settle.hold(book, call, self.now, counts=replaced is None)
+        watch(book, self.catalog, call.levels, call.call_id, self.now)
         book.save_call(call)
         return Decided(decision, self.encode(decision), call)
 
@@ -280,7 +284,7 @@ def _forced_quote(context: Context, report: CallReport, denied: Denied | None) -
         tariffs = tariffs_for(context.catalog, account, report.attempt.direction, called, at, at, service, lapsed=True)
         if not tariffs:
             return None
-        level = Level(account.number, account.key, account.currency, tariffs)
+        level = Level(account.number, account.key, account.currency, tariffs, watched=watching(account, called))
         levels.append(metered(context.catalog, account, level, called, report.attempt.direction))
     return Quote(report.attempt, called, chain, tuple(levels), (), (), routed=False)
 
@@ -319,6 +323,8 @@ def _renewed(book: Book, report: CallReport, context: Context, *, paced: bool) -
     if call is None or call.state is not CallState.ANSWERED or call.cut or call.emergency:
         return outcome
     if context.limits.slice_seconds is None or (paced and not call.renewable):
+        return outcome
+    if ends(book, context.catalog, call, context.now):
         return outcome
     before = call.granted_seconds
     used = duration_seconds(measured_us(call, report), Rounding.UP) if paced else None

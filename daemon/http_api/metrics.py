@@ -19,6 +19,7 @@ UNKNOWN: Final = float("nan")  # a figure that could not be read
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tollway_decisions_total": ("Questions decided, by road and by code (granted, or why not)", ("road", "code")),
     "tollway_reports_total": ("Reports of calls taken, by road and kind", ("road", "kind")),
+    "tollway_events_total": ("What rules saw of accounts, by kind and by what they ask for", ("kind", "act")),
     "tollway_discarded_total": ("What was not taken at all, by listener and reason", ("listener", "reason")),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {

@@ -34,4 +34,7 @@ def margin_holds(
 def costs_nothing(sell: Tariff) -> bool:
     """Tell whether nothing that the row can come into costs anything."""
     rates = {step.rate for each in sell.alternatives for tier in each.tiers for step in tier.steps}
-    return rates <= {0} and sell.rate == sell.connect_fee == sell.minimum_charge == 0
+    return (
+        rates <= {0}
+        and sell.rate == sell.connect_fee == sell.minimum_charge == sell.surcharge == sell.surcharge_rate == 0
+    )

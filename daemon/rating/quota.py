@@ -35,7 +35,9 @@ def _affordable_seconds(tariff: Tariff, available: int, cap_seconds: int, units:
     fees = scale.price * tariff.connect_fee + scale.surcharge * tariff.surcharge
     left = _exact_max(tariff, available) - tariff.per * fees
     if tariff.alternatives:
-        return _end_of_money(paid_stretches(tariff, cap_seconds, units), left, cap_seconds, scale, tariff.surcharge_rate)
+        return _end_of_money(
+            paid_stretches(tariff, cap_seconds, units), left, cap_seconds, scale, tariff.surcharge_rate
+        )
     unit_price = scale.price * tariff.rate + scale.surcharge * tariff.surcharge_rate
     if unit_price == 0:
         return cap_seconds

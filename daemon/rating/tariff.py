@@ -55,8 +55,8 @@ class Tariff:
 
     ``alternatives`` and ``spans`` are empty where one rate and one increment hold to the end of the call. A tariff
     that depends on a period's volume names the meter that counts it, and ``volume`` is what it was chosen by. All
-    prices are in ``currency``; the charge, with its ``decimals``, is in ``charged_in``, and so are ``surcharge``, for each
-    call that costs money, and ``surcharge_rate``, for ``per`` units of it: what a call over a channel limit pays beside.
+    prices are in ``currency``; the charge, with its ``decimals``, is in ``charged_in``, and so are ``surcharge``, for a
+    call that costs money, and ``surcharge_rate``, for ``per`` units: what one over a channel limit pays beside.
     """
 
     table: str

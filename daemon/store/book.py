@@ -86,7 +86,8 @@ class Overlay:
     """Implements charging.ports.Book for one function; ``merge`` makes what it did part of the batch."""
 
     __slots__ = (
-        "_calls", "_entries", "_events", "_exceptions", "_messages", "_meters", "_reads", "_records", "_standings", "_under",
+        "_calls", "_entries", "_events", "_exceptions", "_messages", "_meters", "_reads", "_records", "_standings",
+        "_under",
     )  # fmt: skip
 
     def __init__(self, working: Working, reads: Reads) -> None:
