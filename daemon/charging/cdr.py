@@ -27,6 +27,7 @@ class RatedCdr(msgspec.Struct, frozen=True, gc=False):
     meters. ``tier`` began at that unit of the period's volume, and ``volume`` was reached before the call. Rate and fee
     are in ``rate_currency``, ``conversion`` made the charge of them. ``paid`` is what the supplier is owed in its own
     currency where ``cost_conversion`` made ``cost`` of it, rounded up to a nano-unit.
+    A call over a channel limit paid ``surcharge`` and ``surcharge_rate`` a minute beside, both part of the charge.
     """
 
     record_id: str
@@ -83,6 +84,8 @@ class RatedCdr(msgspec.Struct, frozen=True, gc=False):
     conversion: Conversion | None = None
     paid: int = 0
     cost_conversion: Conversion | None = None
+    surcharge: int = 0
+    surcharge_rate: int = 0
 
     @property
     def rate_currency(self) -> str:
@@ -201,7 +204,7 @@ def _level_record(call: Call, report: EndReport, place: int, billed: int, supply
         bundle_units=sum(each.units for each in posted.units), tier=tariff.tier, volume=tariff.volume,
         metered=posted.units + posted.volume, conversion=tariff.conversion,
         paid=supply.paid if supply.conversion is not None else 0, cost_conversion=supply.conversion,
-        told_by=report.told_by,
+        told_by=report.told_by, surcharge=tariff.surcharge, surcharge_rate=tariff.surcharge_rate,
     )  # fmt: skip
 
 

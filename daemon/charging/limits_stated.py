@@ -1,4 +1,4 @@
-"""What an operator states of channels beside an account's limits, and of fraud: as it is stated, and as decisions see it.
+"""What an operator states of packages of channels and of fraud: as it is stated, and as decisions see it.
 
 A rule without an account is of every customer of its tenant, each counted by itself; an account that a tenant below has
 with this one is no such customer, because a rule that fits one subscriber would suspend all of them at once.

@@ -71,7 +71,7 @@ class Exceptional(msgspec.Struct, frozen=True, gc=False):
 
 
 class Event(NamedTuple):
-    """What a rule saw of an account, for whoever watches. ``act`` is what the rule asks for: warn, throttle, suspend."""
+    """What a rule saw of an account; ``act`` is what the rule asks for: warn, throttle, suspend."""
 
     at: Instant
     kind: str

@@ -1,4 +1,4 @@
-"""The keys of what limits an account beside its own: packages of channels and fraud rules, and what they are held to."""
+"""The keys of what limits an account beside its own keys: packages of channels, fraud rules; and their checks."""
 
 from typing import Final
 

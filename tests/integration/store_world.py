@@ -61,9 +61,11 @@ SCENARIO: tuple[Spec, ...] = (
     NasSpec("gw1", "main", "127.0.0.1", "loopback-secret"),
 )  # fmt: skip
 URL_FILE = "store.url"  # in a test's folder, where its store is no file in it
-LATER = tuple(  # what takes a store of this release back to the one with buckets
-    f"DROP TABLE {table}" for table in ("recovery_call", "recovery", "archive", "archive_kept", "opening", "spent_key")
-)
+LATER = (  # what takes a store of this release back to the one with buckets
+    *(f"ALTER TABLE account DROP COLUMN {column}" for column in ("month", "month_spent", "windows")),
+    "DROP TABLE event", "DROP TABLE recovery_call", "DROP TABLE recovery", "DROP TABLE archive",
+    "DROP TABLE archive_kept", "DROP TABLE opening", "DROP TABLE spent_key",
+)  # fmt: skip
 WITHOUT_BUCKETS = (  # and that to the one before; the last is a column of a table of it
     "DROP TABLE unit_grant", "DROP TABLE assertion", "DROP INDEX account_bucket_due",
     "ALTER TABLE account DROP COLUMN buckets", "ALTER TABLE account DROP COLUMN bucket_due",
