@@ -65,4 +65,5 @@ def test_only_what_is_added_to_the_rate_counts_towards_the_minimum(tariff: Tarif
     assume(tariff.conversion is None and not tariff.alternatives and costs_money(tariff, seconds, 0))
     dearer = tariff.changed(rate=tariff.rate + tariff.surcharge_rate, surcharge=0, surcharge_rate=0, decimals=9)
     exact = tariff.changed(decimals=9)
-    assert charge(exact, seconds).amount == charge(dearer, seconds).amount + tariff.surcharge
+    # Half a nano-unit may go to the even one on either side.
+    assert abs(charge(exact, seconds).amount - charge(dearer, seconds).amount - tariff.surcharge) <= 1
