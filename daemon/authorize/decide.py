@@ -14,7 +14,7 @@ from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, OverCha
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Route, Rule
 from daemon.authorize.denial import Denial
 from daemon.authorize.duration import first_block, holding, money_of, seconds_for, spendable
-from daemon.authorize.fraud import suspicion, watching
+from daemon.authorize.fraud import suspicion
 from daemon.authorize.identify import identify, tech_prefix
 from daemon.authorize.limits import channels_of, spend_caps, surcharged
 from daemon.authorize.metering import Meters, metered, no_meter, supply_of, volumes_of
@@ -87,17 +87,7 @@ def _rated(
     upstream = _upstream(chain, tariffs, called)
     costs = (*(cost_rates_of(catalog, *pair, now, until) for pair in pairwise(chain)), ())
     priced = (
-        (
-            account,
-            Level(
-                account.number,
-                account.key,
-                account.currency,
-                found,
-                conversions=rates,
-                watched=watching(account, called),
-            ),  # fmt: skip
-        )
+        (account, Level(account.number, account.key, account.currency, found, conversions=rates))
         for account, found, rates in zip(chain, tariffs, costs, strict=True)
     )
     levels = tuple(metered(catalog, account, level, called, attempt.direction) for account, level in priced)

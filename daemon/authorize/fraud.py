@@ -42,7 +42,7 @@ def suspicion(terms: AccountTerms, standing: Standing, called: str, now: Instant
 
 
 def is_refused(rule: FraudRule, window: Window, called: str, now: Instant) -> bool:
-    """Tell whether a rule refuses a call to a number: one that would be more than it allows, or any once that was so."""
+    """Tell whether a rule refuses a call to a number: one that would be more than it allows, or any after that."""
     if rule.act is FraudAct.WARN:
         return False
     if rule.kind is FraudKind.SHORT_CALLS:

@@ -13,7 +13,6 @@ from daemon.authorize.catalog import Catalog
 from daemon.authorize.decide import decide, dialled, refusal_of
 from daemon.authorize.decision import Decision, Denied, Granted, Level
 from daemon.authorize.emergency import EMERGENCY_SECONDS, emergency
-from daemon.authorize.fraud import watching
 from daemon.authorize.metering import metered
 from daemon.authorize.pricing import Service, tariffs_for
 from daemon.authorize.quote import Limits, Quote
@@ -284,7 +283,7 @@ def _forced_quote(context: Context, report: CallReport, denied: Denied | None) -
         tariffs = tariffs_for(context.catalog, account, report.attempt.direction, called, at, at, service, lapsed=True)
         if not tariffs:
             return None
-        level = Level(account.number, account.key, account.currency, tariffs, watched=watching(account, called))
+        level = Level(account.number, account.key, account.currency, tariffs)
         levels.append(metered(context.catalog, account, level, called, report.attempt.direction))
     return Quote(report.attempt, called, chain, tuple(levels), (), (), routed=False)
 

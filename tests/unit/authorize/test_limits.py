@@ -107,8 +107,8 @@ def test_a_call_that_runs_goes_on_unless_its_own_group_has_cost_more() -> None:
 
 
 def test_a_rule_tells_again_when_its_minutes_have_passed_or_when_it_begins_to_suspend() -> None:
-    def tells(act: FraudAct, **changes: object) -> list[Window]:
-        standing = Standing(1, windows=counted(5, **changes))
+    def tells(act: FraudAct, told_at: int = 0, tripped_at: int = 0) -> list[Window]:
+        standing = Standing(1, windows=counted(5, told_at=told_at, tripped_at=tripped_at))
         terms = watched(rule(act, calls=2))
         return [window for _, window in alarms(terms, standing, "", START, refuses=False)]
 

@@ -5,11 +5,11 @@ from daemon.authorize.decision import Denied, Granted
 from daemon.authorize.fraud_rule import FraudAct, FraudKind, FraudRule
 from daemon.charging.call import CallState
 from daemon.charging.event import Decided
-from daemon.kernel.ids import Key
+from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import parse_nano
 from daemon.ledger.window import Window, window_of
-from tests.unit.charging.desk import ALICE, INBOUND, RAY, RENEWABLE, TRUNK_ACCOUNT, Desk, catalog, with_account
+from tests.unit.charging.desk import ALICE, RAY, RENEWABLE, TRUNK_ACCOUNT, Desk, catalog, with_account
 
 UK = frozenset({"44"})
 
@@ -88,9 +88,9 @@ class TestShortCalls:
     async def test_both_directions_and_used_call_ids_count_together(self) -> None:
         desk = desk_with(short(FraudAct.THROTTLE))
         await call(desk, "same", 3)
-        await call(desk, "same", 3, **INBOUND)
+        await call(desk, "same", 3, direction=Direction.INBOUND)
         await call(desk, "same", 3)
-        assert code(await desk.ask("same", **INBOUND)) == "fraud_suspected"
+        assert code(await desk.ask("same", direction=Direction.INBOUND)) == "fraud_suspected"
 
     async def test_an_estimate_that_gives_way_takes_its_count_back(self) -> None:
         desk = desk_with(short(FraudAct.WARN, calls=1))
@@ -118,7 +118,7 @@ class TestGroupRate:
     async def test_calls_count_from_their_question_whatever_becomes_of_them(self) -> None:
         desk = desk_with(group(FraudAct.THROTTLE, calls=2))
         assert code(await desk.ask("c1")) == "granted"
-        assert code(await desk.ask("c2", **INBOUND)) == "granted"
+        assert code(await desk.ask("c2", direction=Direction.INBOUND)) == "granted"
         assert code(await desk.ask("c3")) == "fraud_suspected"
         assert code(await desk.ask("c3", to="33140506070")) == "granted"
         desk.wait(61 * 60)
@@ -134,7 +134,7 @@ class TestGroupRate:
 
     async def test_money_counts_while_it_is_held_and_as_it_was_charged(self) -> None:
         desk = desk_with(group(FraudAct.THROTTLE, spend=parse_nano("1.00")))
-        await desk.ask("c1", **RENEWABLE)
+        await desk.ask("c1", renewable=True)
         assert window(desk, "uk").held == desk.standing(ALICE).reserved > parse_nano("1.00")
         assert code(await desk.ask("c2")) == "fraud_suspected"
         await desk.answer("c1", road=RENEWABLE)
@@ -145,7 +145,7 @@ class TestGroupRate:
 
     async def test_a_call_gets_no_further_slice_once_its_group_has_cost_more(self) -> None:
         desk = desk_with(group(FraudAct.THROTTLE, spend=parse_nano("4.00")))
-        await desk.ask("c1", **RENEWABLE)
+        await desk.ask("c1", renewable=True)
         await desk.answer("c1", road=RENEWABLE)
         assert (await desk.alive("c1", renew=True, road=RENEWABLE)).more_seconds > 0
         assert window(desk, "uk").held > parse_nano("4.00")
@@ -159,7 +159,7 @@ class TestGroupRate:
 
     async def test_suspend_refuses_the_call_that_would_go_over_and_lets_no_slice_follow(self) -> None:
         desk = desk_with(group(FraudAct.SUSPEND, calls=1))
-        await desk.ask("c1", **RENEWABLE)
+        await desk.ask("c1", renewable=True)
         await desk.answer("c1", road=RENEWABLE)
         assert code(await desk.ask("c2")) == "account_suspended"
         assert code(await desk.ask("c3", to="33140506070")) == "account_suspended"
@@ -211,9 +211,9 @@ class TestSurcharge:
     async def test_a_call_over_the_limit_is_held_and_charged_with_it_and_the_record_says_so(self) -> None:
         desk = Desk(with_account(catalog(), ALICE, **OVER))
         desk.fund(ALICE, "10.00")
-        await desk.ask("c1", **RENEWABLE)
+        await desk.ask("c1", renewable=True)
         held = desk.standing(ALICE).reserved
-        second = await desk.ask("c2", **RENEWABLE)
+        second = await desk.ask("c2", renewable=True)
         assert isinstance(second.decision, Granted)
         surcharged = parse_nano("0.05") + second.decision.seconds * parse_nano("0.02")
         assert desk.standing(ALICE).reserved - held == second.decision.reserved == surcharged
