@@ -21,7 +21,7 @@ Meters = Callable[[int, str], Meter]  # of an account's number and a meter's nam
 
 
 def metered(catalog: Catalog, account: AccountTerms, level: Level, called: str, direction: Direction) -> Level:
-    """Return a level with the bundles and fraud rules that a call to a number concerns, and the tables that have tiers."""
+    """Return a level with the bundles and fraud rules that a call concerns, and the tables that have tiers."""
     unit = level.tariffs[0].unit if level.tariffs else SECONDS
     bundles = tuple(replace(each, prefixes=frozenset()) for each in account.bundles if each.fits(called, unit))
     tiered = _tiered(catalog, account, direction)
