@@ -185,7 +185,8 @@ class Catalog:
 
     def is_on_net(self, tenant: str, number: str) -> bool:
         """Tell whether the digits of a number are a DID of one of a tenant's own accounts."""
-        return any(account.tenant == tenant for account in self.endpoints.dids.get(number, ()))
+        claims = self.endpoints.dids.get(number)
+        return claims is not None and any(account.tenant == tenant for account in claims)
 
     def own_numbers(self, tenant: str) -> frozenset[str]:
         """Return the DIDs of a tenant's own accounts: the numbers that are on-net for it."""

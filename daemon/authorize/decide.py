@@ -9,22 +9,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
+from daemon.authorize import words
 from daemon.authorize.attempt import CallAttempt
-from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, OverChannels, Status
-from daemon.authorize.decision import Decision, Denied, Granted, Level, Route, Rule
+from daemon.authorize.catalog import AccountTerms, Catalog, OverChannels, Status
+from daemon.authorize.decision import Decision, Denied, Granted, Level, Route
 from daemon.authorize.denial import Denial
 from daemon.authorize.duration import first_block, holding, money_of, seconds_for, spendable
 from daemon.authorize.fraud import suspicion
-from daemon.authorize.identify import identify, tech_prefix
+from daemon.authorize.identify import Payer, payer
 from daemon.authorize.limits import channels_of, spend_caps, surcharged
 from daemon.authorize.metering import Meters, metered, no_meter, supply_of, volumes_of
 from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
-from daemon.authorize.quote import NO_VOLUMES, Limits, Quote, Standings, Trace, refused
-from daemon.authorize.routing import candidates, cost_rates_of, earns, open_routes, unconverted_carriers
+from daemon.authorize.quote import NO_VOLUMES, Limits, Quote, Standings, Trace, refused, told
+from daemon.authorize.routing import candidates, cost_rates_of, earning, open_routes, unconverted_carriers
 from daemon.kernel.e164 import digits
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND, Instant
-from daemon.kernel.money import format_nano
 from daemon.ledger.account import Standing
 from daemon.rating.bundle import Supply
 from daemon.rating.tariff import Tariff
@@ -33,17 +33,20 @@ from daemon.rating.tariff import Tariff
 def prepare(
     catalog: Catalog, attempt: CallAttempt, now: Instant, limits: Limits, trace: Trace | None = None
 ) -> Quote | Denied:
-    """Decide all that standings do not touch. ``now`` starts the grant's validity of ``limits.ring_seconds``."""
-    notes: Trace = trace if trace is not None else []
-    terms = identify(catalog, attempt)
+    """Decide all that standings do not touch. ``now`` starts the grant's validity of ``limits.ring_seconds``.
+
+    ``trace`` takes the rules that took part; without one no word of an explanation is made.
+    """
+    paid_by = payer(catalog, attempt)
+    terms = paid_by.found
     if isinstance(terms, Denied):
-        return refused(notes, "account", terms)
-    notes.append(Rule("account", True, f"{terms.key} pays, {attempt.direction.value}"))
+        return refused(trace, "account", terms)
+    told(trace, words.account, terms, attempt)
     refusal = status_refusal(terms)
     if refusal is not None:
-        return refused(notes, "status", refusal)
-    notes.append(Rule("status", True, "the account is active"))
-    return _rated(catalog, attempt, terms, now, limits, notes)
+        return refused(trace, "status", refusal)
+    told(trace, words.status)
+    return _rated(catalog, attempt, terms, _less_tech_prefix(attempt, paid_by), now, limits, trace)
 
 
 def status_refusal(terms: AccountTerms) -> Denied | None:
@@ -55,17 +58,19 @@ def status_refusal(terms: AccountTerms) -> Denied | None:
 
 def dialled(catalog: Catalog, attempt: CallAttempt) -> str | None:
     """Return the digits that are rated and routed: less the tech prefix of the endpoint that matched."""
+    return _less_tech_prefix(attempt, payer(catalog, attempt))
+
+
+def _less_tech_prefix(attempt: CallAttempt, paid_by: Payer) -> str | None:
     number = digits(attempt.called)
-    if number is None:
-        return None
     # Only a network endpoint has a tech prefix, and it counts only where no earlier kind of endpoint decided.
-    return number.removeprefix(tech_prefix(catalog, attempt)) or None
+    return (number.removeprefix(paid_by.tech_prefix) or None) if number is not None else None
 
 
 def _rated(
-    catalog: Catalog, attempt: CallAttempt, terms: AccountTerms, now: Instant, limits: Limits, notes: Trace
-) -> Quote | Denied:
-    called = dialled(catalog, attempt)
+    catalog: Catalog, attempt: CallAttempt, terms: AccountTerms, called: str | None, now: Instant, limits: Limits,
+    notes: Trace | None,
+) -> Quote | Denied:  # fmt: skip
     if called is None:
         reason = "the called number is not 1 to 18 digits"
         return refused(notes, "destination", Denied(Denial.DESTINATION_MALFORMED, reason, terms.key))
@@ -83,14 +88,14 @@ def _rated(
         refusal = Denied(Denial.DESTINATION_UNRATED, reason, terms.key)
     if refusal is not None:
         return refused(notes, "rate", refusal)
-    notes.append(Rule("rate", True, _priced_by(tariffs[0][0])))
+    told(notes, words.rate, tariffs[0][0])
     upstream = _upstream(chain, tariffs, called)
-    costs = (*(cost_rates_of(catalog, *pair, now, until) for pair in pairwise(chain)), ())
-    priced = (
+    costs = [*(cost_rates_of(catalog, *pair, now, until) for pair in pairwise(chain)), ()]
+    priced = [
         (account, Level(account.number, account.key, account.currency, found, conversions=rates))
         for account, found, rates in zip(chain, tariffs, costs, strict=True)
-    )
-    levels = tuple(metered(catalog, account, level, called, attempt.direction) for account, level in priced)
+    ]
+    levels = tuple([metered(catalog, account, level, called, attempt.direction) for account, level in priced])
     routed = attempt.routed and attempt.direction is Direction.OUTBOUND
     carriers, routes = candidates(catalog, chain, called, now, until) if routed else ((), ())
     if routed and not routes:
@@ -98,7 +103,7 @@ def _rated(
         refusal = Denied(Denial.NO_CARRIER, reason, terms.key)
         return refused(notes, "carrier", refusal)
     if routed:
-        notes.append(Rule("carrier", True, f"{len(routes)} carriers have a valid rate", private=True))
+        told(notes, words.carriers, len(routes))
     return Quote(attempt, called, chain, levels, routes, carriers, routed, upstream, pricing)
 
 
@@ -116,14 +121,6 @@ def refusal_of(quote: Quote | Denied) -> Denied | None:
     return quote if isinstance(quote, Denied) else quote.upstream
 
 
-def _priced_by(tariff: Tariff) -> str:
-    return (
-        f"prefix {tariff.prefix} of {tariff.table} version {tariff.deck_version}: {format_nano(tariff.rate)} "
-        f"{tariff.currency} a minute, {tariff.first_seconds}/{tariff.next_seconds}"
-        f"{f', {tariff.conversion}' if tariff.conversion is not None else ''}"
-    )
-
-
 def _upstream(chain: tuple[AccountTerms, ...], tariffs: list[tuple[Tariff, ...]], called: str) -> Denied | None:
     for account, found in zip(chain[1:], tariffs[1:], strict=True):
         refusal = status_refusal(account) or _unpriced(found, called, account.key)
@@ -137,34 +134,35 @@ def decide(
     meters: Meters = no_meter,
 ) -> Decision:  # fmt: skip
     """Decide on the standings and meters of one transaction, which are given by an account's number."""
-    notes: Trace = trace if trace is not None else []
-    quote = surcharged(at_volumes(quote, meters, now), standings, now, notes)
+    quote = surcharged(at_volumes(quote, meters, now), standings, now, trace)
     payer, level = quote.chain[0], quote.levels[0]
     standing = standings(payer.number)
     supplies = [supply_of(each, meters, terms.zone, now) for terms, each in zip(quote.chain, quote.levels, strict=True)]
-    _tell_meters(level, supplies[0], notes)
+    _tell_meters(level, supplies[0], trace)
+    units = supplies[0].units
+    block = first_block(level, units)
     refusal = (
-        suspicion(payer, standing, quote.called, now, notes)
-        or _calls_per_second(payer, standing, now, notes)
-        or _channels(payer, standing, quote.attempt.direction, now, notes)
-        or _too_dear(payer, level, supplies[0].units, notes)
+        suspicion(payer, standing, quote.called, now, trace)
+        or _calls_per_second(payer, standing, now, trace)
+        or _channels(payer, standing, quote.attempt.direction, now, trace)
+        or _too_dear(payer, block, units, trace)
     )
     if refusal is not None:
         return refusal
-    routes = open_routes(quote, standings, notes)
+    routes = open_routes(quote, standings, trace)
     if isinstance(routes, Denied):
         return routes
-    seconds = _affordable(payer, level, standing, supplies[0].units, limits, now, notes)
+    seconds = _affordable(payer, level, standing, block, units, limits, now, trace)
     if isinstance(seconds, Denied):
         return seconds
     for account, above, has in zip(quote.chain[1:], quote.levels[1:], supplies[1:], strict=True):
         more = quote.upstream or _affordable_above(
-            account, above, standings(account.number), has.units, quote, limits, now, notes
+            account, above, standings(account.number), has.units, quote, limits, now, trace
         )
         if isinstance(more, Denied):
-            return refused(notes, "upstream", Denied(Denial.UPSTREAM_REFUSED, more.reason, payer.key))
+            return refused(trace, "upstream", Denied(Denial.UPSTREAM_REFUSED, more.reason, payer.key))
         seconds = min(seconds, more)
-    return _granted(quote, routes, supplies, seconds, limits, now, grant_id, notes)
+    return _granted(quote, routes, supplies, seconds, limits, now, grant_id, trace)
 
 
 def at_volumes(quote: Quote, meters: Meters, now: Instant) -> Quote:
@@ -178,90 +176,84 @@ def at_volumes(quote: Quote, meters: Meters, now: Instant) -> Quote:
     return replace(quote, levels=levels)
 
 
-def _tell_meters(level: Level, has: Supply, notes: Trace) -> None:
-    tariff = level.tariffs[0]
-    if tariff.meter:
-        detail = f"{tariff.volume} of the period before reach the tier from {tariff.tier}: {_priced_by(tariff)}"
-        notes.append(Rule("tier", True, detail))
+def _tell_meters(level: Level, has: Supply, notes: Trace | None) -> None:
+    if level.tariffs[0].meter:
+        told(notes, words.tier, level.tariffs[0])
     for part in has.parts:
-        detail = f"{part.units} of unit {part.bundle.unit} are left of {part.bundle.id}, used before money"
-        notes.append(Rule("bundle", True, detail))
+        told(notes, words.bundle, part)
 
 
-def _calls_per_second(terms: AccountTerms, standing: Standing, now: Instant, notes: Trace) -> Denied | None:
-    if terms.calls_per_second is None:
+def _calls_per_second(terms: AccountTerms, standing: Standing, now: Instant, notes: Trace | None) -> Denied | None:
+    limit = terms.calls_per_second
+    if limit is None:
         return None
     calls = standing.calls_in(now // SECOND)
-    detail = f"{calls} calls in this second, at most {terms.calls_per_second}"
-    if calls >= terms.calls_per_second:
+    if calls >= limit:
+        detail = words.calls_in_second(calls, limit)
         return refused(notes, "calls_per_second", Denied(Denial.CALLS_PER_SECOND, detail, terms.key))
-    notes.append(Rule("calls_per_second", True, detail))
+    told(notes, words.calls_per_second, calls, limit)
     return None
 
 
 def _channels(
-    terms: AccountTerms, standing: Standing, direction: Direction, now: Instant, notes: Trace
+    terms: AccountTerms, standing: Standing, direction: Direction, now: Instant, notes: Trace | None
 ) -> Denied | None:
     limits = channels_of(terms, standing, direction, now)
     for each in limits:
         if each.is_full and terms.over_channels is OverChannels.REFUSE:
             reason = f"{each.used} of {each.limit} channels ({each.name}) are in use"
             return refused(notes, "channels", Denied(Denial.CHANNELS, reason, terms.key))
-    shown = "no limit" if limits[0].limit is None else f"limit {limits[0].limit}"
-    notes.append(Rule("channels", True, f"{standing.channels} in use, {shown}"))
+    told(notes, words.channels, standing, limits[0].limit if limits else None)
     return None
 
 
-def _too_dear(terms: AccountTerms, level: Level, units: int, notes: Trace) -> Denied | None:
-    if terms.max_call_charge is None:
+def _too_dear(terms: AccountTerms, block: int, units: int, notes: Trace | None) -> Denied | None:
+    most = terms.max_call_charge
+    if most is None:
         return None
-    block = first_block(level, units)
-    detail = f"the first block costs {format_nano(block)}, a call at most {format_nano(terms.max_call_charge)}"
-    if block > terms.max_call_charge and not units:
+    if block > most and not units:
+        detail = words.block_and_most(block, most)
         return refused(notes, "max_call_charge", Denied(Denial.CALL_TOO_DEAR, detail, terms.key))
-    notes.append(Rule("max_call_charge", True, detail))
+    told(notes, words.max_call_charge, block, most)
     return None
 
 
 def _affordable(
-    terms: AccountTerms, level: Level, standing: Standing, units: int, limits: Limits, now: Instant, notes: Trace
-) -> int | Denied:
+    terms: AccountTerms, level: Level, standing: Standing, block: int, units: int, limits: Limits, now: Instant,
+    notes: Trace | None,
+) -> int | Denied:  # fmt: skip
     # Caps and money bear on what units do not pay: whoever has some may call that long whatever his money is.
-    block, money = first_block(level, units), money_of(terms, standing)
-    left = spendable(terms, standing, now)
-    for cap in spend_caps(terms, standing, now):
+    money, left = money_of(terms, standing), spendable(terms, standing, now)
+    for cap in spend_caps(terms, standing, now) if left < money else ():
+        if cap.left < block <= money and not units:
+            detail = words.block_and_spend(block, cap.left, cap.period)
+            return refused(notes, cap.rule, Denied(cap.denial, detail, terms.key))
         if cap.left < money:
-            detail = f"the first block costs {format_nano(block)}, {format_nano(cap.left)} is left of the"
-            detail = f"{detail} {cap.period}'s spend"
-            if cap.left < block <= money and not units:
-                return refused(notes, cap.rule, Denied(cap.denial, detail, terms.key))
-            notes.append(Rule(cap.rule, True, detail))
-    shown = "unlimited" if terms.credit_limit is None else format_nano(money)
-    detail = f"the first block costs {format_nano(block)}, {shown} {level.currency} is available"
-    if terms.credit_limit is None and block > money:
-        detail = f"the first block costs {format_nano(block)}; the ledger can hold {format_nano(money)} more of debt"
-    if block > money and not units:
-        return refused(notes, "balance", Denied(Denial.BALANCE_INSUFFICIENT, detail, terms.key, money))
-    seconds = seconds_for(level, left, 0, 0, terms, limits, units)
+            told(notes, words.spend, cap.rule, block, cap.left, cap.period)
+    is_broke = block > money and not units
+    seconds = 0 if is_broke else seconds_for(level, left, 0, 0, terms, limits, units)
     if seconds == 0:
+        detail = words.block_and_money(terms, level, block, money)
         return refused(notes, "balance", Denied(Denial.BALANCE_INSUFFICIENT, detail, terms.key, money))
-    notes.append(Rule("balance", True, f"{detail}: {seconds} seconds"))
+    told(notes, words.balance, terms, level, block, money, seconds)
     return seconds
 
 
 def _affordable_above(
     terms: AccountTerms, level: Level, standing: Standing, units: int, quote: Quote, limits: Limits, now: Instant,
-    notes: Trace,
+    notes: Trace | None,
 ) -> int | Denied:  # fmt: skip
-    quiet: Trace = []
+    quiet: Trace | None = [] if notes is not None else None
+    block = first_block(level, units)
     answer = (
         suspicion(terms, standing, quote.called, now, quiet)
         or _calls_per_second(terms, standing, now, quiet)
         or _channels(terms, standing, quote.attempt.direction, now, quiet)
-        or _too_dear(terms, level, units, quiet)
-        or _affordable(terms, level, standing, units, limits, now, quiet)
+        or _too_dear(terms, block, units, quiet)
+        or _affordable(terms, level, standing, block, units, limits, now, quiet)
     )
-    notes += [Rule(rule.name, rule.passed, f"{terms.key}: {rule.detail}", private=True) for rule in quiet]
+    for rule in quiet or ():
+        told(notes, words.upstream, terms, rule)
     if isinstance(answer, Denied):
         return Denied(Denial.UPSTREAM_REFUSED, f"refused upstream: {answer.denial.value}", quote.chain[0].key)
     return answer
@@ -269,19 +261,16 @@ def _affordable_above(
 
 def _granted(
     quote: Quote, routes: tuple[Route, ...], supplies: Iterable[Supply], seconds: int, limits: Limits, now: Instant,
-    grant_id: str, notes: Trace,
+    grant_id: str, notes: Trace | None,
 ) -> Decision:  # fmt: skip
-    keeping = tuple(route for route in routes if earns(quote, route, seconds))
+    keeping = earning(quote, routes, seconds) if routes else ()
     if routes and not keeping:
         reason = "no carrier keeps the margin for the granted duration"
         return refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, quote.chain[0].key))
-    levels = tuple(holding(level, seconds, has) for level, has in zip(quote.levels, supplies, strict=True))
+    levels = tuple([holding(level, seconds, has) for level, has in zip(quote.levels, supplies, strict=True)])
     payer = quote.chain[0]
     renewable = limits.slice_seconds is not None and seconds < payer.max_call_seconds
-    kind = "reserved" if payer.kind is AccountKind.PREPAID else "reserved against the credit limit"
-    notes.append(
-        Rule("grant", True, f"{seconds} seconds, {format_nano(levels[0].reserved)} {levels[0].currency} {kind}")
-    )
+    told(notes, words.grant, payer, levels[0], seconds)
     return Granted(
         grant_id=grant_id, seconds=seconds, reserved=levels[0].reserved, currency=levels[0].currency, levels=levels,
         routes=keeping, called=quote.called, renewable=renewable, is_final=not renewable,

@@ -4,8 +4,6 @@ Caps shorten a grant; on a road that renews, it is one slice more, or one block 
 always the charge of all the seconds granted, by the dearest tariff in force meanwhile.
 """
 
-from dataclasses import replace
-
 from daemon.authorize.catalog import AccountTerms
 from daemon.authorize.decision import Level
 from daemon.authorize.limits import spend_caps
@@ -21,7 +19,7 @@ from daemon.rating.tariff import Tariff
 
 def first_block(level: Level, units: int = 0) -> int:
     """Return the dearest first paid block among the tariffs of a level behind a bundle's units, in nano-units."""
-    return max(charge(tariff, first_paid_second(tariff, units), units).amount for tariff in level.tariffs)
+    return max([charge(tariff, first_paid_second(tariff, units), units).amount for tariff in level.tariffs])
 
 
 def money_of(terms: AccountTerms, standing: Standing) -> int:
@@ -32,7 +30,10 @@ def money_of(terms: AccountTerms, standing: Standing) -> int:
 
 def spendable(terms: AccountTerms, standing: Standing, now: Instant) -> int:
     """Return what a new reservation may take: what is available, and what is left of the day's and month's spend."""
-    return min([money_of(terms, standing), *(cap.left for cap in spend_caps(terms, standing, now))])
+    money = money_of(terms, standing)
+    if terms.daily_spend is None and terms.monthly_spend is None:
+        return money
+    return min([money, *(cap.left for cap in spend_caps(terms, standing, now))])
 
 
 def seconds_for(
@@ -57,7 +58,7 @@ def seconds_for(
 
 
 def _quota(level: Level, money: int | None, cap_seconds: int, units: int) -> int:
-    return min(quota(tariff, money, cap_seconds, units) for tariff in level.tariffs)
+    return min([quota(tariff, money, cap_seconds, units) for tariff in level.tariffs])
 
 
 def _slice_end(tariff: Tariff, seconds: int, units: int) -> int:
@@ -69,9 +70,13 @@ def _slice_end(tariff: Tariff, seconds: int, units: int) -> int:
 
 def held_for(level: Level, seconds: int, units: int = 0) -> int:
     """Return what a level reserves for ``seconds``: the dearest of the tariffs in force, in nano-units."""
-    return max(charge(tariff, seconds, units).amount for tariff in level.tariffs)
+    return max([charge(tariff, seconds, units).amount for tariff in level.tariffs])
 
 
 def holding(level: Level, seconds: int, has: Supply) -> Level:
     """Return a level that holds what ``seconds`` need: units first, and the charge of the rest."""
-    return replace(level, reserved=held_for(level, seconds, has.units), units=units_for(level, seconds, has))
+    units = has.units
+    return Level(
+        level.account, level.key, level.currency, level.tariffs, held_for(level, seconds, units), level.bundles,
+        units_for(level, seconds, has) if units else (), level.tiered, level.conversions,
+    )  # fmt: skip

@@ -24,7 +24,7 @@ def watching(terms: AccountTerms, called: str) -> tuple[str, ...]:
     return tuple(rule.id for rule in terms.fraud_rules if rule.watches(called))
 
 
-def suspicion(terms: AccountTerms, standing: Standing, called: str, now: Instant, notes: Trace) -> Denied | None:
+def suspicion(terms: AccountTerms, standing: Standing, called: str, now: Instant, notes: Trace | None) -> Denied | None:
     """Return why an account may not make a call to a number now: a rule suspended it, or throttles its calls."""
     for rule in terms.fraud_rules:
         window = window_of(standing.windows, rule.id)
@@ -37,7 +37,8 @@ def suspicion(terms: AccountTerms, standing: Standing, called: str, now: Instant
             return refused(
                 notes, "fraud", Denied(denial, f"fraud rule {rule.id}: {told(rule, window, now)}", terms.key)
             )
-        notes.append(Rule("fraud", True, f"{rule.id}: {told(rule, window, now)}"))
+        if notes is not None:
+            notes.append(Rule("fraud", True, f"{rule.id}: {told(rule, window, now)}"))
     return None
 
 

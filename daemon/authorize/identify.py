@@ -6,6 +6,7 @@ that vouches for it. A SIP user with a credential must prove it; without one he 
 
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from daemon.authorize.attempt import CallAttempt, Identity
 from daemon.authorize.catalog import AccountTerms, Catalog, SipUser
@@ -18,21 +19,26 @@ from daemon.kernel.ids import Key
 Found = AccountTerms | Denied
 
 
-def identify(catalog: Catalog, attempt: CallAttempt) -> Found:
-    """Return the account that pays for an attempt, or why none can be told."""
+class Payer(NamedTuple):
+    """Who pays, or why nobody can be told; ``tech_prefix`` is what a network endpoint that decided takes off."""
+
+    found: Found
+    tech_prefix: str = ""
+
+
+def payer(catalog: Catalog, attempt: CallAttempt) -> Payer:
+    """Return who pays for an attempt, and the tech prefix to take off its number; each endpoint is asked once."""
     for kind in _KINDS:
         found = kind(catalog, attempt)
         if found is not None:
-            return found
-    return Denied(Denial.ACCOUNT_UNKNOWN, "no endpoint matches what the switch vouches for")
+            network = _network(catalog, attempt) if kind is _by_network else None
+            return Payer(found, network.tech_prefix if network is not None else "")
+    return Payer(Denied(Denial.ACCOUNT_UNKNOWN, "no endpoint matches what the switch vouches for"))
 
 
-def tech_prefix(catalog: Catalog, attempt: CallAttempt) -> str:
-    """Return the tech prefix that the matching network endpoint takes off the dialled number, or nothing."""
-    if any(kind(catalog, attempt) is not None for kind in (_by_account, _by_pin, _by_sip_user)):
-        return ""  # an earlier kind decides: the network is not asked
-    network = _network(catalog, attempt)
-    return network.tech_prefix if network is not None else ""
+def identify(catalog: Catalog, attempt: CallAttempt) -> Found:
+    """Return the account that pays for an attempt, or why none can be told."""
+    return payer(catalog, attempt).found
 
 
 def _by_account(catalog: Catalog, attempt: CallAttempt) -> Found | None:

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+from daemon.authorize import words
 from daemon.authorize.catalog import AccountTerms, OverChannels
-from daemon.authorize.decision import Level, Rule
+from daemon.authorize.decision import Level
 from daemon.authorize.denial import Denial
-from daemon.authorize.quote import Quote, Standings, Trace
+from daemon.authorize.quote import Quote, Standings, Trace, told
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant, local_day
-from daemon.kernel.money import Rounding, divide, format_nano
+from daemon.kernel.money import Rounding, divide
 from daemon.ledger.account import Standing
 from daemon.rating.bundle import period_number
-from daemon.rating.tariff import Tariff
 
 
 class Channels(NamedTuple):
@@ -35,7 +35,9 @@ class Channels(NamedTuple):
 
 
 def channels_of(terms: AccountTerms, standing: Standing, direction: Direction, now: Instant) -> tuple[Channels, ...]:
-    """Return the limits that a call of a direction meets, the packages in force counted."""
+    """Return the limits that a call of a direction meets, the packages in force counted; none where none is stated."""
+    if terms.channels_total is None and terms.channels_in is None and terms.channels_out is None:
+        return ()
     packages = [each for each in terms.packages if each.begins <= now < each.ends]
 
     def limit(stated: int | None, more: str) -> int | None:
@@ -54,7 +56,7 @@ def is_over(terms: AccountTerms, standing: Standing, direction: Direction, now: 
     return any(each.is_full for each in channels_of(terms, standing, direction, now))
 
 
-def surcharged(quote: Quote, standings: Standings, now: Instant, notes: Trace) -> Quote:
+def surcharged(quote: Quote, standings: Standings, now: Instant, notes: Trace | None) -> Quote:
     """Return a quote whose levels over a channel limit ask the surcharge that their account agreed to."""
     direction = quote.attempt.direction
     over = [is_over(terms, standings(terms.number), direction, now) for terms in quote.chain]
@@ -64,8 +66,7 @@ def surcharged(quote: Quote, standings: Standings, now: Instant, notes: Trace) -
     for place, terms in enumerate(quote.chain):
         if over[place]:
             levels[place] = _with_surcharge(levels[place], terms)
-            told = f"{terms.key}: over its channels: {surcharge_text(levels[place].tariffs[0])}"
-            notes.append(Rule("channel_surcharge", True, told, private=place > 0))
+            told(notes, words.channel_surcharge, terms, levels[place].tariffs[0], private=place > 0)
     return replace(quote, levels=tuple(levels))
 
 
@@ -76,12 +77,6 @@ def _with_surcharge(level: Level, terms: AccountTerms) -> Level:
         for each in level.tariffs
     )
     return replace(level, tariffs=tuple(tariffs))
-
-
-def surcharge_text(tariff: Tariff) -> str:
-    """Return what a call pays beside its price, in words."""
-    call, minute = format_nano(tariff.surcharge), format_nano(tariff.surcharge_rate)
-    return f"{call} {tariff.charged_in} a call and {minute} a minute beside the price"
 
 
 class SpendCap(NamedTuple):

@@ -23,7 +23,7 @@ Meters = Callable[[int, str], Meter]  # of an account's number and a meter's nam
 def metered(catalog: Catalog, account: AccountTerms, level: Level, called: str, direction: Direction) -> Level:
     """Return a level with the bundles and fraud rules that a call concerns, and the tables that have tiers."""
     unit = level.tariffs[0].unit if level.tariffs else SECONDS
-    bundles = tuple(replace(each, prefixes=frozenset()) for each in account.bundles if each.fits(called, unit))
+    bundles = tuple([replace(each, prefixes=frozenset()) for each in account.bundles if each.fits(called, unit)])
     tiered = _tiered(catalog, account, direction)
     watched = watching(account, called)
     if not bundles and not tiered and not watched:
@@ -32,11 +32,9 @@ def metered(catalog: Catalog, account: AccountTerms, level: Level, called: str, 
 
 
 def _tiered(catalog: Catalog, account: AccountTerms, direction: Direction) -> tuple[tuple[str, str], ...]:
-    found: dict[tuple[str, str], None] = {}
-    for dated in account.plans if direction is Direction.OUTBOUND else account.inbound_plans:
-        plan = catalog.plans.get(dated.plan)
-        found.update(dict.fromkeys(plan.tiered if plan is not None else ()))
-    return tuple(found)
+    plans = [catalog.plans.get(each.plan) for each in account.dated(direction)]
+    found = [each for plan in plans if plan is not None for each in plan.tiered]
+    return tuple(dict.fromkeys(found)) if found else ()
 
 
 def account_meters(catalog: Catalog, account: AccountTerms) -> tuple[tuple[int, str], ...]:

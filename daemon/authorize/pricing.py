@@ -6,7 +6,7 @@ A plan that takes over does so at its instant: each plan is asked for its own pa
 An account is charged in its own currency: a table in another has a price only where a rate between both is in force.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -57,9 +57,15 @@ def tariffs_for(
     returned; it is the caller's to refuse.
     """
     usage, own = usage_of(catalog, account.key.tenant, direction, called, service), own_rates(account, direction)
+    plans = _plans(catalog, account, direction, start, end)
+    if len(plans) == 1:
+        plan = plans[0][2]
+        more = plan.tariffs(called, start, end, usage, own) if plan is not None else ()
+        if len(more) == 1 and more[0].currency == account.currency:
+            return more  # nearly every call: one plan, one price, in the account's own currency
     exchange = exchange_of(catalog, account)
     found: dict[Tariff, None] = {}
-    for begins, ends, plan in _plans(catalog, account, direction, start, end):
+    for begins, ends, plan in plans:
         more = plan.tariffs(called, begins, ends, usage, own) if plan is not None else ()
         sold = [exchange.sold(tariff, begins, ends, lapsed=lapsed) for tariff in more]
         if begins == start and not (sold and sold[0]):
@@ -88,12 +94,15 @@ def cost_rates(
 
 def _plans(
     catalog: Catalog, account: AccountTerms, direction: Direction, start: Instant, end: Instant
-) -> Iterator[tuple[Instant, Instant, RatePlan | None]]:
-    """Yield the plans in force between two instants, each with the first and the last of its own."""
-    edges = [start, *sorted({each.begins for each in account.dated(direction) if start < each.begins <= end}), end + 1]
-    for begins, following in pairwise(edges):
-        key = account.plan_at(direction, begins)
-        yield begins, following - 1, catalog.plans.get(key) if key is not None else None
+) -> Sequence[tuple[Instant, Instant, RatePlan | None]]:
+    """Return the plans in force between two instants, each with the first and the last of its own."""
+    dated = account.dated(direction)
+    if len(dated) == 1 and dated[0].begins <= start:
+        return ((start, end, catalog.plans.get(dated[0].plan)),)
+    edges = [start, *sorted({each.begins for each in dated if start < each.begins <= end}), end + 1]
+    keys = [account.plan_at(direction, begins) for begins in edges[:-1]]
+    plans = [catalog.plans.get(key) if key is not None else None for key in keys]
+    return [(begins, ends - 1, plan) for (begins, ends), plan in zip(pairwise(edges), plans, strict=True)]
 
 
 def found_for(

@@ -6,6 +6,7 @@ A quote is a value of the configuration alone; ``decide`` holds it against the s
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import ParamSpec
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountTerms, Carrier
@@ -13,10 +14,11 @@ from daemon.authorize.decision import Denied, Level, Route, Rule
 from daemon.ledger.account import Standing
 from daemon.rating.tariff import Tariff
 
+P = ParamSpec("P")
 NO_VOLUMES: Mapping[str, int] = MappingProxyType({})
 Standings = Callable[[int], Standing]
 Pricing = Callable[[AccountTerms, Mapping[str, int]], tuple[Tariff, ...]]  # by the volumes of a period
-Trace = list[Rule]
+Trace = list[Rule]  # in the order in which they took part; None where nobody asked for an explanation
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,13 @@ class Quote:
         return tuple(level.account for level in self.levels) + tuple(route.account for route in self.routes)
 
 
-def refused(notes: Trace, rule: str, denied: Denied) -> Denied:
-    notes.append(Rule(rule, False, f"{denied.denial.value}: {denied.reason}"))
+def refused(notes: Trace | None, rule: str, denied: Denied) -> Denied:
+    if notes is not None:
+        notes.append(Rule(rule, False, f"{denied.denial.value}: {denied.reason}"))
     return denied
+
+
+def told(notes: Trace | None, says: Callable[P, Rule], *values: P.args, **named: P.kwargs) -> None:
+    """Note a rule in the words of ``authorize.words``, which are made only where somebody asked."""
+    if notes is not None:
+        notes.append(says(*values, **named))

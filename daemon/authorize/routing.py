@@ -6,17 +6,19 @@ whole grant, in its own currency. Each dial string carries its carrier and its n
 
 from collections.abc import Iterable
 from itertools import pairwise, product
+from typing import NamedTuple
 
+from daemon.authorize import words
 from daemon.authorize.catalog import AccountTerms, Carrier, Catalog, Status
-from daemon.authorize.decision import Denied, Route, Rule
+from daemon.authorize.decision import Denied, Level, Route
 from daemon.authorize.denial import Denial
 from daemon.authorize.pricing import cost_rates, exchange_of
-from daemon.authorize.quote import Quote, Standings, Trace, refused
+from daemon.authorize.quote import Quote, Standings, Trace, refused, told
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO
 from daemon.rating.charge import charge, first_paid_second
 from daemon.rating.conversion import Conversion, at_one_instant
-from daemon.rating.margin import margin_holds
+from daemon.rating.margin import cost_max, margin_holds
 from daemon.rating.tariff import Tariff
 
 ROUTES_MAX = 16  # carriers in one grant; a channel variable and a RADIUS reply have to hold them
@@ -33,8 +35,9 @@ def candidates(
         tariffs = table.tariffs(called, now, until) if table is not None else ()
         if carrier.status is not Status.ACTIVE or not tariffs or tariffs[0].blocked:
             continue
-        rates = cost_rates(catalog, top.key.tenant, tariffs[0].currency, top.currency, now, until)
-        if rates or tariffs[0].currency == top.currency:
+        currency = tariffs[0].currency
+        rates = cost_rates(catalog, top.key.tenant, currency, top.currency, now, until)
+        if rates or currency == top.currency:
             priced.append((carrier, tariffs, rates))
     priced.sort(key=lambda each: (_minute_cost(each[1], each[2]), each[0].key.id))
     del priced[ROUTES_MAX:]
@@ -47,7 +50,8 @@ def candidates(
 
 def _minute_cost(tariffs: Iterable[Tariff], rates: tuple[Conversion, ...]) -> int:
     """Return the dearest minute of a carrier, in the uppermost account's currency, exact to NANO-ths of a nano-unit."""
-    return max(charge(tariff, 60).amount for tariff in tariffs) * max((each.rate for each in rates), default=NANO)
+    rate = max([each.rate for each in rates]) if rates else NANO
+    return max([charge(tariff, 60).amount for tariff in tariffs]) * rate
 
 
 def cost_rates_of(
@@ -71,7 +75,7 @@ def _dial(carrier: Carrier, called: str, place: int) -> str:
     return f"[tollway_carrier={carrier.key.id},tollway_route={place}]{string}"
 
 
-def open_routes(quote: Quote, standings: Standings, notes: Trace) -> tuple[Route, ...] | Denied:
+def open_routes(quote: Quote, standings: Standings, notes: Trace | None) -> tuple[Route, ...] | Denied:
     if not quote.routed:
         return ()
     payer = quote.chain[0].key
@@ -82,13 +86,13 @@ def open_routes(quote: Quote, standings: Standings, notes: Trace) -> tuple[Route
     ]
     if not free:
         return refused(notes, "carrier_channels", Denied(Denial.CHANNELS, "no carrier has a channel left", payer))
-    seconds = max(first_paid_second(tariff) for tariff in quote.levels[0].tariffs)
-    paying = tuple(route for route in free if earns(quote, route, seconds))
+    seconds = max([first_paid_second(tariff) for tariff in quote.levels[0].tariffs])
+    paying = earning(quote, free, seconds)
     if not paying:
         reason = f"no carrier leaves the margin that a level of the chain asks for{_unconverted(quote, notes)}"
         return refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, payer))
-    detail = f"{len(paying)} of {len(free)} carriers keep the floor{_compared_at(quote, paying)}"
-    notes.append(Rule("margin", True, detail, private=True))
+    if notes is not None:
+        told(notes, words.margin, len(paying), len(free), _compared_at(quote, paying))
     return paying
 
 
@@ -99,36 +103,76 @@ def _compared_at(quote: Quote, routes: tuple[Route, ...]) -> str:
     return "".join(f"; {each}" for each in dict.fromkeys(rates))
 
 
-def _unconverted(quote: Quote, notes: Trace) -> str:
+def _unconverted(quote: Quote, notes: Trace | None) -> str:
     """Note which levels cannot compare their margin at all for want of a conversion; say so of the payer's own."""
-    told = ""
+    said = ""
     for place, (level, above) in enumerate(pairwise(quote.levels)):
         if level.currency != above.currency and not level.conversions:
             pair = f"from {above.currency} to {level.currency}"
             missing = f"no conversion {pair} is in force, so that its cost is unknown; add a [[conversion]]"
-            notes.append(Rule("conversion", False, f"{level.key}: {missing}", private=place > 0))
-            told = told if place else f": {missing}"
-    return told
+            told(notes, words.conversion, level, missing, private=place > 0)
+            said = said if place else f": {missing}"
+    return said
 
 
-def earns(quote: Quote, route: Route, seconds: int) -> bool:
-    """Tell whether every level keeps its floor against what it buys from: the level above, or the carrier."""
-    above = [(level.tariffs, level.currency) for level in quote.levels[1:]]
-    above.append((route.tariffs, route.tariffs[0].currency))
-    rates = [level.conversions for level in quote.levels[:-1]] + [route.conversions]
-    return all(
-        (bool(found) or account.currency == currency) and _level_earns(account, level.tariffs, buy, found, seconds)
-        for account, level, (buy, currency), found in zip(quote.chain, quote.levels, above, rates, strict=True)
-    )
+def earning(quote: Quote, routes: Iterable[Route], seconds: int) -> tuple[Route, ...]:
+    """Return the routes by which every level keeps its floor against what it buys from for a call of ``seconds``.
+
+    The levels below the uppermost buy from the level above, whichever carrier takes the call: they are asked once.
+    """
+    sales = [Sale.of(*each, seconds) for each in zip(quote.chain, quote.levels, strict=True)]
+    for sale, above in pairwise(sales):
+        if not sale.earns(above.level.tariffs, above.level.currency, sale.level.conversions, above.price):
+            return ()
+    top = sales[-1]
+    return tuple([each for each in routes if top.earns(each.tariffs, each.tariffs[0].currency, each.conversions)])
 
 
-def _level_earns(
-    account: AccountTerms, sells: Iterable[Tariff], buys: Iterable[Tariff], rates: tuple[Conversion, ...], seconds: int
-) -> bool:
-    """Tell whether a level keeps its floor by every sell and buy price and every rate that meet at one instant."""
-    percent, minute = account.margin_floor_percent, account.margin_floor_per_minute
-    return all(
-        margin_holds(sell, buy, seconds, percent, minute, rate)
-        for sell, buy, rate in product(sells, buys, rates or (None,))
-        if at_one_instant(sell.conversion, buy.conversion, rate)
-    )
+class Sale(NamedTuple):
+    """What one level sells a call of ``seconds`` for, and may buy it for.
+
+    ``price`` is the charge of its one tariff, None where it has several, or a converted one. ``cost_max`` is the most
+    that it may cost in the same currency, None where that is not one amount.
+    """
+
+    account: AccountTerms
+    level: Level
+    seconds: int
+    price: int | None
+    cost_max: int | None
+
+    @classmethod
+    def of(cls, account: AccountTerms, level: Level, seconds: int) -> "Sale":
+        """Return what a level sells a call for."""
+        price = _one_charge(level.tariffs, seconds)
+        # A price of 0 may be that of a row sold at 0, which is exempt: that is left to ``margin_holds``.
+        most = (
+            cost_max(price, seconds, account.margin_floor_percent, account.margin_floor_per_minute) if price else None
+        )
+        return cls(account, level, seconds, price, most)
+
+    def earns(
+        self, buys: tuple[Tariff, ...], currency: str, rates: tuple[Conversion, ...], cost: int | None = None
+    ) -> bool:
+        """Tell whether it keeps its floor by every sell and buy price and every rate that meet at one instant.
+
+        ``buys`` are in ``currency``; ``cost`` is what they charge, None where it was not asked for yet.
+        """
+        account, level, seconds, _, most = self
+        if not rates:
+            if account.currency != currency:
+                return False
+            cost = _one_charge(buys, seconds) if cost is None else cost
+            if most is not None and cost is not None:
+                return cost <= most
+        percent, minute = account.margin_floor_percent, account.margin_floor_per_minute
+        return all(
+            margin_holds(sell, buy, seconds, percent, minute, rate)
+            for sell, buy, rate in product(level.tariffs, buys, rates or (None,))
+            if at_one_instant(sell.conversion, buy.conversion, rate)
+        )
+
+
+def _one_charge(tariffs: tuple[Tariff, ...], seconds: int) -> int | None:
+    """Return what a call costs by the one tariff that there is, None where it is not one, or is converted."""
+    return charge(tariffs[0], seconds).amount if len(tariffs) == 1 and tariffs[0].conversion is None else None

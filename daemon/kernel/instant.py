@@ -69,7 +69,12 @@ def zone(name: str) -> ZoneInfo:
 
 def local_day(instant: Instant, where: ZoneInfo) -> int:
     """Return the proleptic ordinal of the local calendar day that holds the instant; days end before year 10000."""
-    return (_EPOCH + timedelta(microseconds=min(instant, _LOCAL_MAX))).astimezone(where).toordinal()
+    return _day_of_second(min(instant, _LOCAL_MAX) // SECOND, where)
+
+
+@lru_cache(maxsize=256)  # seconds by zones; thousands of calls are decided in one, and clocks change at whole seconds
+def _day_of_second(second: int, where: ZoneInfo) -> int:
+    return (_EPOCH + timedelta(seconds=second)).astimezone(where).toordinal()
 
 
 class WallClock:

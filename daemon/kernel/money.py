@@ -15,6 +15,7 @@ DECIMALS_MAX = 9  # places; nano-units hold no more
 UNITS_MAX = 1_000_000_000  # units; one amount. Nine of them still fit a signed 64-bit sum of nano-units.
 NANO_MAX = (1 << 63) - 1  # nano-units; what a 64-bit column holds
 
+_STEPS: tuple[int, ...] = tuple(10**places for places in range(DECIMALS_MAX, -1, -1))  # nano-units, by decimals
 _DECIMAL = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,9}))?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
@@ -30,6 +31,9 @@ class Rounding(Enum):
     DOWN = "down"
     HALF_UP = "half-up"
     HALF_EVEN = "half-even"
+
+
+_UP = Rounding.UP
 
 
 class Money(NamedTuple):
@@ -104,5 +108,7 @@ def round_nano(numerator: int, denominator: int, decimals: int, rounding: Roundi
     """Return ``numerator / denominator`` nano-units rounded once to ``decimals`` places, in nano-units."""
     if not 0 <= decimals <= DECIMALS_MAX:
         raise ValueError(f"decimals are 0 to {DECIMALS_MAX}")
-    step: int = 10 ** (DECIMALS_MAX - decimals)
+    step = _STEPS[decimals]
+    if rounding is _UP and numerator >= 0 and denominator > 0:  # nearly every price: one division says it
+        return -(-numerator // (denominator * step)) * step
     return divide(numerator, denominator * step, rounding) * step

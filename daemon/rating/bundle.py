@@ -88,7 +88,7 @@ class Supply(NamedTuple):
     @property
     def units(self) -> int:
         """How much of the call's usage can be paid in units, in all."""
-        return sum(part.bundle.covers(part.units) for part in self.parts)
+        return sum([part.bundle.covers(part.units) for part in self.parts]) if self.parts else 0
 
     def taken(self, usage: int) -> tuple[Units, ...]:
         """Return the units that pay for so much of the call's usage, at most ``units``: the first bundle's first."""

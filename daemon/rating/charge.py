@@ -15,9 +15,7 @@ from daemon.rating.formula import (
     InForce,
     Scalar,
     Stretch,
-    billed_at_one_rate,
     converted,
-    first_paid,
     is_money,
     stretches,
 )
@@ -34,6 +32,7 @@ class Charge(NamedTuple):
 
 
 NOTHING = Charge(0, 0)
+_made = tuple.__new__  # what ``Charge`` calls itself, without a second call
 
 
 class Changing:
@@ -88,7 +87,9 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
     ask.
     """
     assert seconds >= 0, seconds
-    if not costs_money(tariff, seconds, units):
+    begins = tariff.included_seconds + units
+    # ``is_money`` of one call; every decision comes here some twenty times.
+    if seconds <= tariff.free_seconds or (units and seconds <= begins):
         return NOTHING
     if tariff.alternatives:
         blocks, billed = 0, 0
@@ -96,17 +97,24 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
             billed += count * length
             blocks += count * length * rate
     else:
-        rest = seconds - tariff.included_seconds - units
-        billed = billed_at_one_rate(_SCALAR, rest, tariff.first_seconds, tariff.next_seconds)
+        billed = _billed_at_one_rate(seconds - begins, tariff.first_seconds, tariff.next_seconds)
         blocks = billed * tariff.rate
-    per = tariff.per
     if tariff.surcharge or tariff.surcharge_rate:
-        exact, per = _surcharged(tariff, blocks, billed)
-    else:
-        exact = max(per * tariff.connect_fee + blocks, per * tariff.minimum_charge)
-        if tariff.conversion is not None:
-            exact, per = converted(exact, per, tariff.conversion.rate, NANO)
-    return Charge(round_nano(exact, per, tariff.decimals, tariff.rounding), billed)
+        return _surcharged(tariff, blocks, billed)
+    per, fee, least = tariff.per, tariff.connect_fee, tariff.minimum_charge
+    exact = blocks + per * fee if fee else blocks
+    if least and exact < per * least:
+        exact = per * least
+    if tariff.conversion is not None:
+        exact, per = converted(exact, per, tariff.conversion.rate, NANO)
+    return _made(Charge, (round_nano(exact, per, tariff.decimals, tariff.rounding), billed))
+
+
+def _billed_at_one_rate(rest: int, first: int, following: int) -> int:
+    """Return ``formula.billed_at_one_rate`` of one call."""
+    if rest <= first:
+        return first if rest > 0 else 0
+    return first - (first - rest) // following * following
 
 
 class Scale(NamedTuple):
@@ -124,20 +132,21 @@ def scale_of(tariff: Tariff) -> Scale:
     return UNCONVERTED if tariff.conversion is None else Scale(tariff.conversion.rate, NANO)
 
 
-def _surcharged(tariff: Tariff, blocks: int, billed: int) -> tuple[int, int]:
-    """Return the exact price of blocks with the surcharges, and the parts of a nano-unit that it is counted in.
+def _surcharged(tariff: Tariff, blocks: int, billed: int) -> Charge:
+    """Return the charge of blocks with the surcharges.
 
     What is added to the rate counts towards the minimum charge, as the rate does; what is added to the call does not.
     """
     price, surcharge = scale_of(tariff)
     priced = price * (tariff.per * tariff.connect_fee + blocks) + surcharge * billed * tariff.surcharge_rate
     least = price * tariff.per * tariff.minimum_charge
-    return max(priced, least) + surcharge * tariff.per * tariff.surcharge, tariff.per * surcharge
+    exact = max(priced, least) + surcharge * tariff.per * tariff.surcharge
+    return Charge(round_nano(exact, tariff.per * surcharge, tariff.decimals, tariff.rounding), billed)
 
 
 def costs_money(tariff: Tariff, seconds: int, units: int) -> bool:
     """Tell whether an answered call pays anything: not one of 0 seconds, a free one, or one that a bundle covers."""
-    return seconds > 0 and bool(is_money(seconds, tariff.free_seconds, tariff.included_seconds + units, units))
+    return bool(is_money(seconds, tariff.free_seconds, tariff.included_seconds + units, units))
 
 
 def paid_stretches(tariff: Tariff, seconds: int, units: int = 0) -> Iterator[Stretch]:
@@ -158,8 +167,8 @@ def duration_seconds(duration_us: int, rounding: Rounding) -> int:
 
 def first_paid_second(tariff: Tariff, units: int = 0) -> int:
     """Return the shortest duration, in seconds, that pays for a block: what an account must be able to afford."""
-    paid: int = first_paid(_SCALAR, tariff.free_seconds, tariff.included_seconds + units)
-    return paid
+    free, begins = tariff.free_seconds, tariff.included_seconds + units
+    return (free if free > begins else begins) + 1
 
 
 def bundle_units(tariff: Tariff, seconds: int, units: int) -> int:

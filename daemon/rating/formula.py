@@ -81,11 +81,6 @@ def billed_at_one_rate(ops: Ops, rest: Ints, first: Ints, following: Ints) -> In
     return (rest > 0) * (first + -(-further // following) * following)
 
 
-def first_paid(ops: Ops, free: Ints, begins: Ints) -> Ints:
-    """Return the shortest duration that pays for a block."""
-    return ops.maximum(free, begins) + 1
-
-
 def is_money(seconds: Ints, free: Ints, begins: Ints, units: Ints) -> Ints:
     """Tell whether a call costs money: it is longer than a free one and than what a bundle's units cover to its end.
 

@@ -9,6 +9,8 @@ from daemon.rating.charge import charge
 from daemon.rating.conversion import Conversion
 from daemon.rating.tariff import Tariff
 
+_PERCENT = 100 * NANO  # nano-percent; the whole
+
 
 def margin_holds(
     sell: Tariff, buy: Tariff, seconds: int, floor_percent_nano: int | None, floor_per_minute_nano: int | None,
@@ -31,10 +33,21 @@ def margin_holds(
     return by_minute and (floor_percent_nano is None or margin * 100 * NANO >= floor_percent_nano * price)
 
 
+def cost_max(price: int, seconds: int, floor_percent_nano: int | None, floor_per_minute_nano: int | None) -> int | None:
+    """Return the most that a call sold at ``price`` may cost, in the same nano-units; None where no floor is stated.
+
+    It is the exact bound of ``margin_holds`` in one currency: what each floor keeps is rounded up, as costs are whole.
+    """
+    kept = []
+    if floor_per_minute_nano is not None:
+        kept.append(-(-floor_per_minute_nano * seconds // 60))
+    if floor_percent_nano is not None:
+        kept.append(-(-floor_percent_nano * price // _PERCENT))
+    return price - max(kept) if kept else None
+
+
 def costs_nothing(sell: Tariff) -> bool:
     """Tell whether nothing that the row can come into costs anything."""
-    rates = {step.rate for each in sell.alternatives for tier in each.tiers for step in tier.steps}
-    return (
-        rates <= {0}
-        and sell.rate == sell.connect_fee == sell.minimum_charge == sell.surcharge == sell.surcharge_rate == 0
-    )
+    if sell.rate or sell.connect_fee or sell.minimum_charge or sell.surcharge or sell.surcharge_rate:
+        return False
+    return not any(step.rate for each in sell.alternatives for tier in each.tiers for step in tier.steps)

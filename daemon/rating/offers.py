@@ -220,6 +220,22 @@ class Offers:
         begins, ends = self.windows[self.window_of[offer]]
         return begins <= at < ends
 
+    def lasting(self, number: str, start: Instant, end: Instant) -> int | None:
+        """Return the offer of ``find`` at every instant from ``start`` to ``end``, NO_OFFER if there is none then.
+
+        None where it may change meanwhile. Whatever stands behind an offer that is in force throughout has no say.
+        """
+        index, windows, window_of = self.index, self.windows, self.window_of
+        offer = index.best(number)
+        while offer != NO_OFFER:
+            begins, ends = windows[window_of[offer]]
+            if begins <= start and end < ends:
+                return offer
+            if begins <= end and start < ends:
+                return None
+            offer = index.next_offers[offer]
+        return NO_OFFER
+
     def find(self, number: str, at: Instant) -> Iterator[int]:
         """Yield the offers in force at an instant whose prefix begins a number, the longest first."""
         index = self.index

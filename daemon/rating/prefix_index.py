@@ -9,6 +9,7 @@ shelves of four digits, so that a bisect meets some hundred segments and not a m
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from daemon.kernel.e164 import DIGITS_MAX, line_position
@@ -18,6 +19,9 @@ _LINE_END: Final = 11**DIGITS_MAX
 _SHELF: Final = 11 ** (DIGITS_MAX - 4)  # places that share their first four digits
 _SHELVED_MIN: Final = 4_096  # segments from which shelves are worth their 60 kB
 _SPANS: Final = tuple(11 ** (DIGITS_MAX - length) for length in range(DIGITS_MAX + 1))  # places that a prefix holds
+
+
+_position = lru_cache(maxsize=64)(line_position)  # numbers; one call asks a table for each level and each carrier
 
 
 class PrefixIndex:
@@ -77,7 +81,7 @@ class PrefixIndex:
 
     def best(self, number: str) -> int:
         """Return the first offer of the longest prefix that begins a number, NO_OFFER if there is none."""
-        starts, position = self.segment_starts, line_position(number)
+        starts, position = self.segment_starts, _position(number)
         if self._shelves is None:
             return self.segment_offers[bisect_right(starts, position) - 1]
         shelf = position // _SHELF

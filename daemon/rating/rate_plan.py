@@ -16,7 +16,7 @@ from daemon.kernel.instant import Instant
 from daemon.rating.account_rates import AccountRates
 from daemon.rating.markup import NO_MARKUP, Markup
 from daemon.rating.override_pattern import OVERRIDE_LENGTH_MAX
-from daemon.rating.rate_table import A_CALL, Found, RateTable, Usage, successive
+from daemon.rating.rate_table import A_CALL, CHANGING, Changing, Found, RateTable, Usage, successive
 from daemon.rating.tariff import Tariff
 
 DEPTH_MAX: Final = 16  # plans that inherit each other; ours: a reseller's reseller has four
@@ -31,7 +31,14 @@ class MarkedTable(NamedTuple):
 
     def find(self, number: str, at: Instant, usage: Usage) -> Found:
         """Return what the table says, marked up."""
-        found = self.table.find(number, at, usage)
+        return self._marked_up(self.table.find(number, at, usage))
+
+    def lasting(self, number: str, start: Instant, end: Instant, usage: Usage) -> Found | Changing:
+        """Return what the table says at every instant between two, marked up, or CHANGING."""
+        found = self.table.lasting(number, start, end, usage)
+        return found if found is CHANGING else self._marked_up(found)
+
+    def _marked_up(self, found: Found) -> Found:
         if self.markups and isinstance(found, Tariff):
             for markup in self.markups:
                 found = markup.applied(found)
@@ -116,12 +123,29 @@ class RatePlan:
 
         Empty where none is in force at ``start``.
         """
+        lasts = self._lasting(number, start, end, usage)
+        if lasts is not CHANGING:
+            found = lasts if account is None else account.settled(lasts, number, usage)
+            return (found,) if isinstance(found, Tariff) else ()
         tables = (
             *(table for table, _ in self.taking_part(usage.override_value)),
             *(self.on_net if usage.on_net else ()),
         )
         changes = {at for table in tables for at in table.changes(number, start, end)} if end > start else ()
         return successive(lambda at: self.match(number, at, usage, account), start, changes)
+
+    def _lasting(self, number: str, start: Instant, end: Instant, usage: Usage) -> Found | Changing:
+        """Return what the tables say at every instant between two, CHANGING where one of them may say another thing."""
+        if usage.on_net and self.on_net:
+            return CHANGING
+        best: Found = None
+        for table in self.taking_part(usage.override_value):
+            found = table.lasting(number, start, end, usage)
+            if found is CHANGING:
+                return CHANGING
+            if found is not None and (best is None or len(found.prefix) > len(best.prefix)):
+                best = found
+        return best
 
 
 def longest(found: Iterable[Found]) -> Found:

@@ -8,6 +8,7 @@ for, and kept where it depends on nothing but its row. Usage of another rate typ
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from itertools import groupby, islice
 from operator import attrgetter
 from types import MappingProxyType
@@ -35,6 +36,15 @@ PORTION: Final = 256  # rows looked at together: most of what is done to them is
 _prefix = attrgetter("prefix")  # the order of prefixes as texts is their order on the number line
 
 Found = Tariff | Gap | None
+
+
+class Changing(Enum):
+    """What is said of a number whose rate may change between two instants: ask at each of them."""
+
+    CHANGING = "changing"
+
+
+CHANGING: Final = Changing.CHANGING
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +110,7 @@ A_CALL: Final = Usage()
 class RateTable:
     """The rows of one version of one deck. Build it by ``from_rows``; it never changes afterwards."""
 
-    __slots__ = ("_calendars", "_kept", "_like", "_other", "heads", "offers", "policy")
+    __slots__ = ("_bare", "_calendars", "_kept", "_like", "_other", "heads", "offers", "policy")
 
     def __init__(self, policy: Policy, heads: Heads, offers: Offers, other: Mapping[str, Offers]) -> None:
         """Take what ``from_rows`` made."""
@@ -108,6 +118,8 @@ class RateTable:
         self.heads = heads
         self.offers = offers  # of calls that have a prefix
         self._other = other  # of each other rate type
+        kinds = {word: policy.rate_type(word) for word in BARE}
+        self._bare = frozenset(word for word, kind in kinds.items() if kind is not None and kind.id in BARE)
         self._calendars: dict[tuple[str, ...], Calendar] = {}
         self._kept: dict[int, Tariff] = {}  # by row
         self._like: dict[int, Tariff] = {}  # by the place of its terms: one to make others of
@@ -201,6 +213,22 @@ class RateTable:
         offer = next(others.find(number, at), NO_OFFER) if others is not None else NO_OFFER
         return self._found(others, offer, number, at, usage) if others is not None and offer != NO_OFFER else None
 
+    def lasting(self, number: str, start: Instant, end: Instant, usage: Usage) -> Found | Changing:
+        """Return what ``find`` says of a call at every instant from ``start`` to ``end``; CHANGING where it may differ.
+
+        It is one look at the index instead of two, for nearly every call. Usage of other kinds is always CHANGING.
+        """
+        if usage.rate_type not in self._bare or not number:
+            return CHANGING
+        offers = self.offers
+        offer = offers.lasting(number, start, end)
+        if offer is None or (offer == NO_OFFER and self._other):
+            return CHANGING
+        if offer == NO_OFFER:
+            return None
+        pick = offers.picks[offer]
+        return CHANGING if pick < 0 else self._tariff(pick, number[: offers.lengths[offer]], usage)
+
     def _is_of(self, offer: int, at: Instant, kind: RateType) -> bool:
         """Tell whether the row of an offer that is in force at an instant is of a rate type."""
         pick = self.offers.picks[offer]
@@ -240,10 +268,10 @@ class RateTable:
         return found
 
     def _tariff(self, head: int, prefix: str, usage: Usage) -> Tariff:
-        if head in self.heads.ladders:
+        kept = self._kept.get(head)
+        if kept is None and head in self.heads.ladders:
             volume = usage.volumes.get(self.policy.table, 0)
             return self._built(self._tier(head, volume), prefix, self._tiers(head, volume), volume)
-        kept = self._kept.get(head)
         if kept is None:
             kept = self._plain(head, prefix)
             _keep(self._kept, head, kept)
@@ -314,6 +342,9 @@ class RateTable:
 
         ``end`` is included; empty where none is in force at ``start``, whatever comes later.
         """
+        lasts = self.lasting(number, start, end, usage)
+        if lasts is not CHANGING:
+            return (lasts,) if isinstance(lasts, Tariff) else ()
         return successive(lambda at: self.match(number, at, usage), start, self.changes(number, start, end))
 
     def changes(self, number: str, start: Instant, end: Instant) -> set[Instant]:

@@ -12,12 +12,15 @@ from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.kernel.instant import DAY, SECOND
 from daemon.kernel.money import NANO
 from daemon.ledger.account import EntryKind
-from daemon.store.administration import KeyConflict
+from daemon.ledger.bucket import BucketKind, Wanted
+from daemon.store.administration import KeyConflict, Refused
 from daemon.store.archive_files import PART_ROWS
+from daemon.store.archives import month_begins
 from daemon.store.check import check_store, findings
 from daemon.store.link import Link
-from tests.integration.archive_world import JANUARY, MONTH, archive_folder, archived, exported, lived, shown
+from tests.integration.archive_world import JANUARY, MONTH, NOW, archive_folder, archived, exported, lived, shown
 from tests.integration.store_world import ACME, RITA, opened
+from tests.integration.test_store_buckets import BOBBY, neighbour
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -314,3 +317,54 @@ async def test_an_account_without_archives_has_its_history(tmp_path: Path) -> No
     async with opened(tmp_path) as world:
         assert [row["archive"] for row in await world.store.history(RITA)] == [""]
         assert await archived(world) == []
+
+
+async def test_buckets_transfers_and_assertions_leave_with_their_entries(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await neighbour(world)
+        world.now = JANUARY
+        gift = Wanted("gift", BucketKind.PROMOTIONAL, 1, JANUARY + 6 * MONTH)
+        await world.store.credit(ACME, EntryKind.TOP_UP, NANO, key="gift", who="w", reason="r", bucket=gift)
+        await world.store.transfer(ACME, BOBBY, NANO, key="given", who="w", reason="r")
+        await world.store.assert_balance(ACME, 25 * NANO, None, who="w", reason="r")
+        await lived(world)
+        await exported(world, tmp_path)
+        before = await shown(world)
+        assert [month.month for month in await archived(world)] == ["2026-01", "2026-02"]
+        assert await shown(world) == before
+        assert await check_store(world.store) == []
+        assert (
+            await world.store.credit(ACME, EntryKind.TOP_UP, NANO, key="gift", who="w", reason="r", bucket=gift)
+        ).repeated
+        with pytest.raises(KeyConflict):
+            await world.store.credit(ACME, EntryKind.TOP_UP, NANO, key="gift", who="w", reason="r")
+        with pytest.raises(KeyConflict):
+            await world.store.transfer(ACME, BOBBY, NANO, key="given", who="w", reason="r")
+        with pytest.raises(Refused, match="archived: state the balance at a later instant"):
+            await world.store.assert_balance(ACME, 0, JANUARY, who="w", reason="r")
+        view = await world.store.account_view(ACME)
+        assert view is not None
+        said = await world.store.assert_balance(ACME, view.standing.balance, world.now - 1, who="w", reason="r")
+        assert said.holds
+        await world.ocf.expire_due()
+        await world.whole("new", 5, ACME)
+        assert await check_store(world.store) == []
+        await world.store.administer(
+            lambda link: link.execute("UPDATE account SET buckets = replace(buckets, 'gift', 'left') WHERE id = 'acme'")
+        )
+        assert {finding.invariant for finding in await check_store(world.store)} == {"buckets"}
+
+
+async def test_a_call_over_the_end_of_a_month_is_one_call(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        world.now = month_begins("2026-02") - 10 * SECOND
+        await world.ask("over", ACME)
+        await world.answer("over", ACME)
+        world.now += 30 * SECOND
+        await world.end("over", 30, ACME)
+        world.now = NOW
+        await exported(world, tmp_path)
+        assert [month.month for month in await archived(world, before="2026-02")] == ["2026-01"]
+        assert await check_store(world.store) == []
+        await archived(world)
+        assert await check_store(world.store) == []

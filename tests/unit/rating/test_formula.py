@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from daemon.rating.formula import InForce, Scalar, Stretch, billed_at_one_rate, first_paid, is_money, stretches
+from daemon.rating.formula import InForce, Scalar, Stretch, billed_at_one_rate, is_money, stretches
 
 SCALAR = Scalar()
 
@@ -46,11 +46,6 @@ def test_blocks_begin_one_where_the_other_ends(begins: int, first: int, until: i
 )
 def test_at_one_rate_the_sum_has_a_closed_form(rest: int, first: int, following: int, billed: int) -> None:
     assert billed_at_one_rate(SCALAR, rest, first, following) == billed
-
-
-@pytest.mark.parametrize(("free", "begins", "paid"), [(0, 0, 1), (10, 0, 11), (0, 10, 11), (10, 20, 21), (20, 10, 21)])
-def test_the_first_paid_position_lies_behind_every_gift(free: int, begins: int, paid: int) -> None:
-    assert first_paid(SCALAR, free, begins) == paid
 
 
 @pytest.mark.parametrize(
