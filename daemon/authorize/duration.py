@@ -78,5 +78,5 @@ def holding(level: Level, seconds: int, has: Supply) -> Level:
     units = has.units
     return Level(
         level.account, level.key, level.currency, level.tariffs, held_for(level, seconds, units), level.bundles,
-        units_for(level, seconds, has) if units else (), level.tiered, level.conversions,
+        units_for(level, seconds, has) if units else (), level.tiered, level.conversions, level.watched,
     )  # fmt: skip
