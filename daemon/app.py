@@ -35,7 +35,7 @@ from daemon.esl.adapter import EslAdapter
 from daemon.http_api.metrics import Metrics
 from daemon.http_api.server import HttpServer
 from daemon.journal import EmergencyJournal, PostpaidJournal
-from daemon.kernel.instant import Instant
+from daemon.kernel.instant import Instant, format_rfc3339
 from daemon.radius.server import RadiusServers
 from daemon.settings import Settings, shown
 from daemon.store import LedgerStore, open_store
@@ -214,6 +214,9 @@ class Daemon:
             await asyncio.sleep(EXPIRE_SECONDS)
             try:
                 resolved = await self.ocf.expire_due()
+                for event in await self.ocf.tell_events():
+                    self.metrics.count("tollway_events_total", kind=event.kind, act=event.act)
+                    _log.warning("rule", **{**event._asdict(), "at": format_rfc3339(event.at)})
                 await self.recovery.note_failing({**self.store.unreadable, **self.ocf.stuck})
                 for call in resolved:
                     _log.info("call resolved", call_id=call.call_id, account=str(call.payer), state=call.state.value)

@@ -495,6 +495,10 @@ class Opened:
         """Return the newest items of the exception list."""
         return await self.store.exceptions(limit)
 
+    async def events(self, text: str | None, limit: int) -> list[dict[str, object]]:
+        """Return the newest events of an account, or of all."""
+        return await self.store.events(await self.key(text) if text is not None else None, limit)
+
     async def export_run(self, progress: Progress | None = None) -> list[Exported | ExportRefused]:
         """Hand off what is new."""
         directory = Path(self.settings.export.directory)

@@ -11,6 +11,7 @@ from enum import Enum
 from zoneinfo import ZoneInfo
 
 from daemon.authorize.dids import NO_RANGES, DidRanges
+from daemon.authorize.fraud_rule import FraudRule
 from daemon.authorize.networks import Networks
 from daemon.kernel.dialling import Dialling
 from daemon.kernel.ids import Direction, Key
@@ -22,6 +23,13 @@ from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import RateTable
 
 MAX_CALL_SECONDS = 14_400  # seconds; the longest call unless the account says otherwise (SPEC section 2, Quota)
+
+
+class OverChannels(Enum):
+    """What happens to a call over a channel limit of its account."""
+
+    REFUSE = "refuse"
+    SURCHARGE = "surcharge"
 
 
 class AccountKind(Enum):
@@ -67,6 +75,17 @@ class DatedPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelPackage:
+    """Channels that an account has beside its limits, from an instant until before another."""
+
+    begins: Instant
+    ends: Instant
+    channels_total: int = 0
+    channels_in: int = 0
+    channels_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class AccountTerms:
     """What was agreed with a customer. Money in nano-units, percents in nano-percent; None: no limit.
 
@@ -89,6 +108,7 @@ class AccountTerms:
     channels_out: int | None = None
     calls_per_second: int | None = None
     daily_spend: int | None = None
+    monthly_spend: int | None = None
     max_call_seconds: int = MAX_CALL_SECONDS
     max_call_charge: int | None = None
     margin_floor_percent: int | None = None
@@ -99,6 +119,11 @@ class AccountTerms:
     inbound_kind: AccountKind | None = None
     inbound_credit_limit: int | None = 0
     when_empty: WhenEmpty = WhenEmpty.OUTBOUND
+    over_channels: OverChannels = OverChannels.REFUSE
+    channel_surcharge: int = 0
+    channel_surcharge_per_minute: int = 0
+    packages: tuple[ChannelPackage, ...] = ()
+    fraud_rules: tuple[FraudRule, ...] = ()
 
     @property
     def empty_limit(self) -> int | None:

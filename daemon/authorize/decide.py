@@ -11,11 +11,13 @@ from itertools import pairwise
 
 from daemon.authorize import words
 from daemon.authorize.attempt import CallAttempt
-from daemon.authorize.catalog import AccountTerms, Catalog, Status
+from daemon.authorize.catalog import AccountTerms, Catalog, OverChannels, Status
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Route
 from daemon.authorize.denial import Denial
 from daemon.authorize.duration import first_block, holding, money_of, seconds_for, spendable
+from daemon.authorize.fraud import suspicion
 from daemon.authorize.identify import Payer, dialling_of, payer
+from daemon.authorize.limits import channels_of, spend_caps, surcharged
 from daemon.authorize.metering import Meters, metered, no_meter, supply_of, volumes_of
 from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
 from daemon.authorize.quote import NO_VOLUMES, Limits, Quote, Standings, Trace, refused, told
@@ -141,7 +143,7 @@ def decide(
     meters: Meters = no_meter,
 ) -> Decision:  # fmt: skip
     """Decide on the standings and meters of one transaction, which are given by an account's number."""
-    quote = at_volumes(quote, meters, now)
+    quote = surcharged(at_volumes(quote, meters, now), standings, now, trace)
     payer, level = quote.chain[0], quote.levels[0]
     standing = standings(payer.number)
     supplies = [supply_of(each, meters, terms.zone, now) for terms, each in zip(quote.chain, quote.levels, strict=True)]
@@ -150,8 +152,9 @@ def decide(
     block = first_block(level, units)
     refusal = (
         _emptied(payer, standing, quote.attempt.direction, units, trace)
+        or suspicion(payer, standing, quote.called, now, trace)
         or _calls_per_second(payer, standing, now, trace)
-        or _channels(payer, standing, quote.attempt.direction, trace)
+        or _channels(payer, standing, quote.attempt.direction, now, trace)
         or _too_dear(payer, level, block, units, trace)
     )
     if refusal is not None:
@@ -209,14 +212,13 @@ def _calls_per_second(terms: AccountTerms, standing: Standing, now: Instant, not
     return None
 
 
-def _channels(terms: AccountTerms, standing: Standing, direction: Direction, notes: Trace | None) -> Denied | None:
-    one_way = (standing.channels_out, terms.channels_out)
-    if direction is Direction.INBOUND:
-        one_way = (standing.channels_in, terms.channels_in)
-    limits = (("total", standing.channels, terms.channels_total), (direction.value, *one_way))
-    for name, used, limit in limits:
-        if limit is not None and used >= limit:
-            reason = f"{used} of {limit} channels ({name}) are in use"
+def _channels(
+    terms: AccountTerms, standing: Standing, direction: Direction, now: Instant, notes: Trace | None
+) -> Denied | None:
+    limits = channels_of(terms, standing, direction, now)
+    for each in limits:
+        if each.is_full and terms.over_channels is OverChannels.REFUSE:
+            reason = f"{each.used} of {each.limit} channels ({each.name}) are in use"
             return refused(notes, "channels", Denied(Denial.CHANNELS, reason, terms.key))
     told(notes, words.channels, limits)
     return None
@@ -239,11 +241,12 @@ def _affordable(
 ) -> int | Denied:  # fmt: skip
     # Caps and money bear on what units do not pay: whoever has some may call that long whatever his money is.
     money, left = money_of(terms, standing), spendable(terms, standing, now)
-    if left < money:
-        if left < block <= money and not units:
-            detail = words.block_and_day(level, block, left)
-            return refused(notes, "daily_spend", Denied(Denial.DAILY_SPEND, detail, terms.key))
-        told(notes, words.daily_spend, level, block, left)
+    for cap in spend_caps(terms, standing, now) if left < money else ():
+        if cap.left < block <= money and not units:
+            detail = words.block_and_spend(level, block, cap.left, cap.period)
+            return refused(notes, cap.rule, Denied(cap.denial, detail, terms.key))
+        if cap.left < money:
+            told(notes, words.spend, cap.rule, level, block, cap.left, cap.period)
     is_broke = block > money and not units
     seconds = 0 if is_broke else seconds_for(level, left, 0, 0, terms, limits, units)
     if seconds == 0:
@@ -261,8 +264,9 @@ def _affordable_above(
     block = first_block(level, units)
     answer = (
         _emptied(terms, standing, quote.attempt.direction, units, quiet)
+        or suspicion(terms, standing, quote.called, now, quiet)
         or _calls_per_second(terms, standing, now, quiet)
-        or _channels(terms, standing, quote.attempt.direction, quiet)
+        or _channels(terms, standing, quote.attempt.direction, now, quiet)
         or _too_dear(terms, level, block, units, quiet)
         or _affordable(terms, level, standing, block, units, limits, now, quiet)
     )

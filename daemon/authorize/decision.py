@@ -17,6 +17,7 @@ class Level:
     ``bundles`` fit the call (their prefixes are taken off), in the order of use; ``units`` are held of them.
     ``tiered`` names the tables whose tiers the account's volume chooses, and the period of each. ``conversions`` are
     those in force at which the charge of the level above is a cost in this currency, none where it is in the same.
+    ``watched``: the fraud rules of the account whose windows count what is held.
     """
 
     account: int
@@ -28,6 +29,7 @@ class Level:
     units: tuple[Units, ...] = ()
     tiered: tuple[tuple[str, str], ...] = ()
     conversions: tuple[Conversion, ...] = ()
+    watched: tuple[str, ...] = ()
 
     @property
     def meters(self) -> tuple[tuple[int, str], ...]:

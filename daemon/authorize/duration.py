@@ -6,9 +6,10 @@ always the charge of all the seconds granted, by the dearest tariff in force mea
 
 from daemon.authorize.catalog import AccountTerms
 from daemon.authorize.decision import Level
+from daemon.authorize.limits import spend_caps
 from daemon.authorize.metering import units_for
 from daemon.authorize.quote import Limits
-from daemon.kernel.instant import Instant, local_day
+from daemon.kernel.instant import Instant
 from daemon.ledger.account import Standing, available, room
 from daemon.rating.bundle import Supply
 from daemon.rating.charge import block_end, charge, first_paid_second
@@ -28,13 +29,11 @@ def money_of(terms: AccountTerms, standing: Standing) -> int:
 
 
 def spendable(terms: AccountTerms, standing: Standing, now: Instant) -> int:
-    """Return what a new reservation may take: what is available, and what is left of the day's spend."""
+    """Return what a new reservation may take: what is available, and what is left of the day's and month's spend."""
     money = money_of(terms, standing)
-    if terms.daily_spend is None:
+    if terms.daily_spend is None and terms.monthly_spend is None:
         return money
-    today = local_day(now, terms.zone)
-    spent = standing.day_spent if standing.day == today else 0
-    return min(money, terms.daily_spend - spent - standing.reserved)
+    return min([money, *(cap.left for cap in spend_caps(terms, standing, now))])
 
 
 def seconds_for(
@@ -79,5 +78,5 @@ def holding(level: Level, seconds: int, has: Supply) -> Level:
     units = has.units
     return Level(
         level.account, level.key, level.currency, level.tariffs, held_for(level, seconds, units), level.bundles,
-        units_for(level, seconds, has) if units else (), level.tiered, level.conversions,
+        units_for(level, seconds, has) if units else (), level.tiered, level.conversions, level.watched,
     )  # fmt: skip

@@ -81,6 +81,10 @@ RULES = (
     ),
     RuleText("channels", "Is a channel free?", "the account has no limit of channels", (Denial.CHANNELS,)),
     RuleText(
+        "channel_surcharge", "Is it a call over the channels that pays more?",
+        "it is within the channels, or the account pays nothing beside for more",
+    ),
+    RuleText(
         "max_call_charge", "Is the call too dear?", "the account has no limit of what a call may cost",
         (Denial.CALL_TOO_DEAR,),
     ),

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from daemon.authorize.catalog import AccountTerms, Catalog
 from daemon.authorize.decision import Level
+from daemon.authorize.fraud import watching
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant
 from daemon.rating.bundle import NO_SUPPLY, Meter, Supply, Units, period_number, supply, volume_meter
@@ -20,11 +21,14 @@ Meters = Callable[[int, str], Meter]  # of an account's number and a meter's nam
 
 
 def metered(catalog: Catalog, account: AccountTerms, level: Level, called: str, direction: Direction) -> Level:
-    """Return a level with the bundles that fit the called number, in their order, and the tables that have tiers."""
+    """Return a level with the bundles and fraud rules that a call concerns, and the tables that have tiers."""
     unit = level.tariffs[0].unit if level.tariffs else SECONDS
     bundles = tuple([replace(each, prefixes=frozenset()) for each in account.bundles if each.fits(called, unit)])
     tiered = _tiered(catalog, account, direction)
-    return replace(level, bundles=bundles, tiered=tiered) if bundles or tiered else level
+    watched = watching(account, called)
+    if not bundles and not tiered and not watched:
+        return level
+    return replace(level, bundles=bundles, tiered=tiered, watched=watched)
 
 
 def _tiered(catalog: Catalog, account: AccountTerms, direction: Direction) -> tuple[tuple[str, str], ...]:

@@ -82,12 +82,18 @@ def _block(level: Level, nano: int) -> str:
     return f"the first block costs {_money(level, nano)}"
 
 
-def daily_spend(level: Level, block: int, left: int) -> Rule:
-    return Rule("daily_spend", True, block_and_day(level, block, left))
+def channel_surcharge(terms: AccountTerms, level: Level, *, above: bool) -> Rule:
+    call, minute = _money(level, terms.channel_surcharge), _money(level, terms.channel_surcharge_per_minute)
+    detail = f"over its channels: {call} a call and {minute} a minute beside the price"
+    return Rule("channel_surcharge", True, detail, level=terms.key if above else None)
 
 
-def block_and_day(level: Level, block: int, left: int) -> str:
-    return f"{_block(level, block)}, {_money(level, left)} is left of the day's spend"
+def spend(rule: str, level: Level, block: int, left: int, period: str) -> Rule:
+    return Rule(rule, True, block_and_spend(level, block, left, period))
+
+
+def block_and_spend(level: Level, block: int, left: int, period: str) -> str:
+    return f"{_block(level, block)}, {_money(level, left)} is left of the {period}'s spend"
 
 
 def balance(terms: AccountTerms, level: Level, block: int, money: int, seconds: int) -> Rule:

@@ -87,6 +87,8 @@ COLUMNS: dict[str, Callable[[UsageLine], Value]] = {
     "supplier_currency": lambda line: line.record.supplier_currency,
     "cost_conversion_rate": lambda line: _rate(line.record.cost_conversion),
     "cost_conversion_from": lambda line: _date(line.record.cost_conversion),
+    "surcharge": lambda line: money(line.record.surcharge),
+    "surcharge_rate": lambda line: money(line.record.surcharge_rate),
 }
 CSV_HEADER = csv_line(COLUMNS)
 _NAMES, _CELLS = tuple(COLUMNS), tuple(COLUMNS.values())

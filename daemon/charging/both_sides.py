@@ -14,7 +14,7 @@ from daemon.authorize.decide import decide, prepare
 from daemon.authorize.decision import Decision, Denied, Granted
 from daemon.authorize.denial import Denial
 from daemon.authorize.quote import Limits, Quote
-from daemon.charging import settle
+from daemon.charging import fraud, settle
 from daemon.charging.call import Call, CallState, new_call
 from daemon.charging.event import CallReport, Outcome
 from daemon.charging.joining import next_place
@@ -62,18 +62,27 @@ class CalledSide:
     new_id: str
     now: Instant
 
-    def held(self, book: Book, call: Call, granted: Granted) -> tuple[Decision, Call | None]:
-        """Hold the called side beside a call that holds already; return the decision on both and the caller's call."""
+    def held(self, book: Book, call: Call, granted: Granted, *, counts: bool) -> tuple[Decision, Call | None]:
+        """Hold the called side beside a call that holds already; return the decision on both and the caller's call.
+
+        ``counts``: fraud rules count both sides, since no earlier question of the call did; where the called side is
+        refused, the caller's is no call, and counts no more.
+        """
         attempt = self.quote.attempt
         decision = decide(self.quote, book.standing, self.limits, self.now, self.new_id, meters=book.meter)
         if isinstance(decision, Denied):
             book.save_call(voided(book, call, self.now))
+            if counts:
+                fraud.uncounted(book, call, self.now)
+            refused_to = self.quote.called
+            fraud.watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, refused=refused_to)
             return _refused(decision), None
         number, part = next_place(same_side(book, attempt))
         twin = new_call(attempt, decision, number, part, self.now)
         twin = twin.changed(due_at=settle.due_at(twin, self.terms))
-        settle.hold(book, twin, self.now)
+        settle.hold(book, twin, self.now, counts=counts)
         call, twin = levelled(book, self.catalog, call.changed(twin=twin.grant_id), twin, self.terms, self.now)
+        fraud.watch(book, self.catalog, (*call.levels, *twin.levels), call.call_id, self.now)
         book.save_call(call)
         book.save_call(twin)
         seconds, levels = call.granted_seconds, call.levels

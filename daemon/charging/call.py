@@ -77,7 +77,8 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """``route`` is the number of the carrier's route whose channel the call holds, 0 for none.
 
     ``dialled`` is the number as received, where ``called`` is not the same digits. ``twin`` is
-    the grant by which the called side of the same call pays.
+    the grant by which the called side of the same call pays. ``counted_at`` is the instant in whose minute fraud rules
+    count its end, 0 where none does.
     """
 
     grant_id: str
@@ -118,6 +119,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     revision: int = 0
     dialled: str = ""
     twin: str = ""
+    counted_at: Instant = 0
 
     @property
     def payer(self) -> Key:

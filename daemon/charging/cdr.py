@@ -28,6 +28,7 @@ class RatedCdr(msgspec.Struct, frozen=True, gc=False):
     are in ``rate_currency``, ``conversion`` made the charge of them. ``paid`` is what the supplier is owed in its own
     currency where ``cost_conversion`` made ``cost`` of it, rounded up to a nano-unit. ``dialled`` is the number as it
     was received, where ``called`` is not the same digits.
+    A call over a channel limit paid ``surcharge`` and ``surcharge_rate`` a minute beside, both part of the charge.
     """
 
     record_id: str
@@ -85,6 +86,8 @@ class RatedCdr(msgspec.Struct, frozen=True, gc=False):
     paid: int = 0
     cost_conversion: Conversion | None = None
     dialled: str = ""
+    surcharge: int = 0
+    surcharge_rate: int = 0
 
     @property
     def rate_currency(self) -> str:
@@ -204,7 +207,7 @@ def _level_record(call: Call, report: EndReport, place: int, billed: int, supply
         bundle_units=sum(each.units for each in posted.units), tier=tariff.tier, volume=tariff.volume,
         metered=posted.units + posted.volume, conversion=tariff.conversion,
         paid=supply.paid if supply.conversion is not None else 0, cost_conversion=supply.conversion,
-        told_by=report.told_by, dialled=call.dialled,
+        told_by=report.told_by, dialled=call.dialled, surcharge=tariff.surcharge, surcharge_rate=tariff.surcharge_rate,
     )  # fmt: skip
 
 

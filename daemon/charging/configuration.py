@@ -20,6 +20,7 @@ from daemon.authorize.catalog import (
     Catalog,
     DatedPlan,
     Emergency,
+    OverChannels,
     Status,
     Tenant,
     WhenEmpty,
@@ -27,6 +28,7 @@ from daemon.authorize.catalog import (
 )
 from daemon.charging.account_views import Accounts, ByNumber, endpoints_of
 from daemon.charging.accounts import AccountIndex, Endpoint, Row, cut, diallings, index_of, whole
+from daemon.charging.limits_stated import ChannelPackageSpec, FraudRuleSpec, LimitsStated
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import NEVER, Instant, format_rfc3339, zone
 from daemon.kernel.money import Rounding
@@ -234,6 +236,7 @@ class AccountSpec:
     channels_out: int | None = None
     calls_per_second: int | None = None
     daily_spend: int | None = None
+    monthly_spend: int | None = None
     max_call_seconds: int = MAX_CALL_SECONDS
     max_call_charge: int | None = None
     margin_floor_percent: int | None = None
@@ -244,6 +247,9 @@ class AccountSpec:
     inbound_kind: AccountKind | None = None
     inbound_credit_limit: int | None = 0
     suspend_when_empty: WhenEmpty = WhenEmpty.OUTBOUND
+    over_channels: OverChannels = OverChannels.REFUSE
+    channel_surcharge: int = 0
+    channel_surcharge_per_minute: int = 0
 
     @property
     def empty_limit(self) -> int | None:
@@ -342,6 +348,8 @@ class Configuration:
     classes_of_service: tuple[ClassOfServiceSpec, ...] = ()
     bundles: tuple[BundleSpec, ...] = ()
     conversions: tuple[ConversionSpec, ...] = ()
+    channel_packages: tuple[ChannelPackageSpec, ...] = ()
+    fraud_rules: tuple[FraudRuleSpec, ...] = ()
 
     @property
     def owner(self) -> str:
@@ -522,11 +530,22 @@ class _Prices:
         for spec in configuration.bundles:
             place = (spec.tenant, spec.account)
             self._bundles[place] = (*self._bundles.get(place, ()), self._bundle(spec))
+        self._limits = LimitsStated(
+            configuration.channel_packages,
+            configuration.fraud_rules,
+            frozenset((spec.parent, spec.account) for spec in configuration.tenants if spec.parent),
+            self._prefixes,
+        )
 
     def bundles(self, spec: AccountSpec) -> tuple[Bundle, ...]:
         """Return the bundles of an account in the order of use: by priority, then by their ids."""
         found = self._bundles.get((spec.tenant, spec.id), ())
         return tuple(sorted(found, key=lambda bundle: bundle.priority))
+
+    @property
+    def limits(self) -> LimitsStated:
+        """What packages and fraud rules say of accounts."""
+        return self._limits
 
     def rates(self, spec: AccountSpec) -> AccountRates | None:
         """Return what an account alone is asked, None where that is nothing."""
@@ -577,6 +596,9 @@ def _terms(spec: AccountSpec, row: Row, prices: _Prices) -> AccountTerms:
         dialling=diallings(row.identities(), spec.country) if _NUMBERS in row.endpoints else (),
         inbound_kind=spec.inbound_kind, inbound_credit_limit=spec.inbound_credit_limit,
         when_empty=spec.suspend_when_empty,
+        monthly_spend=spec.monthly_spend, over_channels=spec.over_channels, channel_surcharge=spec.channel_surcharge,
+        channel_surcharge_per_minute=spec.channel_surcharge_per_minute,
+        packages=prices.limits.packages(spec.tenant, spec.id), fraud_rules=prices.limits.rules(spec.tenant, spec.id),
     )  # fmt: skip
 
 

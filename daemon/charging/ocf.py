@@ -15,6 +15,8 @@ from daemon.authorize.decide import at_volumes, decide, prepare
 from daemon.authorize.decision import Decision, Denied, Rule
 from daemon.authorize.emergency import emergency, is_emergency_number
 from daemon.authorize.explanation import Told, told
+from daemon.authorize.fraud_rule import FraudAct
+from daemon.authorize.limits import surcharged
 from daemon.authorize.metering import Meters, no_meter
 from daemon.authorize.quote import Limits, Standings, Trace, refused
 from daemon.authorize.sides import sides_of
@@ -30,6 +32,7 @@ from daemon.charging.joining import (
 from daemon.charging.ports import (
     Book,
     Directory,
+    Event,
     Exceptional,
     Journal,
     Message,
@@ -61,12 +64,14 @@ from daemon.charging.session import (
     on_renewal,
 )
 from daemon.charging.without_store import WithoutStore
+from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 
 T = TypeVar("T")
 EncodeOutcome = Callable[[Outcome], bytes]
 Check = Callable[[Call | None], None]  # sees the call that a report means before it does anything; may raise
 DUE_BATCH = 256  # calls looked at in one round of expiry
+EVENTS_BATCH = 64  # events told in one round; each may suspend an account
 
 
 def _no_bytes(_decision: Decision) -> bytes:
@@ -203,7 +208,8 @@ class OnlineCharging:
             first = in_order(catalog, quote, attempt.direction, standings)
             return (quote if first is quote else refused(trace, "status", first)), trace, []
         decision = decide(quote, standings, chosen, now, "", trace, meters)
-        return decision, trace, sides_of(at_volumes(quote, meters, now), decision)
+        asked = surcharged(at_volumes(quote, meters, now), standings, now, None)
+        return decision, trace, sides_of(asked, decision)
 
     def is_emergency(self, called: str) -> bool:
         """Tell whether a number, or what is left of it after a configured tech prefix, is an emergency number."""
@@ -319,6 +325,26 @@ class OnlineCharging:
         for number in self.stuck_accounts.keys() - known.keys():
             item = _stuck_account(catalog, number, self.stuck_accounts[number], now)
             await self._store.transact(Reads(), lambda book, item=item: book.append_exception(item))  # type: ignore[misc]
+
+    async def tell_events(self) -> list[Event]:
+        """Do what rules asked for of the accounts that they saw, and return the events that nobody told before."""
+        fresh: list[Event] = []
+        for number, event in await self._store.events_to_do(EVENTS_BATCH):
+            for call in await self._to_cut(event):
+                await self.cut(call.grant_id)
+            if await self._store.do_event(number, event):
+                fresh.append(event)
+        return fresh
+
+    async def _to_cut(self, event: Event) -> list[Call]:
+        """Return the calls that run of an account whose suspension ends them too; emergency calls go on."""
+        key = Key(event.tenant, event.account)
+        terms = self._directory.catalog().accounts.get(key)
+        cutting = {rule.id for rule in terms.fraud_rules if rule.cuts} if terms is not None else set()
+        if event.act != FraudAct.SUSPEND.value or event.rule not in cutting:
+            return []
+        calls = await self._store.open_calls()
+        return [call for call in calls if not call.emergency and any(level.key == key for level in call.levels)]
 
     async def recover(self, grant_id: str, by: SettledBy = SettledBy.RECOVERY) -> Outcome:
         """Settle a call that its switch no longer knows, at its last proof of life (an unanswered one is voided)."""

@@ -6,7 +6,7 @@ Work that arrives together shares a commit; a function that raises is left out a
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -70,6 +70,19 @@ class Exceptional(msgspec.Struct, frozen=True, gc=False):
     key: str = ""  # where given, a second one with the same key is not listed again
 
 
+class Event(NamedTuple):
+    """What a rule saw of an account; ``act`` is what the rule asks for: warn, throttle, suspend."""
+
+    at: Instant
+    kind: str
+    tenant: str
+    account: str
+    rule: str
+    act: str
+    call_id: str
+    detail: str
+
+
 class Reads(msgspec.Struct, frozen=True, gc=False):
     """What a transaction needs loaded: the union over a batch is one query for each table.
 
@@ -95,6 +108,9 @@ class Book(Protocol):
 
     def post(self, posting: tuple[Standing, Entry]) -> None:
         """Write an entry and the standing after it."""
+
+    def keep(self, standing: Standing) -> None:
+        """Keep a standing of which only what no entry counts is another: what fraud rules count."""
 
     def meter(self, account: int, name: str) -> Meter:
         """Return a meter that ``Reads`` named, empty where nothing was counted. Raises KeyError for any other."""
@@ -129,6 +145,9 @@ class Book(Protocol):
     def append_exception(self, item: Exceptional) -> None:
         """Put something on the exception list."""
 
+    def append_event(self, event: Event) -> None:
+        """Keep what a rule saw."""
+
 
 class Store(Protocol):
     """The durable side of the ledger."""
@@ -147,6 +166,12 @@ class Store(Protocol):
 
     async def archived_until(self) -> Instant:
         """Return the instant before which closed calls may have left the store for an archive, 0 where none has."""
+
+    async def events_to_do(self, limit: int) -> Sequence[tuple[int, Event]]:
+        """Return at most ``limit`` events, each with its number, for which nothing was done yet, oldest first."""
+
+    async def do_event(self, number: int, event: Event) -> bool:
+        """Put on record that an event was told, with the suspension that it asks for; tell whether nobody had."""
 
     async def adopted(self, grant_ids: Sequence[str]) -> None:
         """Note, for the report of recovery, that the switch still runs these calls."""

@@ -22,6 +22,7 @@ from daemon.charging.both_sides import CalledSide, let_twin_go, voided
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call
 from daemon.charging.cdr import EndReport
 from daemon.charging.event import CallReport, Decided, Outcome
+from daemon.charging.fraud import ends, watch
 from daemon.charging.joining import (
     CLOCK_TOLERANCE,
     adopted,
@@ -142,15 +143,17 @@ class Initial:
         grant_id = replaced.grant_id if replaced is not None else self.new_id
         decision = decide(self.quote, book.standing, self.limits, self.now, grant_id, meters=book.meter)
         if isinstance(decision, Denied):
+            watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, refused=self.quote.called)
             return Decided(decision, self.encode(decision))
         number, part = (replaced.attempt, replaced.part) if replaced is not None else next_place(earlier)
         call = new_call(attempt, decision, number, part, self.now)
         call = call.changed(due_at=settle.due_at(call, self.terms))
-        settle.hold(book, call, self.now)
+        settle.hold(book, call, self.now, counts=replaced is None)
         book.save_call(call)
         if self.called_side is None:
+            watch(book, self.catalog, call.levels, call.call_id, self.now)
             return Decided(decision, self.encode(decision), call)
-        both, held = self.called_side.held(book, call, decision)
+        both, held = self.called_side.held(book, call, decision, counts=replaced is None)
         return Decided(both, self.encode(both), held)
 
     def journalled(self, granted: Granted) -> tuple[Call, bytes]:
@@ -338,6 +341,8 @@ def _renewed(book: Book, report: CallReport, context: Context, *, paced: bool) -
     if call is None or call.state is not CallState.ANSWERED or call.cut or call.emergency:
         return outcome
     if context.limits.slice_seconds is None or (paced and not call.renewable):
+        return outcome
+    if ends(book, context.catalog, call, context.now):
         return outcome
     before = call.granted_seconds
     used = duration_seconds(measured_us(call, report), Rounding.UP) if paced else None

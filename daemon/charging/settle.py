@@ -14,9 +14,10 @@ import msgspec
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog
 from daemon.authorize.decision import Level, Route
 from daemon.authorize.duration import seconds_for, spendable
+from daemon.authorize.limits import month_of
 from daemon.authorize.pricing import Service, cost_rates, tariffs_for
 from daemon.authorize.quote import Limits
-from daemon.charging import metering
+from daemon.charging import fraud, metering
 from daemon.charging.call import OPEN_STATES, Call, CallState, Posted, SettledBy
 from daemon.charging.cdr import EndReport, rated, reversal, supplies
 from daemon.charging.ports import Book, Exceptional
@@ -41,14 +42,17 @@ class Terms:
     ring_seconds: int = 120
 
 
-def hold(book: Book, call: Call, now: Instant, held: tuple[Level, ...] = ()) -> None:
+def hold(book: Book, call: Call, now: Instant, held: tuple[Level, ...] = (), *, counts: bool = True) -> None:
     """Reserve what the call's levels say, and one channel for each account and for the carrier in use.
 
-    ``held``: the levels of a call that was settled and holds its units again already.
+    ``held``: the levels of a call that was settled and holds its units again already. A call that was never held before
+    counts for fraud rules, unless another of the same question did.
     """
+    calls = int(counts and call.state is CallState.GRANTED)
     for place, level in enumerate(call.levels):
         metering.move_units(book, level, held[place].units if held else (), level.units)
         standing = book.standing(level.account).called(now // SECOND)
+        standing = fraud.holding(standing, level, level.reserved, now, calls)
         book.post(posting.reserve(standing, call.grant_id, level.reserved, call.direction, now, call.requested_at))
     hold_carrier(book, call, now)
 
@@ -70,7 +74,7 @@ def release_carrier(book: Book, call: Call, now: Instant) -> None:
 def let_go(book: Book, call: Call, now: Instant, *, expired: bool = False) -> Call:
     """Void all that a call holds, and return it holding nothing."""
     for level in call.levels:
-        standing = book.standing(level.account)
+        standing = fraud.holding(book.standing(level.account), level, -level.reserved, now)
         freed = posting.release(
             standing, call.grant_id, level.reserved, call.direction, now, call.requested_at, expired=expired
         )
@@ -85,6 +89,7 @@ def held_afresh(book: Book, catalog: Catalog, call: Call, limits: Limits, now: I
     seconds = min(_payable(book, catalog, call, level, 0, limits, now) for level in call.levels)
     call = call.changed(granted_seconds=seconds, levels=metering.needed(book, catalog, call, seconds, now))
     hold(book, call, now)
+    fraud.watch(book, catalog, call.levels, call.call_id, now)
     return call
 
 
@@ -123,7 +128,13 @@ def priced_at_answer(book: Book, catalog: Catalog, call: Call, answered_at: Inst
 def _level_at(catalog: Catalog, call: Call, level: Level, at: Instant, volumes: Mapping[str, int]) -> Level:
     account, service = catalog.by_number[level.account], Service(call.override, volumes=volumes)
     tariffs = tariffs_for(catalog, account, call.direction, call.called, at, at, service, lapsed=True)
-    return replace(level, tariffs=tariffs[:1]) if tariffs and not tariffs[0].blocked else _first_only(level)
+    if not tariffs or tariffs[0].blocked:
+        return _first_only(level)
+    before = level.tariffs[0]
+    if before.surcharge or before.surcharge_rate:  # it was agreed to when the call was granted, over a channel limit
+        surcharged = tariffs[0].changed(surcharge=before.surcharge, surcharge_rate=before.surcharge_rate)
+        return replace(level, tariffs=(surcharged,))
+    return replace(level, tariffs=tariffs[:1])
 
 
 def _first_only(level: Level) -> Level:
@@ -186,12 +197,13 @@ def regranted(book: Book, catalog: Catalog, call: Call, seconds: int, now: Insta
     levels = metering.needed(book, catalog, call, seconds, now)
     for level, holds in zip(call.levels, levels, strict=True):
         difference = holds.reserved - level.reserved
-        standing = book.standing(level.account)
+        standing = fraud.holding(book.standing(level.account), level, difference, now)
         if difference > 0:
             book.post(posting.reserve(standing, call.grant_id, difference, None, now, call.requested_at))
         elif difference < 0:
             book.post(posting.reduce(standing, call.grant_id, -difference, now, call.requested_at))
         metering.move_units(book, level, level.units, holds.units)
+    fraud.watch(book, catalog, levels, call.call_id, now)
     return call.changed(granted_seconds=seconds, levels=levels)
 
 
@@ -213,6 +225,7 @@ def settled(
         settled_by = SettledBy.OWN_LIMIT
     paid_us = min(report.duration_us, call.granted_seconds * SECOND) if ours else report.duration_us
     holding = call.state in OPEN_STATES
+    call = call.changed(duration_us=report.duration_us, counted_at=_counted_at(catalog, call, report, now))
     posted, billed = [], []
     for place, level in enumerate(call.levels):
         used = metering.taken(book, catalog, call, level, paid_us, now)
@@ -223,6 +236,7 @@ def settled(
         billed.append(used.cost.billed_seconds)
     if holding:
         release_carrier(book, call, now)
+    fraud.watch(book, catalog, call.levels, call.call_id, now)
     call = call.moved(
         CallState.SETTLED, settled_by=settled_by, ended_at=report.ended_at, duration_us=report.duration_us,
         posted=tuple(posted), revision=call.revision + 1, last_seen_at=max(call.last_seen_at, report.ended_at),
@@ -267,6 +281,12 @@ def _is_postpaid(catalog: Catalog, call: Call, level: Level) -> bool:
     return catalog.by_number[level.account].facing(call.direction).kind is AccountKind.POSTPAID
 
 
+def _counted_at(catalog: Catalog, call: Call, report: EndReport, now: Instant) -> Instant:
+    """Return the instant in whose minute fraud rules count a call, never one to come; 0 where there are none."""
+    ruled = any(catalog.by_number[level.account].fraud_rules for level in call.levels)
+    return min(report.ended_at, now) if ruled else 0
+
+
 def _answered(call: Call, report: EndReport) -> Call:
     return call if call.answered_at is not None else call.changed(answered_at=report.ended_at - report.duration_us)
 
@@ -281,6 +301,7 @@ def _debited(
     channel = call.direction if holding else None
     held = level.reserved if holding else 0
     standing = _spent(book.standing(level.account), terms, amount, now)
+    standing = fraud.charged(fraud.holding(standing, level, -held, now), terms, level, call, amount, now)
     posted = posting.debit(standing, call.grant_id, amount, held, channel, limit, now, call.requested_at, before)
     for each in posted:
         book.post(each)
@@ -294,7 +315,10 @@ def _paid(posted: Posted) -> posting.Paid:
 def _spent(standing: Standing, terms: AccountTerms, amount: int, now: Instant) -> Standing:
     today = local_day(now, terms.zone)
     before = standing.day_spent if standing.day == today else 0
-    return standing._replace(day=today, day_spent=min(max(0, before + amount), NANO_MAX))
+    standing = standing._replace(day=today, day_spent=min(max(0, before + amount), NANO_MAX))
+    month = month_of(terms, now)
+    before = standing.month_spent if standing.month == month else 0
+    return standing._replace(month=month, month_spent=min(max(0, before + amount), NANO_MAX))
 
 
 def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> Call:
@@ -303,7 +327,9 @@ def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> C
     """
     revision = call.revision + 1
     for level, paid in zip(call.levels, call.posted, strict=True):
-        standing = _spent(book.standing(level.account), catalog.by_number[level.account], -paid.charge, now)
+        terms = catalog.by_number[level.account]
+        standing = _spent(book.standing(level.account), terms, -paid.charge, now)
+        standing = fraud.charged(standing, terms, level, call, -paid.charge, now, calls=-1)
         collected = paid.charge - paid.uncollected
         for each in posting.refund(standing, call.grant_id, collected, paid.uncollected, now, paid.buckets):
             book.post(each)

@@ -16,7 +16,7 @@ from daemon.authorize.catalog import AccountKind, Catalog
 from daemon.authorize.decide import decide
 from daemon.authorize.decision import Granted
 from daemon.authorize.quote import Limits, Quote
-from daemon.charging import settle
+from daemon.charging import fraud, settle
 from daemon.charging.call import Call, CallState
 from daemon.charging.event import Decided, MessageKey
 from daemon.charging.expiry import without_expired
@@ -118,6 +118,10 @@ class WithoutStore:
             raise StoreUnavailable(f"the store cannot commit, and {GRANTS_MAX} grants wait for it, which is the limit")
 
     def _hold(self, call: Call, now: Instant) -> None:
+        for level in call.levels:
+            self._standings[level.account] = fraud.holding(
+                self._standings[level.account], level, level.reserved, now, calls=1
+            )
         held = [(level.account, level.reserved, call.direction) for level in call.levels]
         if call.carrier is not None and call.carrier.account:
             held.append((call.carrier.account, 0, Direction.OUTBOUND))

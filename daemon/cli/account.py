@@ -35,6 +35,7 @@ from daemon.ledger.bucket import PRIORITY_MAX
 from daemon.rating.bundle import bundle_of
 from daemon.rating.deck import UNITS_IN_ROW_MAX
 
+EVENTS_LISTED_MAX = 10_000  # events of one listing; a terminal and a script both have an end
 KEY_LENGTH_MAX = 200  # characters of an idempotency key, as over HTTP
 _MONEY = ("amount", "pending", "uncollected", "balance_after", "reserved_after")
 # A negative amount begins like an option; nothing that these commands do not know begins with a digit.
@@ -382,6 +383,23 @@ def history(selected: Chosen, account_id: str, as_json: bool) -> None:
     _print_parts(value["units"], ("units",))
     names = ("at", "act", "detail", "who", "reason")
     print_table(names, [[_blank(change[name]) for name in names] for change in value["changes"]])
+
+
+@account.command()
+@click.argument("account_id", metavar="[ID]", type=KEY, required=False)
+@click.option(
+    "--limit", type=click.IntRange(1, EVENTS_LISTED_MAX), default=1000, show_default=True, help="The newest, at most."
+)
+@as_json
+@chosen
+def events(selected: Chosen, account_id: str | None, limit: int, as_json: bool) -> None:
+    """List what fraud rules saw of an account, or of all, newest first."""
+    found = [dated(event) for event in selected.perform(lambda store: store.events(account_id, limit))]
+    columns = ("number", "at", "kind", "tenant", "account", "rule", "act", "call_id", "detail")
+    if as_json:
+        print_json(found)
+    else:
+        print_table(columns, [[event[name] for name in columns] for event in found])
 
 
 def _blank(value: object) -> object:

@@ -531,14 +531,3 @@ def refused(why: str, *harmless: object) -> Scalar:
         return value
 
     return Scalar("not in this release", parse)
-
-
-def refused_unless_zero(why: str) -> Scalar:
-    """Return the kind of an amount whose meaning this release cannot honour: it may only be 0 or empty."""
-
-    def parse(value: object) -> int:
-        if value != "" and _amount(value) != 0:
-            raise Unfit(f"this release {why}; leave the key out")
-        return 0
-
-    return Scalar("not in this release", parse)

@@ -74,7 +74,7 @@ class Objects:
             for entry in entries[kind]:
                 if entry.values.get("tenant") is UNSTATED:
                     entry.values["tenant"] = self.owner
-        for entry in entries["bundle"]:
+        for entry in (*entries["bundle"], *entries["channel_package"], *entries["fraud_rule"]):
             if entry.values.get("tenant") is UNSTATED:
                 entry.values["tenant"] = self._tenant_of_account(str(entry.values.get("account", "")))
         self._index: dict[tuple[str, Key], Entry] = {}

@@ -11,6 +11,7 @@ from daemon.authorize.catalog import AccountKind
 from daemon.config_files.currency_checks import check_currencies
 from daemon.config_files.did_checks import check_dids
 from daemon.config_files.kinds import UNSTATED, Site, is_loopback
+from daemon.config_files.limit_keys import check_limits
 from daemon.config_files.objects import TENANT_DEPTH_MAX, Entry, Objects
 from daemon.config_files.rate_checks import check_prices
 from daemon.config_files.scenario_keys import IDENTITY_KINDS
@@ -40,6 +41,7 @@ def check(
     _check_cycles(objects)
     check_prices(objects)
     check_currencies(objects, now, stored)
+    check_limits(objects)
     for carrier in objects.of("carrier"):
         _check_carrier(objects, carrier)
     for account in objects.of("account"):

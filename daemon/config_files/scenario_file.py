@@ -30,6 +30,7 @@ from daemon.charging.configuration import (
     TimeBandSpec,
     stated_rate,
 )
+from daemon.charging.limits_stated import ChannelPackageSpec, FraudRuleSpec
 from daemon.config_files.kinds import UNSTATED, Site
 from daemon.config_files.objects import Entry, Objects, named, read_entries
 from daemon.config_files.positions import Problem, read_document
@@ -60,6 +61,8 @@ Spec = (
     | ClassOfServiceSpec
     | AccountSpec
     | BundleSpec
+    | ChannelPackageSpec
+    | FraudRuleSpec
     | NasSpec
     | FreeswitchSpec
     | AsteriskSpec
@@ -82,6 +85,8 @@ class Scenario:
     classes_of_service: tuple[ClassOfServiceSpec, ...]
     accounts: tuple[AccountSpec, ...]
     bundles: tuple[BundleSpec, ...]
+    channel_packages: tuple[ChannelPackageSpec, ...]
+    fraud_rules: tuple[FraudRuleSpec, ...]
     nas: tuple[NasSpec, ...]
     freeswitch: tuple[FreeswitchSpec, ...]
     asterisk: tuple[AsteriskSpec, ...]
@@ -93,7 +98,8 @@ class Scenario:
         return (
             *self.tenants, *self.conversions, *self.time_bands, *self.rate_types, *self.code_lists,
             *self.destination_groups, *self.rate_tables, *self.rate_plans, *self.carriers, *self.classes_of_service,
-            *self.accounts, *self.bundles, *self.nas, *self.freeswitch, *self.asterisk,
+            *self.accounts, *self.bundles, *self.channel_packages, *self.fraud_rules, *self.nas, *self.freeswitch,
+            *self.asterisk,
         )  # fmt: skip
 
 
@@ -138,6 +144,8 @@ def _scenario(objects: Objects, code_lists: CodeLists, decks: dict[Key, list[Rat
         ),
         classes_of_service=tuple(ClassOfServiceSpec(**each.values) for each in objects.of("class_of_service")),
         bundles=tuple(BundleSpec(**bundle.values) for bundle in objects.of("bundle")),
+        channel_packages=tuple(_package(each) for each in objects.of("channel_package")),
+        fraud_rules=tuple(FraudRuleSpec(**rule.values) for rule in objects.of("fraud_rule")),
         carriers=tuple(CarrierSpec(**carrier.values) for carrier in objects.of("carrier")),
         accounts=tuple(_account(account) for account in objects.of("account")),
         nas=tuple(NasSpec(**_peer(nas, routing)) for nas in objects.of("nas")),
@@ -151,6 +159,7 @@ _ACCOUNT_KEYS = (
     "id", "tenant", "kind", "currency", "balance", "country", "status", "timezone", "calls_per_second", "daily_spend",
     "max_call_seconds", "max_call_charge", "margin_floor_percent", "margin_floor_per_minute", "class_of_service",
     "suspend_when_empty",
+    "monthly_spend", "over_channels", "channel_surcharge", "channel_surcharge_per_minute",
 )  # fmt: skip
 
 
@@ -179,6 +188,14 @@ def _account(account: Entry) -> AccountSpec:
         identities=tuple(_endpoint(identity) for identity in account.values["identities"]),
         overrides=tuple(OverrideSpec(**override) for override in account.values["overrides"]),
     )
+
+
+def _package(package: Entry) -> ChannelPackageSpec:
+    values = package.values
+    return ChannelPackageSpec(
+        values["tenant"], values["id"], values["account"], values["total"], values["inbound"], values["outbound"],
+        values["from"], values["until"], values["monthly_price"],
+    )  # fmt: skip
 
 
 def _conversion(conversion: Entry) -> ConversionSpec:

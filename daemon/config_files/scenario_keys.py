@@ -6,7 +6,7 @@ so that a file written for a later one is refused by name, never half obeyed.
 
 from typing import Any, Final
 
-from daemon.authorize.catalog import MAX_CALL_SECONDS, AccountKind, Status, WhenEmpty
+from daemon.authorize.catalog import MAX_CALL_SECONDS, AccountKind, OverChannels, Status, WhenEmpty
 from daemon.config_files.kinds import (
     COUNTRY,
     CREDIT,
@@ -38,10 +38,10 @@ from daemon.config_files.kinds import (
     choice,
     matching,
     refused,
-    refused_unless_zero,
     whole,
     words,
 )
+from daemon.config_files.limit_keys import CHANNEL_PACKAGE, CHANNELS_MAX, FRAUD_RULE
 from daemon.config_files.rate_keys import (
     BUNDLE,
     CLASS_OF_SERVICE,
@@ -58,7 +58,6 @@ from daemon.config_files.rate_keys import (
 )
 from daemon.kernel.dialling import Numbers
 
-CHANNELS_MAX: Final = 1_000_000  # channels; more than any switch has
 CALL_SECONDS_MAX: Final = 86_400  # seconds; no call is longer than a day
 PROFILES: Final = ("generic", "cisco", "kamailio", "opensips", "freeswitch", "asterisk", "sippy", "audiocodes")
 IDENTITY_KINDS: Final = ("sip_user", "ip", "caller", "pin", "did")
@@ -294,20 +293,19 @@ ACCOUNT: Final = Table(
             WhenEmpty.OUTBOUND,
             "which calls of a prepaid account are refused as suspended from when its money is spent until more comes",
         ),
-        ConfigKey("timezone", ZONE, "UTC", "where its day of `daily_spend` begins"),
+        ConfigKey("timezone", ZONE, "UTC", "where its day of `daily_spend` and its month of `monthly_spend` begin"),
         ConfigKey("channels", CHANNEL_LIMITS, None, "calls at the same time", "no limit"),
         ConfigKey(
             "over_channels",
-            refused('has no surcharge over the channel limit, only "refuse"', "refuse"),
-            "refuse",
-            "what happens over the limit",
+            choice(OverChannels),
+            OverChannels.REFUSE,
+            "what happens to a call over the limit: it is refused, or pays a surcharge",
         ),
         ConfigKey(
-            "channel_surcharge",
-            refused_unless_zero("has no surcharge over the channel limit"),
-            0,
-            "price of a call over the limit",
-            '"0"',
+            "channel_surcharge", MONEY_FROM_ZERO, 0, "of a call over the limit, beside its price and minimum", '"0"'
+        ),
+        ConfigKey(
+            "channel_surcharge_per_minute", MONEY_FROM_ZERO, 0, "added to the rate of a call over the limit", '"0"'
         ),
         ConfigKey(
             "calls_per_second",
@@ -320,6 +318,13 @@ ACCOUNT: Final = Table(
         ConfigKey("max_call_charge", MONEY_FROM_ZERO, None, "dearest call", "no limit"),
         ConfigKey(
             "daily_spend", MONEY_FROM_ZERO, None, "spent in one day of its own, reservations counted", "no limit"
+        ),
+        ConfigKey(
+            "monthly_spend",
+            MONEY_FROM_ZERO,
+            None,
+            "spent in one calendar month of its own, reservations counted",
+            "no limit",
         ),
         ConfigKey(
             "margin_floor_percent",
@@ -398,7 +403,8 @@ FREESWITCH: Final = Table(
 OBJECTS: Final[dict[str, Table]] = {
     "tenant": TENANT, "conversion": CONVERSION, "time_band": TIME_BAND, "rate_type": RATE_TYPE, "code_list": CODE_LIST,
     "destination_group": DESTINATION_GROUP, "rate_table": RATE_TABLE, "rate_plan": RATE_PLAN, "carrier": CARRIER,
-    "class_of_service": CLASS_OF_SERVICE, "account": ACCOUNT, "bundle": BUNDLE, "nas": NAS, "freeswitch": FREESWITCH,
+    "class_of_service": CLASS_OF_SERVICE, "account": ACCOUNT, "bundle": BUNDLE,
+    "channel_package": CHANNEL_PACKAGE, "fraud_rule": FRAUD_RULE, "nas": NAS, "freeswitch": FREESWITCH,
 }  # fmt: skip
 REFUSED_OBJECTS: Final[dict[str, str]] = {
     "asterisk": "serves no Asterisk; use its RADIUS or HTTP",

@@ -25,6 +25,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("act",),
     ),
     "tollway_vouchers_total": ("Codes of vouchers over HTTP, by outcome (redeemed, or why not)", ("outcome",)),
+    "tollway_events_total": ("What rules saw of accounts, by kind and by what they ask for", ("kind", "act")),
     "tollway_discarded_total": ("What was not taken at all, by listener and reason", ("listener", "reason")),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO_MAX
 from daemon.ledger.bucket import Buckets, moved, total
+from daemon.ledger.window import Windows
 
 
 class EntryKind(Enum):
@@ -48,10 +49,13 @@ class Standing(NamedTuple):
     channels_out: int = 0
     day: int = 0  # ordinal of the local day that day_spent belongs to
     day_spent: int = 0  # debits posted on that day
+    month: int = 0  # number of the local month that month_spent belongs to
+    month_spent: int = 0  # debits posted in that month
     second: int = 0  # the Unix second that second_calls belongs to
     second_calls: int = 0  # calls granted in that second
     suspended_at: Instant = 0  # since when its money has been at its end, by an entry; 0: it is not
     buckets: Buckets = ()  # in the order of use
+    windows: Windows = ()  # what fraud rules count
 
     def calls_in(self, second: int) -> int:
         """Return the calls granted in a Unix second, or in the one counted now where another's clock is ahead."""

@@ -99,6 +99,8 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
     else:
         billed = _billed_at_one_rate(seconds - begins, tariff.first_seconds, tariff.next_seconds)
         blocks = billed * tariff.rate
+    if tariff.surcharge or tariff.surcharge_rate:
+        return _surcharged(tariff, blocks, billed)
     per, fee, least = tariff.per, tariff.connect_fee, tariff.minimum_charge
     exact = blocks + per * fee if fee else blocks
     if least and exact < per * least:
@@ -113,6 +115,33 @@ def _billed_at_one_rate(rest: int, first: int, following: int) -> int:
     if rest <= first:
         return first if rest > 0 else 0
     return first - (first - rest) // following * following
+
+
+class Scale(NamedTuple):
+    """What a price and a surcharge are multiplied by, to be added exactly: the one is converted, the other is not."""
+
+    price: int
+    surcharge: int
+
+
+UNCONVERTED = Scale(1, 1)
+
+
+def scale_of(tariff: Tariff) -> Scale:
+    """Return the scale on which the prices of a tariff and its surcharges are counted together."""
+    return UNCONVERTED if tariff.conversion is None else Scale(tariff.conversion.rate, NANO)
+
+
+def _surcharged(tariff: Tariff, blocks: int, billed: int) -> Charge:
+    """Return the charge of blocks with the surcharges.
+
+    What is added to the rate counts towards the minimum charge, as the rate does; what is added to the call does not.
+    """
+    price, surcharge = scale_of(tariff)
+    priced = price * (tariff.per * tariff.connect_fee + blocks) + surcharge * billed * tariff.surcharge_rate
+    least = price * tariff.per * tariff.minimum_charge
+    exact = max(priced, least) + surcharge * tariff.per * tariff.surcharge
+    return Charge(round_nano(exact, tariff.per * surcharge, tariff.decimals, tariff.rounding), billed)
 
 
 def costs_money(tariff: Tariff, seconds: int, units: int) -> bool:

@@ -48,6 +48,6 @@ def cost_max(price: int, seconds: int, floor_percent_nano: int | None, floor_per
 
 def costs_nothing(sell: Tariff) -> bool:
     """Tell whether nothing that the row can come into costs anything."""
-    if sell.rate or sell.connect_fee or sell.minimum_charge:
+    if sell.rate or sell.connect_fee or sell.minimum_charge or sell.surcharge or sell.surcharge_rate:
         return False
     return not any(step.rate for each in sell.alternatives for tier in each.tiers for step in tier.steps)

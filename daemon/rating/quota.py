@@ -8,8 +8,8 @@ An empty account does not buy endless free seconds: whoever cannot pay the first
 
 from collections.abc import Iterable
 
-from daemon.kernel.money import DECIMALS_MAX, NANO, Rounding
-from daemon.rating.charge import charge, first_paid_second, paid_stretches
+from daemon.kernel.money import DECIMALS_MAX, Rounding
+from daemon.rating.charge import Scale, charge, first_paid_second, paid_stretches, scale_of
 from daemon.rating.formula import Stretch
 from daemon.rating.tariff import Tariff
 
@@ -31,18 +31,23 @@ def quota(tariff: Tariff, available: int | None, cap_seconds: int, units: int = 
 
 def _affordable_seconds(tariff: Tariff, available: int, cap_seconds: int, units: int) -> int:
     """Return the end of the last block that fits, where the first paid one is known to fit, or at least the cap."""
-    left = _exact_max(tariff, available) - tariff.per * tariff.connect_fee
+    scale = scale_of(tariff)
+    fees = scale.price * tariff.connect_fee + scale.surcharge * tariff.surcharge
+    left = _exact_max(tariff, available) - tariff.per * fees
     if tariff.alternatives:
-        return _end_of_money(paid_stretches(tariff, cap_seconds, units), left, cap_seconds)
-    if tariff.rate == 0:
+        return _end_of_money(
+            paid_stretches(tariff, cap_seconds, units), left, cap_seconds, scale, tariff.surcharge_rate
+        )
+    unit_price = scale.price * tariff.rate + scale.surcharge * tariff.surcharge_rate
+    if unit_price == 0:
         return cap_seconds
-    further_blocks = (left // tariff.rate - tariff.first_seconds) // tariff.next_seconds
+    further_blocks = (left // unit_price - tariff.first_seconds) // tariff.next_seconds
     return tariff.included_seconds + units + tariff.first_seconds + further_blocks * tariff.next_seconds
 
 
-def _end_of_money(paid: Iterable[Stretch], left: int, cap_seconds: int) -> int:
+def _end_of_money(paid: Iterable[Stretch], left: int, cap_seconds: int, scale: Scale, surcharge_rate: int) -> int:
     for position, length, blocks, rate, _ in paid:
-        price = length * rate
+        price = length * (scale.price * rate + scale.surcharge * surcharge_rate)
         if blocks * price > left:
             affordable: int = position + left // price * length
             return affordable
@@ -51,12 +56,10 @@ def _end_of_money(paid: Iterable[Stretch], left: int, cap_seconds: int) -> int:
 
 
 def _exact_max(tariff: Tariff, available: int) -> int:
-    """Return the largest price, in ``per``-ths of a nano-unit of its currency, that rounds to at most ``available``."""
+    """Return the largest price on the scale of its tariff that rounds to at most ``available``."""
     step: int = 10 ** (DECIMALS_MAX - tariff.decimals)
-    steps, conversion = available // step, tariff.conversion
-    per = tariff.per if conversion is None else tariff.per * NANO
-    most = per * steps * step + _rounded_away(tariff.rounding, per * step, steps)
-    return most if conversion is None else most // conversion.rate
+    steps, per = available // step, tariff.per * scale_of(tariff).surcharge
+    return per * steps * step + _rounded_away(tariff.rounding, per * step, steps)
 
 
 def _rounded_away(rounding: Rounding, step: int, steps: int) -> int:

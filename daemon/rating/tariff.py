@@ -55,7 +55,8 @@ class Tariff:
 
     ``alternatives`` and ``spans`` are empty where one rate and one increment hold to the end of the call. A tariff
     that depends on a period's volume names the meter that counts it, and ``volume`` is what it was chosen by. All
-    prices are in ``currency``; the charge, with its ``decimals``, is in ``charged_in``.
+    prices are in ``currency``; the charge, with its ``decimals``, is in ``charged_in``, and so are ``surcharge``, for a
+    call that costs money, and ``surcharge_rate``, for ``per`` units: what one over a channel limit pays beside.
     """
 
     table: str
@@ -86,6 +87,8 @@ class Tariff:
     alternatives: tuple[Rates, ...] = ()
     spans: tuple[Span, ...] = ()
     conversion: Conversion | None = None
+    surcharge: int = 0
+    surcharge_rate: int = 0
 
     @property
     def charged_in(self) -> str:

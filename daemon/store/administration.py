@@ -40,10 +40,10 @@ from daemon.store.account_acts import Act, Assertion, KeyConflict
 from daemon.store.deck_import import DeckChange, DeckDifference, DeckPlan
 from daemon.store.deck_versions import prefix_count
 from daemon.store.decks import Decks, Progress, Staged, deck_digest
+from daemon.store.events import Events
 from daemon.store.link import Link
 from daemon.store.loading import Known
 from daemon.store.objects import KINDS, ObjectChange, Refused, Spec, kind_of, no_account, write_posting
-from daemon.store.recovery import Recoveries
 from daemon.store.standing_row import READ, standing_of
 from daemon.store.stated_objects import make_all_as_stated
 from daemon.store.vouchers import Vouchers
@@ -135,7 +135,7 @@ class Credited:
     repeated: bool
 
 
-class Administration(Decks, Recoveries, Vouchers):
+class Administration(Decks, Events, Vouchers):
     """The administrative half of the store; the other half gives ``administer`` and ``rows``."""
 
     def __init__(self, now: Callable[[], Instant]) -> None:

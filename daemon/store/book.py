@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
-from daemon.charging.ports import Exceptional, Message, Reads
+from daemon.charging.ports import Event, Exceptional, Message, Reads
 from daemon.ledger.account import Entry, Standing
 from daemon.rating.bundle import Meter
 
@@ -42,6 +42,7 @@ class Working:
     entries: list[Entry] = field(default_factory=list)
     appended: list[RatedCdr] = field(default_factory=list)
     exceptions: list[Exceptional] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     stored: set[str] = field(default_factory=set)  # grant ids of calls that have a row, whatever becomes of it
     unanswered: set[str] = field(default_factory=set)  # keys of messages that surely have none
 
@@ -77,7 +78,7 @@ class Working:
     def is_changed(self) -> bool:
         """Tell whether anything has to be written."""
         written = (self.entries, self.saved, self.answered, self.appended, self.exceptions, self.touched, self.counted)
-        return any(written)
+        return any(written) or bool(self.events)
 
 
 def _payer(call: Call) -> int:
@@ -88,7 +89,8 @@ class Overlay:
     """Implements charging.ports.Book for one function; ``merge`` makes what it did part of the batch."""
 
     __slots__ = (
-        "_calls", "_entries", "_exceptions", "_messages", "_meters", "_reads", "_records", "_standings", "_under",
+        "_calls", "_entries", "_events", "_exceptions", "_messages", "_meters", "_reads", "_records", "_standings",
+        "_under",
     )  # fmt: skip
 
     def __init__(self, working: Working, reads: Reads) -> None:
@@ -102,6 +104,7 @@ class Overlay:
         self._entries: list[Entry] = []
         self._records: list[RatedCdr] = []
         self._exceptions: list[Exceptional] = []
+        self._events: list[Event] = []
 
     def standing(self, account: int) -> Standing:
         """Return the standing of an account that was named, or that a visible call names. Raises KeyError."""
@@ -128,6 +131,10 @@ class Overlay:
         standing, entry = posting
         self._standings[standing.account] = standing
         self._entries.append(entry)
+
+    def keep(self, standing: Standing) -> None:
+        """Keep a standing of which only what no entry counts is another: what fraud rules count."""
+        self._standings[standing.account] = standing
 
     def meter(self, account: int, name: str) -> Meter:
         """Return a meter that was named, or that a visible call names; empty where there is none. Raises KeyError."""
@@ -212,6 +219,10 @@ class Overlay:
         """Keep something for a person to look at; one with a known key is not listed again."""
         self._exceptions.append(item)
 
+    def append_event(self, event: Event) -> None:
+        """Keep an event."""
+        self._events.append(event)
+
     def merge(self) -> None:
         """Make everything done here part of the batch."""
         under = self._under
@@ -224,6 +235,7 @@ class Overlay:
             under.meters.update(self._meters)
             under.counted.update(self._meters)
         under.exceptions += self._exceptions
+        under.events += self._events
         for call in self._calls.values():
             under.put(call)
         for record in self._records:

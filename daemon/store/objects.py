@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from daemon.authorize.catalog import Status
 from daemon.authorize.dids import place
 from daemon.charging.configuration import (
     AccountSpec,
@@ -32,6 +33,7 @@ from daemon.charging.configuration import (
     TimeBandSpec,
     TokenSpec,
 )
+from daemon.charging.limits_stated import ChannelPackageSpec, FraudRuleSpec
 from daemon.charging.ports import StoreError
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant, format_rfc3339
@@ -41,7 +43,7 @@ from daemon.ledger.account import Entry, EntryKind, Standing
 from daemon.store import standing_row
 from daemon.store.currency_faults import alterations, currency_faults
 from daemon.store.link import Link
-from daemon.store.rate_faults import plan_currencies, rate_faults
+from daemon.store.rate_faults import plan_currencies, rate_faults, too_many_rules
 from daemon.store.standing_row import READ, WRITTEN
 
 Spec = (
@@ -61,20 +63,22 @@ Spec = (
     | ClassOfServiceSpec
     | BundleSpec
     | ConversionSpec
+    | ChannelPackageSpec
+    | FraudRuleSpec
 )
 KINDS: dict[str, type[Spec]] = {
     "tenant": TenantSpec, "rate_table": RateTableSpec, "rate_plan": RatePlanSpec, "carrier": CarrierSpec,
     "account": AccountSpec, "nas": NasSpec, "freeswitch": FreeswitchSpec, "asterisk": AsteriskSpec, "token": TokenSpec,
     "time_band": TimeBandSpec, "rate_type": RateTypeSpec, "code_list": CodeListSpec,
     "destination_group": DestinationGroupSpec, "class_of_service": ClassOfServiceSpec, "bundle": BundleSpec,
-    "conversion": ConversionSpec,
+    "conversion": ConversionSpec, "channel_package": ChannelPackageSpec, "fraud_rule": FraudRuleSpec,
 }  # fmt: skip
 _GROUPS = {
     "tenant": "tenants", "rate_table": "rate_tables", "rate_plan": "rate_plans", "carrier": "carriers",
     "account": "accounts", "nas": "nas", "freeswitch": "freeswitch", "asterisk": "asterisk", "token": "tokens",
     "time_band": "time_bands", "rate_type": "rate_types", "code_list": "code_lists",
     "destination_group": "destination_groups", "class_of_service": "classes_of_service", "bundle": "bundles",
-    "conversion": "conversions",
+    "conversion": "conversions", "channel_package": "channel_packages", "fraud_rule": "fraud_rules",
 }  # fmt: skip
 assert KINDS.keys() == _GROUPS.keys()
 _KIND_OF = {made: kind for kind, made in KINDS.items()}
@@ -228,7 +232,18 @@ def _written(
     note(connection, place, act, detail, who, reason, now)
     if earlier is None:
         _open_account(connection, spec, who, now)
+    if isinstance(spec, AccountSpec) and isinstance(earlier, AccountSpec):
+        _resume(connection, earlier, spec)
     return ObjectChange(act, place[0], shown(place), detail)
+
+
+def _resume(connection: Link, earlier: AccountSpec, spec: AccountSpec) -> None:
+    """Let what fraud rules count begin anew, and what they still ask for rest, of an account that may call again."""
+    if spec.status is not Status.ACTIVE or earlier.status is Status.ACTIVE:
+        return
+    place = (spec.tenant, spec.id)
+    connection.execute("UPDATE account SET windows = NULL WHERE role = 'customer' AND tenant = ? AND id = ?", place)
+    connection.execute("UPDATE event SET is_done = 1 WHERE is_done = 0 AND tenant = ? AND account = ?", place)
 
 
 def note(connection: Link, place: Place, act: str, detail: str, who: str, reason: str, now: Instant) -> None:
@@ -365,15 +380,20 @@ def refuse_dangling(connection: Link, changed: Iterable[Spec], before: Configura
     written = tuple(changed)
     after = others(connection)
     bundles = tuple(spec for spec in written if isinstance(spec, BundleSpec))
+    packages = tuple(spec for spec in written if isinstance(spec, ChannelPackageSpec))
+    rules = tuple(spec for spec in written if isinstance(spec, FraudRuleSpec))
     places = {(tenant.parent, tenant.account) for tenant in after.tenants if tenant.parent}
     places |= {(spec.tenant, spec.account) for spec in bundles}
+    places |= {(spec.tenant, spec.account) for spec in packages}
+    places |= {(spec.tenant, spec.account) for spec in rules if spec.account}
     places |= {(spec.tenant, spec.id) for spec in written if isinstance(spec, AccountSpec)}
     named = (found(connection, ("account", *place)) for place in sorted(places))
     known = {place_of(spec): spec for spec in named if isinstance(spec, AccountSpec)}
     for spec in (*_repriced(connection, before, after), *_one_of_each_currency(connection, written)):
         known[place_of(spec)] = spec
     accounts = tuple(known[place] for place in sorted(known))
-    faults = list(_faults(replace(after, accounts=accounts, bundles=bundles)))
+    limited = replace(after, accounts=accounts, bundles=bundles, channel_packages=packages, fraud_rules=rules)
+    faults = [*_faults(limited), *too_many_rules(after)]
     if faults:
         raise Refused(*faults)
 

@@ -33,6 +33,7 @@ def packed_ahead(working: Working) -> Packed:
     working.stored.update(working.saved)
     for part in (working.saved, working.placed, working.new_aliases, working.entries, working.appended):
         part.clear()
+    working.events.clear()
     working.answered.clear()
     return made
 

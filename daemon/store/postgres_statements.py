@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table
 
 from daemon.charging.ports import CALLS_LOADED_MAX, Reads
 from daemon.rating.bundle import Meter
-from daemon.store.schema import account, call, call_alias, entry, exceptional, message, metadata, meter, record
+from daemon.store.schema import account, call, call_alias, entry, event, exceptional, message, metadata, meter, record
 from daemon.store.standing_row import READ, WRITTEN
 
 _PLACE = re.compile(r"\$(\d+)")
@@ -202,6 +202,7 @@ WRITES: Final = {
     "call_alias": inserting(call_alias, _columns(call_alias)),
     "entry": inserting(entry, _columns(entry)),
     "record": inserting(record, _columns(record)),
+    "event": inserting(event, _columns(event)),
     "exceptional": inserting(exceptional, _columns(exceptional), " ON CONFLICT (key) DO NOTHING"),
     "message": inserting(message, _columns(message)),
     # One that is kept again ages from now on: it takes the number that was given to the new row.

@@ -4,9 +4,11 @@ Pure. A scenario file was checked when it was read; this is the same over the wh
 changes it, since a file states only a part of what is there and persons change the rest.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 from daemon.charging.configuration import Configuration, RatePlanSpec, RateTableSpec
+from daemon.ledger.window import WINDOWS_MAX
 from daemon.rating.rate_plan import DEPTH_MAX
 from daemon.rating.rate_type import BUILT_IN
 
@@ -112,6 +114,12 @@ def _account_faults(configuration: Configuration) -> Iterator[str]:
     for bundle in configuration.bundles:
         if (bundle.tenant, bundle.account) not in accounts:
             yield f"bundle {bundle.tenant}/{bundle.id}: there is no account {bundle.account}"
+    for package in configuration.channel_packages:
+        if (package.tenant, package.account) not in accounts:
+            yield f"channel_package {package.tenant}/{package.id}: there is no account {package.account}"
+    for rule in configuration.fraud_rules:
+        if rule.account and (rule.tenant, rule.account) not in accounts:
+            yield f"fraud_rule {rule.tenant}/{rule.id}: there is no account {rule.account}"
 
 
 def _group_faults(configuration: Configuration) -> Iterator[str]:
@@ -123,6 +131,9 @@ def _group_faults(configuration: Configuration) -> Iterator[str]:
     for bundle in configuration.bundles:
         if bundle.group and (bundle.tenant, bundle.group) not in groups:
             yield f"bundle {bundle.tenant}/{bundle.id}: there is no destination group {bundle.group}"
+    for rule in configuration.fraud_rules:
+        if rule.group and (rule.tenant, rule.group) not in groups:
+            yield f"fraud_rule {rule.tenant}/{rule.id}: there is no destination group {rule.group}"
     named = {
         (each.tenant, destination)
         for each in configuration.code_lists
@@ -134,3 +145,12 @@ def _group_faults(configuration: Configuration) -> Iterator[str]:
         if unknown:
             told = ", ".join(unknown)
             yield f"destination_group {group.tenant}/{group.id}: the standard code list has no destination {told}"
+
+
+def too_many_rules(configuration: Configuration) -> Iterator[str]:
+    """Yield the accounts that more fraud rules would watch than an account has windows for."""
+    counts = Counter((rule.tenant, rule.account) for rule in configuration.fraud_rules)
+    for (tenant, account), own in sorted(counts.items()):
+        if own + (counts[tenant, ""] if account else 0) > WINDOWS_MAX:
+            whose = f"account {tenant}/{account}" if account else f"the customers of tenant {tenant}"
+            yield f"more than {WINDOWS_MAX} fraud rules watch {whose}: take some out"

@@ -38,6 +38,7 @@ def written(working: Working) -> Iterator[Written]:
     yield Written("call_alias", working.new_aliases)
     yield Written("entry", [_entry_row(entry) for entry in working.entries])
     yield Written("record", [record_row(record) for record in working.appended])
+    yield Written("event", [(*event, 0) for event in working.events])
     yield Written("exceptional", [_exception_row(item) for item in working.exceptions])
     messages = working.answered.values()
     yield Written("message", [(m.key, m.body, m.reply, m.at, m.grant_id) for m in messages])

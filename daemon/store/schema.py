@@ -47,10 +47,13 @@ account = Table(
     Column("channels_out", Integer, nullable=False, server_default="0"),
     Column("day", Integer, nullable=False, server_default="0"),
     Column("day_spent", BigInteger, nullable=False, server_default="0"),
+    Column("month", Integer, nullable=False, server_default="0"),
+    Column("month_spent", BigInteger, nullable=False, server_default="0"),
     Column("second", BigInteger, nullable=False, server_default="0"),
     Column("second_calls", Integer, nullable=False, server_default="0"),
     Column("suspended_at", BigInteger, nullable=False, server_default="0"),  # by the rule, since; 0: not
     Column("buckets", Words),  # JSON of ledger.bucket.Bucket in the order of use; null: none
+    Column("windows", Words),  # JSON of ledger.window.Window, what fraud rules count; null: nothing
     Column("bucket_due", BigInteger),  # the first expiry of a bucket that is not closed yet
     UniqueConstraint("role", "tenant", "id"),
     CheckConstraint("role IN ('customer', 'carrier')"),
@@ -279,6 +282,24 @@ exceptional = Table(
     Column("at", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
+
+event = Table(  # what a rule saw, for whoever watches; the oldest leave
+    "event",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("tenant", Words, nullable=False),
+    Column("account", Words, nullable=False),  # its id
+    Column("rule", Words, nullable=False),
+    Column("act", Words, nullable=False),
+    Column("call_id", Words, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("is_done", Integer, nullable=False),  # 0 until a daemon told it and did what the rule asks for
+    Index("event_by_account", "tenant", "account", "number"),
+    sqlite_autoincrement=True,
+)
+Index("event_to_do", event.c.number, sqlite_where=event.c.is_done == 0, postgresql_where=event.c.is_done == 0)
 
 recovery = Table(  # one row for each start of a daemon
     "recovery",

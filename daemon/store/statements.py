@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from daemon.charging.ports import CALLS_LOADED_MAX
 from daemon.rating.bundle import Meter
-from daemon.store.schema import account, call, call_alias, entry, exceptional, message, meter, record, spent_key
+from daemon.store.schema import account, call, call_alias, entry, event, exceptional, message, meter, record, spent_key
 from daemon.store.standing_row import READ, WRITTEN
 
 ROWS_MAX = 64  # rows of one statement; with the widest table a twentieth of SQLite's limit of 32,766 values
@@ -78,8 +78,9 @@ def _calls_of_aliases() -> Select[Any]:
 
 
 _values = select(_asked.c.value)
-_buckets = func.json(func.coalesce(account.c.buckets, literal_column("'[]'")))  # an array within the text, not a text
-_standing_columns = (*(account.c[name] for name in READ[:-1]), _buckets)
+# Arrays within the text, not texts.
+_arrays = tuple(func.json(func.coalesce(account.c[name], literal_column("'[]'"))) for name in READ[-2:])
+_standing_columns = (*(account.c[name] for name in READ[:-2]), *_arrays)
 STANDINGS = compiled(
     select(func.json_group_array(func.json_array(*_standing_columns))).where(account.c.number.in_(_values))
 )
@@ -169,6 +170,7 @@ WRITES: Final = {
     "call_alias": _inserting(call_alias),
     "message": _inserting(message, verb="INSERT OR REPLACE"),
     "record": _inserting(record),
+    "event": _inserting(event),
     "exceptional": _inserting(
         exceptional, conflict=lambda statement: statement.on_conflict_do_nothing(index_elements=["key"])
     ),

@@ -65,11 +65,12 @@ LATER = (  # what takes a store of this release back to the one with buckets
     *(
         f"DROP TABLE {table}"
         for table in (
-            "voucher", "voucher_batch", "voucher_salt", "voucher_failure",
+            "event", "voucher", "voucher_batch", "voucher_salt", "voucher_failure",
             "recovery_call", "recovery", "archive", "archive_kept", "opening", "spent_key",
         )
     ),
-    "DROP INDEX entry_of_rule", "ALTER TABLE account DROP COLUMN suspended_at",
+    "DROP INDEX entry_of_rule",
+    *(f"ALTER TABLE account DROP COLUMN {column}" for column in ("month", "month_spent", "windows", "suspended_at")),
 )  # fmt: skip
 WITHOUT_BUCKETS = (  # and that to the one before; the last is a column of a table of it
     "DROP TABLE unit_grant", "DROP TABLE assertion", "DROP INDEX account_bucket_due",

@@ -15,7 +15,7 @@ from daemon.store.objects import configuration_of, kind_of
 
 def catalog_of(path: Path) -> Catalog:
     """Return the catalog of a good scenario file, whose objects travelled through the store's own form."""
-    scenario, problems = read_scenario(path)
+    scenario, problems = read_scenario(path, token_ids=("switch",))
     assert scenario is not None, problems
     rows = [(kind_of(spec), msgspec.json.encode(spec)) for spec in scenario.objects]
     configuration = configuration_of(1, rows)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from daemon.authorize.duration import held_for
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
-from daemon.charging.ports import Exceptional, Message, Reads
+from daemon.charging.ports import Event, Exceptional, Message, Reads
 from daemon.kernel.instant import Instant
 from daemon.ledger.account import Entry, Standing
 from daemon.ledger.bucket import found
@@ -29,6 +29,7 @@ class MemoryBook:
     messages: dict[str, Message]
     written: list[RatedCdr]
     exceptions: list[Exceptional]
+    events: list[Event]
     entries: list[Entry]
     readable: set[int]
     meters: dict[tuple[int, str], Meter]
@@ -43,6 +44,12 @@ class MemoryBook:
         standing, entry = posting
         self.standings[standing.account] = standing
         self.entries.append(entry)
+
+    def keep(self, standing: Standing) -> None:
+        self.standings[standing.account] = standing
+
+    def append_event(self, event: Event) -> None:
+        self.events.append(event)
 
     def meter(self, account: int, name: str) -> Meter:
         if (account, name) not in self.countable:
@@ -92,6 +99,8 @@ class MemoryStore:
     messages: dict[str, Message] = field(default_factory=dict)
     written: list[RatedCdr] = field(default_factory=list)
     exceptions: list[Exceptional] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    told: int = 0
     entries: list[Entry] = field(default_factory=list)
     meters: dict[tuple[int, str], Meter] = field(default_factory=dict)
     archived: Instant = 0
@@ -99,13 +108,13 @@ class MemoryStore:
     async def transact(self, reads: Reads, decide: Callable[[MemoryBook], T]) -> T:
         book = MemoryBook(
             dict(self.standings), dict(self.saved), dict(self.messages), list(self.written), list(self.exceptions),
-            list(self.entries), self._readable(reads), dict(self.meters), self._countable(reads),
+            list(self.events), list(self.entries), self._readable(reads), dict(self.meters), self._countable(reads),
         )  # fmt: skip
         result = decide(book)
         before, known = len(self.entries), self.saved
         self.standings, self.saved, self.messages = book.standings, book.saved, book.messages
         self.written, self.exceptions, self.entries = book.written, book.exceptions, book.entries
-        self.meters = book.meters
+        self.meters, self.events = book.meters, book.events
         self._check()
         touched = {entry.grant_id for entry in self.entries[before:]}
         touched |= {call.grant_id for call in self.saved.values() if known.get(call.grant_id) is not call}
@@ -169,6 +178,15 @@ class MemoryStore:
             if any(each.held is None and each.has_expired(now) for each in standing.buckets)
         ]
         return due[:limit]
+
+    async def events_to_do(self, limit: int) -> Sequence[tuple[int, Event]]:
+        return list(enumerate(self.events))[self.told :][:limit]
+
+    async def do_event(self, number: int, event: Event) -> bool:
+        del event
+        is_first = number >= self.told
+        self.told = max(self.told, number + 1)
+        return is_first
 
     async def adopted(self, grant_ids: Sequence[str]) -> None:
         del grant_ids

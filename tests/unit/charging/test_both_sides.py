@@ -6,11 +6,13 @@ import pytest
 
 from daemon.authorize.catalog import AccountKind, Catalog, Endpoints, Status
 from daemon.authorize.decision import Denied, Granted
+from daemon.authorize.fraud_rule import FraudAct, FraudKind, FraudRule
 from daemon.charging.call import Call, CallState
 from daemon.charging.event import Decided
-from daemon.kernel.ids import Direction
+from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import parse_nano
+from daemon.ledger.window import window_of
 from tests.unit.charging.desk import ALICE, BOB, INBOUND, RAY, RENEWABLE, Desk, catalog, with_account
 
 DID = "442079460000"
@@ -148,3 +150,46 @@ async def test_a_called_leg_that_asks_for_itself_is_charged_once(desk: Desk) -> 
     assert sorted(call.state.value for call in sides(desk)) == sorted(
         each.value for each in (CallState.SETTLED, CallState.SETTLED, CallState.VOIDED)
     )
+
+
+def watched(act: FraudAct, calls: int) -> FraudRule:
+    return FraudRule("own", FraudKind.GROUP_RATE, act, 60, calls=calls, prefixes=frozenset({"44"}))
+
+
+def counted(desk: Desk, key: Key) -> int:
+    return window_of(desk.standing(key).windows, "own").calls(desk.now, 60)
+
+
+async def test_fraud_rules_count_both_sides_once_however_often_it_is_asked() -> None:
+    rule = watched(FraudAct.WARN, 1)
+    desk = Desk(with_account(known(fraud_rules=(rule,)), ALICE, fraud_rules=(rule,)))
+    for each in (ALICE, BOB):
+        desk.fund(each, "2.00")
+    for _ in range(3):
+        assert isinstance((await ask(desk)).decision, Granted)
+    assert (counted(desk, ALICE), counted(desk, BOB)) == (1, 1)
+    assert not desk.store.events
+    await desk.end("c1", answered=False)
+    await ask(desk, "c2")
+    assert sorted(event.account for event in desk.store.events) == ["alice", "bob"]
+
+
+async def test_a_call_that_the_called_side_refuses_counts_for_nobody() -> None:
+    desk = Desk(with_account(known(fraud_rules=(watched(FraudAct.THROTTLE, 0),)), ALICE,
+                             fraud_rules=(watched(FraudAct.WARN, 5),)))  # fmt: skip
+    for each in (ALICE, BOB):
+        desk.fund(each, "2.00")
+    decision = (await ask(desk)).decision
+    assert isinstance(decision, Denied)
+    assert (decision.denial.value, decision.reason) == ("fraud_suspected", "the called side is refused")
+    assert (counted(desk, ALICE), counted(desk, BOB)) == (0, 0)
+    assert held(desk) == (0, 0, 0, 0)
+    assert [(event.account, event.act) for event in desk.store.events] == [("bob", "throttle")]
+
+
+async def test_a_repeated_question_that_the_called_side_refuses_takes_nothing_back_twice(desk: Desk) -> None:
+    desk.catalog_value = with_account(desk.catalog_value, ALICE, fraud_rules=(watched(FraudAct.WARN, 5),))
+    assert isinstance((await ask(desk)).decision, Granted)
+    desk.catalog_value = with_account(desk.catalog_value, BOB, channels_in=0)
+    assert isinstance((await ask(desk)).decision, Denied)
+    assert counted(desk, ALICE) == 1, "what the first question counted stays"

@@ -430,8 +430,8 @@ FAULTS = [
     ('"sofia/gateway/a/{number}"', '"a/${number}"', 26, DIAL, "a dial string is"),
     (CARRIER, 'id = "carrier-a"\ntenant = "reseller1"', 24, "carrier[carrier-a].tenant", "the owner's carriers alone"),
     # known, and not honoured by this release
-    (ALICE, 'over_channels = "surcharge"', 41, "account[alice].over_channels", "this release"),
-    (ALICE, 'channel_surcharge = "0.01"', 41, "account[alice].channel_surcharge", "this release"),
+    (ALICE, 'over_channels = "allow"', 41, "account[alice].over_channels", "is not one of refuse, surcharge"),
+    (ALICE, 'channel_surcharge = "-0.01"', 41, "account[alice].channel_surcharge", "is negative"),
     (TABLES, 'tables = ["voice"]\nmarkup_per_minute = 0', 21, "rate_plan[retail].markup_per_minute",
      "write money as a text"),
     (TABLE, 'deck = "voice.csv"\nsplit_bands = 0', 16, "rate_table[voice].split_bands", "write true or false"),

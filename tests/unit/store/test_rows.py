@@ -5,7 +5,10 @@ import msgspec
 from benchmarks.bench_store import call_of, record_of, settled
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
+from daemon.charging.ports import Event
+from daemon.ledger.account import Standing
 from daemon.store.book import Working
+from daemon.store.postgres_batch import packed, packed_ahead
 from daemon.store.rows import call_row, record_row, written
 
 
@@ -37,3 +40,12 @@ def test_only_a_call_that_is_new_or_moved_takes_a_place_under_the_charge_key() -
     rows = next(rows for table, rows in written(working) if table == "call")
     assert [row[0] for row in rows] == list(working.saved)
     assert working.by_call[moved.id_domain, moved.call_id] == [moved.grant_id]
+
+
+def test_what_is_written_ahead_is_not_written_again_at_the_end() -> None:
+    working = Working()
+    working.events.append(Event(1, "fraud", "main", "alice", "uk", "warn", "c1", "2 calls"))
+    working.touched.add(1)
+    working.standings[1] = Standing(1, suspended_at=5, month=9, month_spent=3)
+    assert packed_ahead(working).kinds == ("event",)
+    assert packed(working).kinds == ("account",)
