@@ -16,7 +16,7 @@ LEAVES = [(words, command) for words, command in ALL if not isinstance(command, 
 PROMISED = {
     "run", "check", "try", "apply", "account list", "account show", "account create", "account topup",
     "account adjust", "account assert", "account transfer",
-    "account suspend", "account resume", "account history", "token create", "token list",
+    "account suspend", "account resume", "account history", "account events", "token create", "token list",
     "token revoke", "rate import", "rate price", "rate batch", "rate history", "rate rollback",
     "rate conversions", "radius send",
     "radius decode", "call list", "call recovery", "call show", "call explain", "call end", "export run", "export list",
