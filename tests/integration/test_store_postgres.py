@@ -324,7 +324,8 @@ async def test_the_migrations_make_the_schema(on_postgres: str) -> None:
         " AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'"
     )
     await server.close()
-    assert {row[2] for row in numbers if row[:2] != ("meter", "name")} == {"bigint"}
+    ids = [("event", "account")]  # is the id of one, for whoever reads it
+    assert {row[2] for row in numbers if tuple(row[:2]) not in ids} == {"bigint"}
     assert sorted_otherwise == [], "decks are read in the order of their octets"
 
 
