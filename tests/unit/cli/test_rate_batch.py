@@ -1,6 +1,5 @@
 """``rate batch`` when it is stopped: the first signal ends it after the rows under way, and it says where to go on."""
 
-import os
 import signal
 from pathlib import Path
 
@@ -16,10 +15,10 @@ def test_a_first_signal_asks_and_a_second_interrupts(number: signal.Signals) -> 
     before = [signal.getsignal(each) for each in NUMBERS]
     with stoppable() as stop:
         assert not stop()
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert stop()
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
     assert [signal.getsignal(each) for each in NUMBERS] == before
 
 
@@ -27,7 +26,7 @@ def test_a_signal_that_was_ignored_stays_so() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with stoppable() as stop:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             assert not stop()
     finally:
         signal.signal(signal.SIGINT, before)
