@@ -1,6 +1,7 @@
 """``rate batch`` when it is stopped: the first signal ends it after the rows under way, and it says where to go on."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,16 @@ from daemon.cli.rate_batch import going_on, stoppable
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Hear both signals: whoever runs the tests in the background has one of them ignored."""
+    before = {each: signal.signal(each, signal.default_int_handler) for each in NUMBERS}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_first_signal_asks_and_a_second_interrupts(number: signal.Signals) -> None:
     before = [signal.getsignal(each) for each in NUMBERS]
