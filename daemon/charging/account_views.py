@@ -7,10 +7,11 @@ Both threads that decide may ask at once: what two make at the same time is equa
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
+from immutables import Map
+
 from daemon.authorize.catalog import AccountTerms, Endpoints, SipUser
 from daemon.authorize.networks import Networks, in_order
 from daemon.charging.accounts import AccountIndex, Claim, Row, names_of, vouched
-from daemon.charging.sharded import Sharded
 from daemon.kernel.ids import Key
 
 TERMS_MAX: Final = 20_000  # accounts whose terms are kept: about 1 KiB each; beyond, all are made anew
@@ -27,7 +28,7 @@ def key_of(name: str) -> Key:
 class Accounts(Mapping[Key, AccountTerms]):
     """Terms by key."""
 
-    def __init__(self, rows: Sharded[str, Row], made: Made) -> None:
+    def __init__(self, rows: Map[str, Row], made: Made) -> None:
         """Take the rows, and what makes terms of one."""
         self._rows = rows
         self._made = made
@@ -60,7 +61,7 @@ class Accounts(Mapping[Key, AccountTerms]):
 class ByNumber(Mapping[int, AccountTerms]):
     """Terms by the store's number."""
 
-    def __init__(self, names: Sharded[int, str], accounts: Accounts) -> None:
+    def __init__(self, names: Map[int, str], accounts: Accounts) -> None:
         """Take the names, and the accounts that bear them."""
         self._names = names
         self._accounts = accounts
@@ -81,7 +82,7 @@ class ByNumber(Mapping[int, AccountTerms]):
 class Claims(Mapping[str, tuple[Key, ...]]):
     """The accounts that claim an endpoint, by its text."""
 
-    def __init__(self, claims: Sharded[str, Claim]) -> None:
+    def __init__(self, claims: Map[str, Claim]) -> None:
         """Take the names of the claimants."""
         self._claims = claims
 
@@ -130,7 +131,7 @@ class Vouched(Mapping[tuple[str, str], tuple[Key, ...]]):
 class SipUsers(Mapping[str, tuple[SipUser, ...]]):
     """The proofs of a SIP user, of every account that claims him."""
 
-    def __init__(self, claims: Sharded[str, Claim], rows: Sharded[str, Row]) -> None:
+    def __init__(self, claims: Map[str, Claim], rows: Map[str, Row]) -> None:
         """Take the names of the claimants, and the rows that hold their endpoints."""
         self._claims = claims
         self._rows = rows

@@ -11,10 +11,10 @@ from ipaddress import ip_address, ip_network
 from typing import Final, Protocol
 
 import msgspec
+from immutables import Map, MapMutation
 
 from daemon.authorize.dids import NO_RANGES, DidRange, DidRanges
 from daemon.authorize.networks import Shape, network_text
-from daemon.charging.sharded import Draft, Sharded
 from daemon.kernel.dialling import Dialling, Numbers, is_country
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import NEVER, Instant
@@ -121,11 +121,11 @@ def diallings(endpoints: Iterable[Endpoint], country: str) -> tuple[tuple[str, s
 class AccountIndex:
     """Rows by ``tenant/id``, names by number, and the names of those that claim an endpoint, by its kind and text."""
 
-    rows: Sharded[str, Row] = field(default_factory=Sharded)
-    names: Sharded[int, str] = field(default_factory=Sharded)
-    postpaid: Sharded[int, None] = field(default_factory=Sharded)
-    claims: Mapping[str, Sharded[str, Claim]] = field(default_factory=lambda: dict.fromkeys(KINDS, Sharded()))
-    tech_prefixes: Sharded[str, int] = field(default_factory=Sharded)  # how many networks have it
+    rows: Map[str, Row] = field(default_factory=Map)
+    names: Map[int, str] = field(default_factory=Map)
+    postpaid: Map[int, None] = field(default_factory=Map)
+    claims: Mapping[str, Map[str, Claim]] = field(default_factory=lambda: dict.fromkeys(KINDS, Map()))
+    tech_prefixes: Map[str, int] = field(default_factory=Map)  # how many networks have it
     shapes: Mapping[Shape, int] = field(default_factory=dict)
     did_ranges: DidRanges = NO_RANGES
     agreements: dict[bytes, bytes] = field(default_factory=dict, compare=False, repr=False)
@@ -235,9 +235,9 @@ class AccountDraft:
 
     def __init__(self, index: AccountIndex) -> None:
         """Begin as an index is."""
-        self._rows, self._names, self._postpaid = index.rows.draft(), index.names.draft(), index.postpaid.draft()
-        self._claims: dict[str, Draft[str, Claim]] = {kind: each.draft() for kind, each in index.claims.items()}
-        self._tech_prefixes, self._shapes = index.tech_prefixes.draft(), dict(index.shapes)
+        self._rows, self._names, self._postpaid = index.rows.mutate(), index.names.mutate(), index.postpaid.mutate()
+        self._claims: dict[str, MapMutation[str, Claim]] = {kind: each.mutate() for kind, each in index.claims.items()}
+        self._tech_prefixes, self._shapes = index.tech_prefixes.mutate(), dict(index.shapes)
         self._agreements, self._did_ranges = index.agreements, index.did_ranges
         self._ranges_moved = False
 
@@ -247,41 +247,41 @@ class AccountDraft:
         if len(self._agreements) >= AGREEMENTS_MAX:
             self._agreements.clear()
         agreement = self._agreements.setdefault(agreement, agreement)
-        earlier = self._rows.put(name, Row(number, agreement, endpoints))
+        earlier = self._rows.get(name)
+        self._rows[name] = Row(number, agreement, endpoints)
         if earlier is not None:
             self._retire(name, earlier)
-        self._names.put(number, name)
+        self._names[number] = name
         if agreement.startswith(_POSTPAID):
-            self._postpaid.put(number, None)
+            self._postpaid[number] = None
         for endpoint in _endpoints.decode(endpoints):
             kind, text = claimed(endpoint) or self._counted(endpoint, 1)
             claims = self._claims[kind]
             self._ranges_moved |= kind == "did_ranges"
-            others = claims.put(text, name)
-            if others is not None:
-                claims.put(text, _joined(others, name))
+            others = claims.get(text)
+            claims[text] = name if others is None else _joined(others, name)
 
     def finished(self) -> AccountIndex:
-        """Return the index. Where a range moved all are cut anew: of ten thousand in some 50 ms."""
-        claims = {kind: each.finished() for kind, each in self._claims.items()}
+        """Return the index; nothing can be put into it afterwards. Where a range moved all are cut anew."""
+        claims = {kind: each.finish() for kind, each in self._claims.items()}
         if self._ranges_moved:
             self._did_ranges, self._ranges_moved = _ranges_of(claims["did_ranges"]), False
         return AccountIndex(
-            self._rows.finished(), self._names.finished(), self._postpaid.finished(), claims,
-            self._tech_prefixes.finished(), self._shapes.copy(), self._did_ranges, self._agreements,
+            self._rows.finish(), self._names.finish(), self._postpaid.finish(), claims,
+            self._tech_prefixes.finish(), self._shapes.copy(), self._did_ranges, self._agreements,
         )  # fmt: skip
 
     def _retire(self, name: str, row: Row) -> None:
         if row.agreement.startswith(_POSTPAID):
-            self._postpaid.drop(row.number)
+            del self._postpaid[row.number]
         for kind, text in {claimed(each) or self._counted(each, -1) for each in row.identities()}:
             claims = self._claims[kind]
             self._ranges_moved |= kind == "did_ranges"
             left = tuple(each for each in names_of(claims.get(text)) if each != name)
             if left:
-                claims.put(text, left if len(left) > 1 else left[0])
+                claims[text] = left if len(left) > 1 else left[0]
             else:
-                claims.drop(text)
+                del claims[text]
 
     def _counted(self, endpoint: Endpoint, count: int) -> tuple[str, str]:
         """Return kind and text of a network, and count it among the shapes and tech prefixes, up or down."""
@@ -293,9 +293,9 @@ class AccountDraft:
             del self._shapes[shape]
         prefixes = (self._tech_prefixes.get(endpoint.tech_prefix) or 0) + count
         if prefixes:
-            self._tech_prefixes.put(endpoint.tech_prefix, prefixes)
+            self._tech_prefixes[endpoint.tech_prefix] = prefixes
         else:
-            self._tech_prefixes.drop(endpoint.tech_prefix)
+            del self._tech_prefixes[endpoint.tech_prefix]
         return "networks", text
 
 

@@ -33,6 +33,7 @@ class CallReport:
     switch measured from answer to release, None where only instants are known. ``route`` is the carrier's route that
     answered, 0 where unknown. ``answered`` False says that the call ended without ever being answered. ``exact``: where
     a grant is named, no other call is meant. ``weak_aliases`` find only a call that no report has joined yet.
+    ``own_token``: a tenant's own token tells it, whose instants are held against our clock.
     """
 
     attempt: CallAttempt
@@ -50,6 +51,7 @@ class CallReport:
     settled_by: str = ""
     exact: bool = False
     weak_aliases: tuple[str, ...] = ()
+    own_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -419,6 +419,7 @@ def _settled(book: Book, call: Call, report: CallReport, context: Context) -> Ou
     call = settle.moved_to_route(book, call, report.route, context.now) if call.is_open else call
     duration_us = measured_us(call, report)
     _question_duration(book, call, report, duration_us, context)
+    _note_late(book, call, report, duration_us, context)
     by = SettledBy(report.settled_by) if report.settled_by else SettledBy.HANGUP
     end = EndReport(report.at, duration_us, report.cause, report.switch_seconds, 0, report.attempt.source)
     call = settle.settled(book, context.catalog, adopted(book, call, report), end, by, context.terms, context.now)
@@ -439,6 +440,19 @@ def _question_duration(book: Book, call: Call, report: CallReport, duration_us: 
     detail = f"the end tells {decimal_seconds(duration_us)} s; our clock allows {allowed}"
     key = f"duration_implausible:{call.grant_id}:{duration_us}"
     book.append_exception(_exception("duration_implausible", report.attempt, detail, context.now, key=key))
+
+
+def _note_late(book: Book, call: Call, report: CallReport, duration_us: int, context: Context) -> None:
+    """List an end that a tenant's own token dates back: the call may have run on, and nobody else can tell.
+
+    One that takes an estimate back needs no line: the estimate has one, since nobody told an end in time.
+    """
+    if not report.own_token or call.state is CallState.SETTLED or report.at >= context.now - CLOCK_TOLERANCE:
+        return
+    late = decimal_seconds(context.now - report.at)
+    detail = f"told {late} s late: charged for {decimal_seconds(duration_us)} s, as the end says and no report denies"
+    key = f"end_told_late:{call.grant_id}"
+    book.append_exception(_exception("end_told_late", report.attempt, detail, context.now, key=key))
 
 
 def _again(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:

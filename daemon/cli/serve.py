@@ -74,9 +74,8 @@ def listeners(settings: Settings) -> list[tuple[str, str, str]]:
 def _print_announcement(settings: Settings, config: Path, *, sample: bool) -> None:
     click.echo("Tollway is up. Listeners:")
     print_table(("section", "address", "answers"), listeners(settings))
-    click.echo("Try this in another terminal:")
-    for line in try_lines(settings, config, sample=sample):
-        click.echo(f"  {line}")
+    lines = (f"  {line}" for line in try_lines(settings, config, sample=sample))
+    click.echo("\n".join(("Try this in another terminal:", *lines)))
 
 
 def try_lines(settings: Settings, config: Path, *, sample: bool) -> Iterator[str]:

@@ -299,6 +299,7 @@ def _report(token: TokenSpec, call_id: str, said: Said, operation: str, body: by
         attempt=attempt, at=said.at, grant_id=said.grant_id, answered_at=answered_at,
         answered=said.answered is not False, duration_us=said.duration_us, cause=said.cause, route=said.route,
         message=_message(token, operation, call_id, said.grant_id, body), exact=True,
+        own_token=True,
     )  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def test_the_demonstration_shows_what_a_switch_sees(daemon: DaemonProcess) -> No
 
 
 def test_every_line_that_run_prints_works_there(daemon: DaemonProcess) -> None:
-    log = daemon.log()
+    log = _announced(daemon)
     assert f"127.0.0.1:{daemon.auth_port}/udp" in log
     assert f"127.0.0.1:{daemon.http_port}/tcp" in log
     lines = re.findall(r"^  (\S.*)$", log.partition("Try this")[2], re.MULTILINE)
@@ -97,6 +97,15 @@ def test_every_line_that_run_prints_works_there(daemon: DaemonProcess) -> None:
         )  # fmt: skip
         assert done.returncode == 0, (line, done.stdout, done.stderr)
         _nothing_secret(line + done.stdout)
+
+
+def _announced(daemon: DaemonProcess) -> str:
+    """Return its log once all is printed: the daemon answers before it says so, and what to try comes last, at once."""
+    until = time.monotonic() + 30
+    while "call list\n" not in (log := daemon.log()):
+        assert time.monotonic() < until, log
+        time.sleep(0.05)
+    return log
 
 
 def daemon_environment() -> dict[str, str]:

@@ -45,7 +45,7 @@ def test_a_deck_goes_forward_and_back(daemon: DaemonProcess) -> None:
     assert rated(daemon) == ["0.0175"]
     told = json.loads(imported(daemon, NEW, "--mode", "merge", "--json").stdout)
     assert (told["increased"], told["changed"], told["new"]) == ([], ["33"], ["9999"])
-    assert told["prices"] == {"33": {"before": "0.0175", "after": "0.02"}}
+    assert told["prices"] == {"33": {"before": "0.0175", "after": "0.02", "what": ""}}
     assert (rated(daemon), rated(daemon, "99991")) == (["0.02", "0.01"], ["0.50"])
 
     words = ("rate", "rollback", TABLE, "--to", "1", "--reason", "typing error")

@@ -12,6 +12,7 @@ import random
 import shutil
 import signal
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,7 @@ IN_A_BATCH = (
 
 
 @dataclass
-class Killer:
+class Killer(ABC):
     """Lets a daemon live and die; counts the deaths inside an open batch, and what it acknowledged at the least."""
 
     daemon: DaemonProcess
@@ -68,8 +69,9 @@ class Killer:
         assert self.daemon.process is not None
         assert self.daemon.process.poll() is None, self.daemon.log()
 
+    @abstractmethod
     async def _inside(self, client: Client) -> bool:
-        raise NotImplementedError
+        """Kill it inside an open batch; tell whether it was."""
 
 
 @dataclass

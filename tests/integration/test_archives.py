@@ -131,7 +131,7 @@ async def test_a_top_up_sent_again_never_pays_twice(tmp_path: Path) -> None:
         again = await world.store.credit(ACME, EntryKind.TOP_UP, 5 * NANO, key="top-0", who="test", reason="paid")
         assert again.repeated
         assert await world.balance(ACME) == balance
-        with pytest.raises(KeyConflict, match="for a top_up of 5"):
+        with pytest.raises(KeyConflict, match="for a top up of 5"):
             await world.store.credit(ACME, EntryKind.TOP_UP, 6 * NANO, key="top-0", who="test", reason="paid")
 
 

@@ -48,6 +48,23 @@ async def test_an_end_that_waited_for_the_daemon_is_charged_as_it_was(world: Htt
     await answered(world)
     world.wait(600)
     assert good(await world.report("end", at=world.at(-200)))["charge"] == "4.00", "still open when it is told"
+    assert await world.exceptions() == ["end_told_late"]
+
+
+async def test_whoever_dates_an_end_back_to_talk_for_less_is_listed(world: HttpWorld) -> None:
+    await answered(world)
+    world.wait(3_600)
+    assert good(await world.report("end", at=world.at(1 - 3_600)))["duration_seconds"] == "1"
+    (listed,) = await world.store.exceptions()
+    assert (listed["kind"], listed["call_id"]) == ("end_told_late", "c1")
+    assert "told 3599 s late: charged for 1 s" in str(listed["detail"])
+
+
+async def test_an_end_in_time_is_not_listed(world: HttpWorld) -> None:
+    await answered(world)
+    world.wait(600)
+    good(await world.report("end", at=world.at(-59)))
+    assert await world.exceptions() == []
 
 
 async def test_a_late_end_repeats_with_the_same_bytes(world: HttpWorld) -> None:

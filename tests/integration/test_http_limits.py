@@ -39,7 +39,9 @@ async def test_an_emergency_call_is_never_over_a_limit(tmp_path: Path) -> None:
         assert (granted["result"], granted["emergency"]) == ("granted", True)
         explained = await world.post("/v1/authorize?explain=true", {**SOS, "to": "112"})
         assert refused(explained)[0] == 429
-        assert refused(await world.post("/v1/authorize", {"to": "112"}))[0] == 400
+        assert refused(await world.post("/v1/authorize", {"to": "112"}))[0] == 429, (
+            "what cannot be read is no emergency"
+        )
 
 
 SOS = {"call_id": "sos", "account": "alice", "from": "1", "direction": "outbound"}

@@ -180,7 +180,7 @@ async def test_a_top_up_counts_once_for_its_key(tmp_path: Path) -> None:
         for repeated in (False, True, True):
             done = await world.store.credit(ACME, EntryKind.TOP_UP, 5 * NANO, key="k", who="clerk", reason="cash")
             assert (done.repeated, done.view.standing.balance) == (repeated, 30 * NANO)
-        with pytest.raises(KeyConflict, match=r"for a top_up of 5\.00"):
+        with pytest.raises(KeyConflict, match=r"for a top up of 5\.00"):
             await world.store.credit(ACME, EntryKind.TOP_UP, 6 * NANO, key="k", who="clerk", reason="cash")
         with pytest.raises(KeyConflict):
             await world.store.credit(ACME, EntryKind.ADJUST, 5 * NANO, key="k", who="clerk", reason="cash")

@@ -193,7 +193,7 @@ def test_a_file_that_is_no_store(tmp_path: Path) -> None:
 async def test_a_call_whose_row_cannot_be_read_is_named_and_keeps_no_other_from_expiry(lived_in: Path) -> None:
     await altered(lived_in, "UPDATE call SET body = '{}' WHERE call_id = 'c6'")
     assert any("cannot be read" in finding.detail for finding in await findings(lived_in))
-    async with opened(lived_in) as world:
+    async with opened(lived_in, prefix="after") as world:
         await world.ask("c7")
         world.now += 4 * 86_400_000_000
         resolved = await world.ocf.expire_due()

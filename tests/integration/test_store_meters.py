@@ -91,7 +91,7 @@ async def test_units_are_held_used_and_kept_at_both_levels(tmp_path: Path) -> No
         assert [posted.charge for posted in call.posted] == [0, 0]
         assert await meters(world) == {"rita": (PERIOD, 100, 0, 0), "ray-trunk": (PERIOD, 100, 0, 0)}
     assert await findings(tmp_path) == []
-    async with opened(tmp_path) as world:
+    async with opened(tmp_path, prefix="after") as world:
         sold(world, replace(UK, units=150), payers=(RITA, TRUNK), max_call_seconds=60)
         assert [units.units for units in (await world.ask("c2")).levels[0].units] == [50]
 

@@ -338,7 +338,9 @@ async def test_a_database_of_no_use_is_refused_with_the_way_out(cluster: Cluster
         return str(error.value)
 
     empty = cluster.url(await asyncio.to_thread(cluster.empty))
-    assert "run 'tollway db upgrade' first" in await refused(empty, create=False)
+    assert "is empty: 'tollway apply FILE' or 'tollway db upgrade' makes its tables" in await refused(
+        empty, create=False
+    )
     foreign = await asyncio.to_thread(cluster.empty)
     await asyncio.to_thread(lambda: cluster.sql("CREATE TABLE invoices (number INT)", database=foreign))
     assert "something else (tables invoices" in await refused(cluster.url(foreign))

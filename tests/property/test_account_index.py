@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from daemon.authorize.catalog import AccountKind, Catalog
 from daemon.charging.accounts import AccountIndex, Cutter, cut
 from daemon.charging.configuration import AccountSpec, parts_of
-from daemon.charging.sharded import Sharded
 from daemon.kernel.ids import Key
 from tests.unit.charging.accounts_world import (
     NUMBERS,
@@ -98,24 +97,3 @@ def test_accounts_that_follow_one_another_are_cut_as_each_by_itself(specs: list[
         name, body = f"{spec.tenant}/{spec.id}", msgspec.json.encode(spec)
         assert cutter.parts(name, body) == cut(name, body) is not None
     assert cutter.parts("main/a0", b"{}") is None
-
-
-@settings(max_examples=60)
-@given(st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers())))
-def test_a_sharded_mapping_is_a_dictionary_that_stays(steps: list[tuple[int, int | None]]) -> None:
-    kept: list[tuple[Sharded[int, int], dict[int, int]]] = []
-    mapping, same = Sharded[int, int](), dict[int, int]()
-    draft = mapping.draft()
-    for step, value in steps:
-        key = step << 11  # several dictionaries
-        if value is not None:
-            assert draft.put(key, value) == same.get(key)
-            same[key] = value
-        elif key in same:
-            draft.drop(key)
-            del same[key]
-        assert draft.get(key) == same.get(key)
-        kept.append((draft.finished(), dict(same)))
-    for found, expected in kept:
-        assert (dict(found), len(found)) == (expected, len(expected))
-        assert (0 in found) == (0 in expected)

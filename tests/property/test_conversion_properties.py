@@ -201,3 +201,12 @@ def test_products_that_no_64_bits_hold_are_priced_exactly() -> None:
     column = [np.array([value], np.int64) for value in (line_position("441"), SECOND, 3_599, 0)]
     found = BatchPricer(RatePlan("p", (table,))).price(Usage(), Calls(*column), exchange)
     assert found.charges.tolist() == [-(-999_999_999_999 * 3_599 * 149_870_123_457 // (60 * NANO))]
+
+
+def test_a_call_of_a_time_without_a_rate_is_unrated_whatever_its_price_would_need() -> None:
+    table, errors = RateTable.of(Policy("t", 1, "USD", 9), [RateRow("44", 999_999_999_999_999_999, "", Terms())])
+    assert table is not None, errors
+    exchange = Exchange("main", "EUR", Conversions([StatedRate("main", "USD", "EUR", 149_870_123_457, 10 * SECOND)]))
+    column = [np.array([value], np.int64) for value in (line_position("441"), SECOND, 1_000_000_000, 0)]
+    found = BatchPricer(RatePlan("p", (table,))).price(Usage(), Calls(*column), exchange)
+    assert (found.statuses.tolist(), found.charges.tolist()) == ([UNRATED], [0])

@@ -1,7 +1,7 @@
 """``rate batch`` when it is stopped: the first signal ends it after the rows under way, and it says where to go on."""
 
-import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,15 +11,25 @@ from daemon.cli.rate_batch import going_on, stoppable
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Hear both signals: whoever runs the tests in the background has one of them ignored."""
+    before = {each: signal.signal(each, signal.default_int_handler) for each in NUMBERS}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_first_signal_asks_and_a_second_interrupts(number: signal.Signals) -> None:
     before = [signal.getsignal(each) for each in NUMBERS]
     with stoppable() as stop:
         assert not stop()
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert stop()
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
     assert [signal.getsignal(each) for each in NUMBERS] == before
 
 
@@ -27,7 +37,7 @@ def test_a_signal_that_was_ignored_stays_so() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with stoppable() as stop:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             assert not stop()
     finally:
         signal.signal(signal.SIGINT, before)
