@@ -152,7 +152,7 @@ def decide(
     block = first_block(level, units)
     refusal = (
         _emptied(payer, standing, quote.attempt.direction, units, trace)
-        or suspicion(payer, standing, quote.called, now, trace)
+        or suspicion(payer, standing, level, quote.attempt.direction, 0 if units else block, now, trace)
         or _calls_per_second(payer, standing, now, trace)
         or _channels(payer, standing, quote.attempt.direction, now, trace)
         or _too_dear(payer, level, block, units, trace)
@@ -170,7 +170,8 @@ def decide(
             account, above, standings(account.number), has.units, quote, limits, now, trace
         )
         if isinstance(more, Denied):
-            return refused(trace, "upstream", Denied(Denial.UPSTREAM_REFUSED, more.reason, payer.key))
+            denied = Denied(Denial.UPSTREAM_REFUSED, more.reason, payer.key, by=more.by)
+            return refused(trace, "upstream", denied)
         seconds = min(seconds, more)
     return _granted(quote, routes, supplies, seconds, limits, now, grant_id, trace)
 
@@ -240,13 +241,13 @@ def _affordable(
     notes: Trace | None,
 ) -> int | Denied:  # fmt: skip
     # Caps and money bear on what units do not pay: whoever has some may call that long whatever his money is.
-    money, left = money_of(terms, standing), spendable(terms, standing, now)
-    for cap in spend_caps(terms, standing, now) if left < money else ():
+    money, left = money_of(terms, standing), spendable(terms, standing, level.watched, now)
+    for cap in spend_caps(terms, standing, level.watched, now) if left < money else ():
         if cap.left < block <= money and not units:
-            detail = words.block_and_spend(level, block, cap.left, cap.period)
+            detail = words.block_and_spend(level, block, cap.left, cap.of)
             return refused(notes, cap.rule, Denied(cap.denial, detail, terms.key))
         if cap.left < money:
-            told(notes, words.spend, cap.rule, level, block, cap.left, cap.period)
+            told(notes, words.spend, cap.rule, level, block, cap.left, cap.of)
     is_broke = block > money and not units
     seconds = 0 if is_broke else seconds_for(level, left, 0, 0, terms, limits, units)
     if seconds == 0:
@@ -264,7 +265,7 @@ def _affordable_above(
     block = first_block(level, units)
     answer = (
         _emptied(terms, standing, quote.attempt.direction, units, quiet)
-        or suspicion(terms, standing, quote.called, now, quiet)
+        or suspicion(terms, standing, level, quote.attempt.direction, 0 if units else block, now, quiet)
         or _calls_per_second(terms, standing, now, quiet)
         or _channels(terms, standing, quote.attempt.direction, now, quiet)
         or _too_dear(terms, level, block, units, quiet)
@@ -273,7 +274,8 @@ def _affordable_above(
     for rule in quiet or ():
         told(notes, words.upstream, terms, rule)
     if isinstance(answer, Denied):
-        return Denied(Denial.UPSTREAM_REFUSED, f"refused upstream: {answer.denial.value}", quote.chain[0].key)
+        reason = f"refused upstream: {answer.denial.value}"
+        return Denied(Denial.UPSTREAM_REFUSED, reason, quote.chain[0].key, by=answer.by)
     return answer
 
 

@@ -74,12 +74,16 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A refusal. ``reason`` is a sentence for the operator; ``available`` the payer's money where it fell short."""
+    """A refusal. ``reason`` is a sentence for the operator; ``available`` the payer's money where it fell short.
+
+    ``by``: the account, and the id of its fraud rule that refused this very call, of whichever level.
+    """
 
     denial: Denial
     reason: str
     account: Key | None = None
     available: int | None = None
+    by: tuple[Key, str] | None = None
 
 
 Decision = Granted | Denied

@@ -28,12 +28,14 @@ def money_of(terms: AccountTerms, standing: Standing) -> int:
     return most if money is None else min(money, most)
 
 
-def spendable(terms: AccountTerms, standing: Standing, now: Instant) -> int:
-    """Return what a new reservation may take: what is available, and what is left of the day's and month's spend."""
+def spendable(terms: AccountTerms, standing: Standing, watched: tuple[str, ...], now: Instant) -> int:
+    """Return what a new reservation may take: what is available, and what is left of the day's and month's spend and
+    of that of the fraud rules that watch the call.
+    """
     money = money_of(terms, standing)
-    if terms.daily_spend is None and terms.monthly_spend is None:
+    if terms.daily_spend is None and terms.monthly_spend is None and not watched:
         return money
-    return min([money, *(cap.left for cap in spend_caps(terms, standing, now))])
+    return min([money, *(cap.left for cap in spend_caps(terms, standing, watched, now))])
 
 
 def seconds_for(

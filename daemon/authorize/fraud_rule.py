@@ -1,11 +1,14 @@
 """What an operator states of a fraud rule, as the core knows it; what it counts is a window of the account's standing.
 
 ``short_calls`` counts answered calls shorter than some seconds; ``group_rate`` counts calls to a group of numbers, and
-what they cost. A limit of None is none.
+what they cost. A limit of None is none. Calls that come in are for others to make: a rule counts outbound calls unless it
+says otherwise.
 """
 
 from dataclasses import dataclass
 from enum import Enum
+
+from daemon.kernel.ids import Direction
 
 
 class FraudKind(Enum):
@@ -23,9 +26,21 @@ class FraudAct(Enum):
     SUSPEND = "suspend"
 
 
+class FraudDirection(Enum):
+    """Which calls a rule counts and refuses: those that the account makes, those that it is called by, or both."""
+
+    OUTBOUND = "outbound"
+    INBOUND = "inbound"
+    ANY = "any"
+
+    def takes(self, direction: Direction) -> bool:
+        """Tell whether calls of a direction are among them."""
+        return self is FraudDirection.ANY or self.value == direction.value
+
+
 @dataclass(frozen=True, slots=True)
 class FraudRule:
-    """``calls`` within ``minutes``, or ``spend`` nano-units, are allowed; short is less than ``seconds``.
+    """``calls`` within ``minutes``, or ``spend`` nano-units (more than 0), are allowed; short is less than ``seconds``.
 
     ``prefixes``: of the numbers of its group. ``cuts``: calls that run are ended when the account is suspended.
     """
@@ -39,13 +54,16 @@ class FraudRule:
     seconds: int = 0
     prefixes: frozenset[str] = frozenset()
     cuts: bool = False
+    direction: FraudDirection = FraudDirection.OUTBOUND
 
-    def watches(self, number: str) -> bool:
+    def watches(self, number: str, direction: Direction) -> bool:
         """Tell whether a call to a number counts from its question on."""
-        if self.kind is not FraudKind.GROUP_RATE:
+        if self.kind is not FraudKind.GROUP_RATE or not self.direction.takes(direction):
             return False
         return any(number[:length] in self.prefixes for length in range(len(number) + 1))
 
-    def is_short(self, duration_us: int) -> bool:
+    def is_short(self, duration_us: int, direction: Direction) -> bool:
         """Tell whether an answered call of so many microseconds counts at its end."""
-        return self.kind is FraudKind.SHORT_CALLS and duration_us < self.seconds * 1_000_000
+        if self.kind is not FraudKind.SHORT_CALLS or not self.direction.takes(direction):
+            return False
+        return duration_us < self.seconds * 1_000_000

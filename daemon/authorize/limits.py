@@ -13,10 +13,11 @@ from daemon.authorize import words
 from daemon.authorize.catalog import AccountTerms, OverChannels
 from daemon.authorize.decision import Level
 from daemon.authorize.denial import Denial
+from daemon.authorize.fraud import DENIALS, money_left
 from daemon.authorize.quote import Quote, Standings, Trace, told
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant, local_day
-from daemon.kernel.money import Rounding, divide
+from daemon.kernel.money import NANO_MAX, Rounding, divide
 from daemon.ledger.account import Standing
 from daemon.rating.bundle import period_number
 
@@ -78,22 +79,50 @@ def _with_surcharge(level: Level, terms: AccountTerms) -> Level:
 
 
 class SpendCap(NamedTuple):
-    """What is left of the spend of a day or a month, in nano-units, and how its refusal is called."""
+    """What is left of a limit ``of`` spend, in nano-units, and how its refusal is called."""
 
     rule: str
     denial: Denial
     left: int
-    period: str
+    of: str
 
 
-def spend_caps(terms: AccountTerms, standing: Standing, now: Instant) -> Iterator[SpendCap]:
-    """Yield the caps on an account's spend, the shorter period first."""
+def spend_caps(terms: AccountTerms, standing: Standing, watched: tuple[str, ...], now: Instant) -> Iterator[SpendCap]:
+    """Yield the caps on an account's spend: of the fraud rules that watch the call, then the shorter period first."""
+    for rule, left in money_left(terms, standing, watched, now):
+        yield SpendCap("fraud", DENIALS[rule.act], left, f"fraud rule {rule.id} in {rule.minutes} minutes")
     if terms.daily_spend is not None:
-        spent = standing.day_spent if standing.day == local_day(now, terms.zone) else 0
-        yield SpendCap("daily_spend", Denial.DAILY_SPEND, terms.daily_spend - spent - standing.reserved, "day")
+        left = terms.daily_spend - _day_spent(terms, standing, now)[1] - standing.reserved
+        yield SpendCap("daily_spend", Denial.DAILY_SPEND, left, "the day's spend")
     if terms.monthly_spend is not None:
-        spent = standing.month_spent if standing.month == month_of(terms, now) else 0
-        yield SpendCap("monthly_spend", Denial.MONTHLY_SPEND, terms.monthly_spend - spent - standing.reserved, "month")
+        left = terms.monthly_spend - _month_spent(terms, standing, now)[1] - standing.reserved
+        yield SpendCap("monthly_spend", Denial.MONTHLY_SPEND, left, "the month's spend")
+
+
+def with_spent(terms: AccountTerms, standing: Standing, amount: int, now: Instant) -> Standing:
+    """Return a standing whose day and month have cost ``amount`` nano-units more, or less, never below 0."""
+    day, day_spent = _day_spent(terms, standing, now)
+    month, month_spent = _month_spent(terms, standing, now)
+    return standing._replace(
+        day=day, day_spent=min(max(0, day_spent + amount), NANO_MAX),
+        month=month, month_spent=min(max(0, month_spent + amount), NANO_MAX),
+    )  # fmt: skip
+
+
+def _day_spent(terms: AccountTerms, standing: Standing, now: Instant) -> tuple[int, int]:
+    return _spent_in(standing.day, standing.day_spent, local_day(now, terms.zone))
+
+
+def _month_spent(terms: AccountTerms, standing: Standing, now: Instant) -> tuple[int, int]:
+    return _spent_in(standing.month, standing.month_spent, month_of(terms, now))
+
+
+def _spent_in(counted: int, spent: int, ours: int) -> tuple[int, int]:
+    """Return the period that runs, and what it has cost.
+
+    Where another daemon's clock is ahead and has begun the next one, that runs: to go back would begin it anew.
+    """
+    return (counted, spent) if counted in (ours, ours + 1) else (ours, 0)
 
 
 def month_of(terms: AccountTerms, now: Instant) -> int:

@@ -25,7 +25,7 @@ def metered(catalog: Catalog, account: AccountTerms, level: Level, called: str, 
     unit = level.tariffs[0].unit if level.tariffs else SECONDS
     bundles = tuple([replace(each, prefixes=frozenset()) for each in account.bundles if each.fits(called, unit)])
     tiered = _tiered(catalog, account, direction)
-    watched = watching(account, called)
+    watched = watching(account, called, direction)
     if not bundles and not tiered and not watched:
         return level
     return replace(level, bundles=bundles, tiered=tiered, watched=watched)

@@ -27,7 +27,9 @@ def emptied(terms: AccountTerms, standing: Standing, direction: Direction, units
 
 
 def suspended_by(status: Status, standing: Standing, limit: int | None) -> str:
-    """Return who suspended an account: ``person``, ``balance`` (the rule), or nobody, which is empty."""
+    """Return what suspended an account: ``fraud_rule``, ``person``, ``balance`` (its own rule), or nothing, empty."""
+    if any(window.tripped_at for window in standing.windows):
+        return "fraud_rule"
     if status is Status.SUSPENDED:
         return "person"
     return "balance" if standing.suspended_at and limit is not None and is_spent(standing, limit) else ""

@@ -88,12 +88,12 @@ def channel_surcharge(terms: AccountTerms, level: Level, *, above: bool) -> Rule
     return Rule("channel_surcharge", True, detail, level=terms.key if above else None)
 
 
-def spend(rule: str, level: Level, block: int, left: int, period: str) -> Rule:
-    return Rule(rule, True, block_and_spend(level, block, left, period))
+def spend(rule: str, level: Level, block: int, left: int, of: str) -> Rule:
+    return Rule(rule, True, block_and_spend(level, block, left, of))
 
 
-def block_and_spend(level: Level, block: int, left: int, period: str) -> str:
-    return f"{_block(level, block)}, {_money(level, left)} is left of the {period}'s spend"
+def block_and_spend(level: Level, block: int, left: int, of: str) -> str:
+    return f"{_block(level, block)}, {_money(level, left)} is left of {of}"
 
 
 def balance(terms: AccountTerms, level: Level, block: int, money: int, seconds: int) -> Rule:

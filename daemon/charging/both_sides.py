@@ -74,8 +74,7 @@ class CalledSide:
             book.save_call(voided(book, call, self.now))
             if counts:
                 fraud.uncounted(book, call, self.now)
-            refused_to = self.quote.called
-            fraud.watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, refused=refused_to)
+            fraud.watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, decision)
             return _refused(decision), None
         number, part = next_place(same_side(book, attempt))
         twin = new_call(attempt, decision, number, part, self.now)

@@ -8,7 +8,7 @@ a rule is kept by the same transaction as what it saw; a suspension is in force 
 from collections.abc import Iterable
 
 from daemon.authorize.catalog import AccountTerms, Catalog
-from daemon.authorize.decision import Level
+from daemon.authorize.decision import Denied, Level
 from daemon.authorize.fraud import alarms, ends_calls, told
 from daemon.charging.call import Call
 from daemon.charging.ports import Book, Event
@@ -43,27 +43,36 @@ def charged(
 ) -> Standing:
     """Return a standing whose windows count the charge of an ended call, and the call where it was short.
 
-    ``calls`` is -1, and the amount negative, where a charge is taken back.
+    ``calls`` is -1, and the amount negative, where a charge is taken back. Emergency calls never count.
     """
+    if call.emergency:
+        return standing
     at = call.counted_at or now
     for name in level.watched:
         window = counted(window_of(standing.windows, name), at, now, 0, amount)
         standing = standing._replace(windows=with_window(standing.windows, window))
     for rule in terms.fraud_rules:
-        if rule.is_short(call.duration_us):
+        if rule.is_short(call.duration_us, call.direction):
             window = counted(window_of(standing.windows, rule.id), at, now, calls, 0)
             standing = standing._replace(windows=with_window(standing.windows, window))
     return standing
 
 
-def watch(book: Book, catalog: Catalog, levels: Iterable[Level], call_id: str, now: Instant, refused: str = "") -> None:
-    """Tell what the rules of each level's account see now; ``refused`` is the number that a call was refused to."""
+def watch(
+    book: Book, catalog: Catalog, levels: Iterable[Level], call_id: str, now: Instant, denied: Denied | None = None
+) -> None:
+    """Tell what the rules of each level's account see now.
+
+    ``denied``: the refusal of the call. It is told, and suspends, by the rule that refused, and by no other: what else
+    refused it is nothing that a rule counts.
+    """
+    account, refused_by = (denied.by if denied is not None else None) or (None, "")
     for level in levels:
         terms, standing = catalog.by_number[level.account], book.standing(level.account)
         if not terms.fraud_rules and not standing.windows:
             continue
         after = _of_rules(standing, terms)
-        for rule, window in alarms(terms, after, refused, now, refuses=bool(refused)):
+        for rule, window in alarms(terms, after, now, refused_by if terms.key == account else ""):
             after = after._replace(windows=with_window(after.windows, window))
             detail = told(rule, window, now)
             book.append_event(Event(now, FRAUD, *terms.key, rule.id, rule.act.value, call_id, detail))

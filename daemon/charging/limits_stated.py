@@ -4,13 +4,15 @@ A rule without an account is of every customer of its tenant, each counted by it
 with this one is no such customer, because a rule that fits one subscriber would suspend all of them at once.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from daemon.authorize.catalog import ChannelPackage
-from daemon.authorize.fraud_rule import FraudAct, FraudKind, FraudRule
+from daemon.authorize.fraud_rule import FraudAct, FraudDirection, FraudKind, FraudRule
 from daemon.kernel.instant import NEVER, Instant
+from daemon.ledger.window import WINDOWS_MAX
 
 RUN_ON: Final = "slice"  # what a suspension makes of calls that run: they end where what was granted ends,
 CUT: Final = "cut"  # or at once
@@ -55,6 +57,7 @@ class FraudRuleSpec:
     prefixes: tuple[str, ...] = ()
     group: str = ""
     running_calls: str = RUN_ON
+    direction: FraudDirection = FraudDirection.OUTBOUND
 
 
 class LimitsStated:
@@ -94,5 +97,18 @@ def _package(spec: ChannelPackageSpec) -> ChannelPackage:
 def _rule(spec: FraudRuleSpec, prefixes: frozenset[str]) -> FraudRule:
     return FraudRule(
         spec.id, spec.kind, spec.act, spec.minutes, spec.calls, spec.spend, spec.seconds, prefixes,
-        spec.running_calls == CUT,
+        spec.running_calls == CUT, spec.direction,
     )  # fmt: skip
+
+
+def crowded(places: Iterable[Place]) -> list[Place]:
+    """Return the accounts that more rules watch than an account has windows for, of the places that rules name.
+
+    A place whose account is empty is that of all customers of its tenant, whose rules count at each account too.
+    """
+    counts = Counter(places)
+    return [
+        (tenant, account)
+        for (tenant, account), own in sorted(counts.items())
+        if own + (counts[tenant, ""] if account else 0) > WINDOWS_MAX
+    ]

@@ -143,7 +143,7 @@ class Initial:
         grant_id = replaced.grant_id if replaced is not None else self.new_id
         decision = decide(self.quote, book.standing, self.limits, self.now, grant_id, meters=book.meter)
         if isinstance(decision, Denied):
-            watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, refused=self.quote.called)
+            watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, decision)
             return Decided(decision, self.encode(decision))
         number, part = (replaced.attempt, replaced.part) if replaced is not None else next_place(earlier)
         call = new_call(attempt, decision, number, part, self.now)
@@ -261,13 +261,16 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
         detail = refusal.reason if kind == "unrated" else f"{refusal.reason}; {_who_called(report)}"
         book.append_exception(_exception(kind, attempt, detail, context.now, key=key))
         return None
+    levels = quote.levels
+    if emergency_call:  # counts for no fraud rule, whatever it costs
+        levels = tuple(replace(level, watched=()) for level in levels)
     number, part = place_of_report(same_side(book, attempt), report)
     detail = f"nobody asked about this call; it is charged to {quote.chain[0].key}"
     key = f"unauthorised:{attempt.id_domain}:{attempt.call_id}:{number}:{part}"
     if not emergency_call:
         book.append_exception(_exception("unauthorised", attempt, detail, context.now, key=key))
     granted = Granted(
-        grant_id=context.new_id, seconds=0, reserved=0, currency=quote.levels[0].currency, levels=quote.levels,
+        grant_id=context.new_id, seconds=0, reserved=0, currency=levels[0].currency, levels=levels,
         routes=(), called=quote.called, renewable=attempt.renewable, is_final=False, valid_until=context.now,
     )  # fmt: skip
     call = new_call(attempt, granted, number, part, context.now)

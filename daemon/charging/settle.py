@@ -11,21 +11,21 @@ from itertools import pairwise
 
 import msgspec
 
-from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog
+from daemon.authorize.catalog import AccountKind, Catalog
 from daemon.authorize.decision import Level, Route
 from daemon.authorize.duration import seconds_for, spendable
-from daemon.authorize.limits import month_of
+from daemon.authorize.limits import with_spent
 from daemon.authorize.pricing import Service, cost_rates, tariffs_for
 from daemon.authorize.quote import Limits
 from daemon.charging import fraud, metering
-from daemon.charging.call import OPEN_STATES, Call, CallState, Posted, SettledBy
+from daemon.charging.call import ESTIMATES, OPEN_STATES, Call, CallState, Posted, SettledBy
 from daemon.charging.cdr import EndReport, rated, reversal, supplies
+from daemon.charging.joining import CLOCK_TOLERANCE
 from daemon.charging.ports import Book, Exceptional
 from daemon.kernel.ids import Direction
-from daemon.kernel.instant import SECOND, Instant, local_day
-from daemon.kernel.money import NANO_MAX, format_nano
+from daemon.kernel.instant import SECOND, Instant
+from daemon.kernel.money import format_nano
 from daemon.ledger import posting
-from daemon.ledger.account import Standing
 from daemon.ledger.bucket import Buckets
 from daemon.rating.conversion import Conversion
 from daemon.rating.tariff import Tariff
@@ -95,7 +95,7 @@ def held_afresh(book: Book, catalog: Catalog, call: Call, limits: Limits, now: I
 
 def _payable(book: Book, catalog: Catalog, call: Call, level: Level, begins: int, limits: Limits, now: Instant) -> int:
     terms = catalog.by_number[level.account].facing(call.direction)
-    money = spendable(terms, book.standing(level.account), now)
+    money = spendable(terms, book.standing(level.account), level.watched, now)
     units = metering.call_supply(book, catalog, call, level, now).units
     return seconds_for(level, money, level.reserved, begins, terms, limits, units)
 
@@ -225,7 +225,7 @@ def settled(
         settled_by = SettledBy.OWN_LIMIT
     paid_us = min(report.duration_us, call.granted_seconds * SECOND) if ours else report.duration_us
     holding = call.state in OPEN_STATES
-    call = call.changed(duration_us=report.duration_us, counted_at=_counted_at(catalog, call, report, now))
+    call = call.changed(duration_us=report.duration_us, counted_at=_counted_at(catalog, call, report, settled_by, now))
     posted, billed = [], []
     for place, level in enumerate(call.levels):
         used = metering.taken(book, catalog, call, level, paid_us, now)
@@ -236,7 +236,8 @@ def settled(
         billed.append(used.cost.billed_seconds)
     if holding:
         release_carrier(book, call, now)
-    fraud.watch(book, catalog, call.levels, call.call_id, now)
+    if not call.emergency:
+        fraud.watch(book, catalog, call.levels, call.call_id, now)
     call = call.moved(
         CallState.SETTLED, settled_by=settled_by, ended_at=report.ended_at, duration_us=report.duration_us,
         posted=tuple(posted), revision=call.revision + 1, last_seen_at=max(call.last_seen_at, report.ended_at),
@@ -281,10 +282,16 @@ def _is_postpaid(catalog: Catalog, call: Call, level: Level) -> bool:
     return catalog.by_number[level.account].facing(call.direction).kind is AccountKind.POSTPAID
 
 
-def _counted_at(catalog: Catalog, call: Call, report: EndReport, now: Instant) -> Instant:
-    """Return the instant in whose minute fraud rules count a call, never one to come; 0 where there are none."""
-    ruled = any(catalog.by_number[level.account].fraud_rules for level in call.levels)
-    return min(report.ended_at, now) if ruled else 0
+def _counted_at(catalog: Catalog, call: Call, report: EndReport, settled_by: SettledBy, now: Instant) -> Instant:
+    """Return the instant in whose minute fraud rules count a call, never one to come; 0 where there are none.
+
+    An end that is told late counts when it is told: in the minute in which it lies no window may look for it any more,
+    so that whoever holds ends back would never be throttled. Nobody holds an estimate back: it counts where it lies.
+    """
+    if not any(catalog.by_number[level.account].fraud_rules for level in call.levels):
+        return 0
+    is_late = settled_by not in ESTIMATES and report.ended_at < now - CLOCK_TOLERANCE
+    return now if is_late else min(report.ended_at, now)
 
 
 def _answered(call: Call, report: EndReport) -> Call:
@@ -300,7 +307,7 @@ def _debited(
     limit = terms.credit_limit if terms.kind is AccountKind.PREPAID else None
     channel = call.direction if holding else None
     held = level.reserved if holding else 0
-    standing = _spent(book.standing(level.account), terms, amount, now)
+    standing = with_spent(terms, book.standing(level.account), amount, now)
     standing = fraud.charged(fraud.holding(standing, level, -held, now), terms, level, call, amount, now)
     posted = posting.debit(standing, call.grant_id, amount, held, channel, limit, now, call.requested_at, before)
     for each in posted:
@@ -312,15 +319,6 @@ def _paid(posted: Posted) -> posting.Paid:
     return posting.Paid(posted.charge - posted.uncollected, posted.buckets)
 
 
-def _spent(standing: Standing, terms: AccountTerms, amount: int, now: Instant) -> Standing:
-    today = local_day(now, terms.zone)
-    before = standing.day_spent if standing.day == today else 0
-    standing = standing._replace(day=today, day_spent=min(max(0, before + amount), NANO_MAX))
-    month = month_of(terms, now)
-    before = standing.month_spent if standing.month == month else 0
-    return standing._replace(month=month, month_spent=min(max(0, before + amount), NANO_MAX))
-
-
 def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> Call:
     """Return a settled call as if it had not ended: its charge is taken back at every level, and reversing records
     are written under its new revision. Of what it held, it holds its units alone.
@@ -328,7 +326,7 @@ def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> C
     revision = call.revision + 1
     for level, paid in zip(call.levels, call.posted, strict=True):
         terms = catalog.by_number[level.account]
-        standing = _spent(book.standing(level.account), terms, -paid.charge, now)
+        standing = with_spent(terms, book.standing(level.account), -paid.charge, now)
         standing = fraud.charged(standing, terms, level, call, -paid.charge, now, calls=-1)
         collected = paid.charge - paid.uncollected
         for each in posting.refund(standing, call.grant_id, collected, paid.uncollected, now, paid.buckets):

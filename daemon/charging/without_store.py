@@ -119,9 +119,8 @@ class WithoutStore:
 
     def _hold(self, call: Call, now: Instant) -> None:
         for level in call.levels:
-            self._standings[level.account] = fraud.holding(
-                self._standings[level.account], level, level.reserved, now, calls=1
-            )
+            standing = self._standings[level.account].called(now // SECOND)
+            self._standings[level.account] = fraud.holding(standing, level, level.reserved, now, calls=1)
         held = [(level.account, level.reserved, call.direction) for level in call.levels]
         if call.carrier is not None and call.carrier.account:
             held.append((call.carrier.account, 0, Direction.OUTBOUND))

@@ -352,8 +352,15 @@ def _not_negative(value: object) -> int:
     return amount
 
 
+def _positive(value: object) -> int:
+    if (amount := _amount(value)) <= 0:
+        raise Unfit("is 0 or less; write an amount of more than 0")
+    return amount
+
+
 MONEY: Final = Scalar("money", _amount)
 MONEY_FROM_ZERO: Final = Scalar("money, 0 or more", _not_negative)
+MONEY_ABOVE_ZERO: Final = Scalar("money, more than 0", _positive)
 CREDIT: Final = Scalar(
     'money, 0 or more, or "unlimited"', lambda value: None if value == "unlimited" else _not_negative(value)
 )

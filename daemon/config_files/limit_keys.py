@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from daemon.authorize.fraud_rule import FraudAct, FraudKind
-from daemon.charging.limits_stated import CUT, RUN_ON
+from daemon.authorize.fraud_rule import FraudAct, FraudDirection, FraudKind
+from daemon.charging.limits_stated import CUT, RUN_ON, crowded
 from daemon.config_files.kinds import (
     IDENTIFIER,
     INSTANT,
+    MONEY_ABOVE_ZERO,
     MONEY_FROM_ZERO,
     OPTIONAL_IDENTIFIER,
     REQUIRED,
@@ -21,7 +22,7 @@ from daemon.config_files.kinds import (
 from daemon.config_files.objects import Entry, Objects
 from daemon.config_files.rate_keys import ID
 from daemon.config_files.rate_kinds import PREFIX
-from daemon.ledger.window import SPAN_MAX
+from daemon.ledger.window import SPAN_MAX, WINDOWS_MAX
 
 CHANNELS_MAX: Final = 1_000_000  # channels; more than any switch has
 CALLS_MAX: Final = 1_000_000  # calls that a rule allows in its minutes; more than any account makes
@@ -61,13 +62,19 @@ FRAUD_RULE: Final = Table(
             REQUIRED,
             "warn: an event; throttle: refuse until the minutes have passed; suspend: the account, until it is resumed",
         ),
+        ConfigKey(
+            "direction",
+            choice(FraudDirection),
+            FraudDirection.OUTBOUND,
+            "calls that it counts and refuses; anybody can ring a number, so inbound ones are for others to make",
+        ),
         ConfigKey("calls", whole(1, CALLS_MAX, "calls"), None, "that it allows in its minutes", "no limit"),
         ConfigKey("minutes", whole(1, SPAN_MAX, "minutes"), 60, "that it looks back"),
         ConfigKey(
             "seconds", whole(0, SHORT_SECONDS_MAX, "seconds"), 0, "what is shorter is short", "required for short"
         ),
         ConfigKey(
-            "spend", MONEY_FROM_ZERO, None, "that calls to its group may cost and hold in its minutes", "no limit"
+            "spend", MONEY_ABOVE_ZERO, None, "that calls to its group may cost and hold in its minutes", "no limit"
         ),
         ConfigKey("prefixes", Many(PREFIX), (), "of the numbers that it watches", "none"),
         ConfigKey("group", OPTIONAL_IDENTIFIER, "", "destination group that it watches, beside `prefixes`"),
@@ -87,6 +94,7 @@ def check_limits(objects: Objects) -> None:
         _check_package(objects, package)
     for rule in objects.of("fraud_rule"):
         _check_rule(objects, rule)
+    _check_windows(objects)
 
 
 def _check_package(objects: Objects, package: Entry) -> None:
@@ -97,6 +105,15 @@ def _check_package(objects: Objects, package: Entry) -> None:
     begins, ends = package.get("from"), package.get("until")
     if isinstance(begins, int) and isinstance(ends, int) and ends <= begins:
         (package.site / "until").report("is not after from; write a later time")
+
+
+def _check_windows(objects: Objects) -> None:
+    """Report the accounts that more rules watch than an account has windows for, at the last of their own rules."""
+    named = {(rule.tenant, rule.get("account")): rule for rule in objects.of("fraud_rule")}
+    places = [(rule.tenant, rule.get("account")) for rule in objects.of("fraud_rule")]
+    for tenant, account in crowded((tenant, account) for tenant, account in places if tenant and account is not None):
+        whose = f"account {tenant}/{account}" if account else f"the customers of tenant {tenant}"
+        named[tenant, account].site.report(f"is one of more than {WINDOWS_MAX} that watch {whose}; take some out")
 
 
 def _check_rule(objects: Objects, rule: Entry) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from ipaddress import ip_network
 from typing import Any, Final
 
-from daemon.authorize.catalog import AccountKind
+from daemon.authorize.catalog import AccountKind, OverChannels
 from daemon.config_files.currency_checks import check_currencies
 from daemon.config_files.did_checks import check_dids
 from daemon.config_files.kinds import UNSTATED, Site, is_loopback
@@ -146,6 +146,10 @@ def _check_account(objects: Objects, account: Entry) -> None:
     _check_credit(account, "inbound_kind", "inbound_credit_limit")
     if account.get("inbound_kind") is None and account.values.get("inbound_credit_limit", UNSTATED) is not UNSTATED:
         (account.site / "inbound_credit_limit").report("belongs to an inbound_kind; state it or take the limit out")
+    surcharges = (account.get("channel_surcharge"), account.get("channel_surcharge_per_minute"))
+    if account.get("over_channels") is OverChannels.SURCHARGE and surcharges == (0, 0):
+        message = "lets calls over the channels through for nothing; state channel_surcharge or take it out"
+        (account.site / "over_channels").report(message)
     for name in ("rate_plan", "inbound_rate_plan"):
         _check_plans(objects, account, account.site / name, account.get(name))
 

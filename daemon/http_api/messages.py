@@ -231,7 +231,7 @@ class AccountReply(msgspec.Struct, frozen=True, kw_only=True):
     """One account; ``main`` is what of the balance is in no bucket.
 
     ``available`` and ``credit_limit`` are the word unlimited where there is no limit. ``suspended_by`` is person,
-    balance (its money came to its end, and a top-up resumes it), or empty.
+    fraud_rule (a person has to resume it), balance (its money came to its end, and a top-up resumes it), or empty.
     """
 
     id: str

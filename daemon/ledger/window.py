@@ -36,9 +36,13 @@ class Window(NamedTuple):
         """Return the calls of the last ``span`` minutes; a clock that is ahead is believed."""
         return sum(each.calls for each in self.minutes if each.minute >= now // MINUTE - span)
 
+    def charged(self, now: Instant, span: int) -> int:
+        """Return what was charged in the last ``span`` minutes, in nano-units."""
+        return sum(each.charged for each in self.minutes if each.minute >= now // MINUTE - span)
+
     def spent(self, now: Instant, span: int) -> int:
         """Return what was charged in the last ``span`` minutes and what is held, in nano-units."""
-        return self.held + sum(each.charged for each in self.minutes if each.minute >= now // MINUTE - span)
+        return self.held + self.charged(now, span)
 
 
 Windows = tuple[Window, ...]

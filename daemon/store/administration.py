@@ -98,7 +98,7 @@ class AccountView:
 
     @property
     def suspended_by(self) -> str:
-        """Who suspended it: ``person``, ``balance``, or nobody, which is empty."""
+        """What suspended it: ``fraud_rule``, ``person``, ``balance``, or nothing, which is empty."""
         return suspended_by(self.spec.status, self.standing, self.spec.empty_limit)
 
 

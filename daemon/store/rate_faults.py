@@ -4,10 +4,10 @@ Pure. A scenario file was checked when it was read; this is the same over the wh
 changes it, since a file states only a part of what is there and persons change the rest.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 
 from daemon.charging.configuration import Configuration, RatePlanSpec, RateTableSpec
+from daemon.charging.limits_stated import crowded
 from daemon.ledger.window import WINDOWS_MAX
 from daemon.rating.rate_plan import DEPTH_MAX
 from daemon.rating.rate_type import BUILT_IN
@@ -149,8 +149,6 @@ def _group_faults(configuration: Configuration) -> Iterator[str]:
 
 def too_many_rules(configuration: Configuration) -> Iterator[str]:
     """Yield the accounts that more fraud rules would watch than an account has windows for."""
-    counts = Counter((rule.tenant, rule.account) for rule in configuration.fraud_rules)
-    for (tenant, account), own in sorted(counts.items()):
-        if own + (counts[tenant, ""] if account else 0) > WINDOWS_MAX:
-            whose = f"account {tenant}/{account}" if account else f"the customers of tenant {tenant}"
-            yield f"more than {WINDOWS_MAX} fraud rules watch {whose}: take some out"
+    for tenant, account in crowded((rule.tenant, rule.account) for rule in configuration.fraud_rules):
+        whose = f"account {tenant}/{account}" if account else f"the customers of tenant {tenant}"
+        yield f"more than {WINDOWS_MAX} fraud rules watch {whose}: take some out"

@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from daemon.authorize.catalog import AccountTerms, ChannelPackage, OverChannels
-from daemon.authorize.decision import Granted
+from daemon.authorize.decision import Denied, Granted
 from daemon.authorize.fraud import alarms, ends_calls, told
-from daemon.authorize.fraud_rule import FraudAct, FraudKind, FraudRule
-from daemon.authorize.limits import month_of
+from daemon.authorize.fraud_rule import FraudAct, FraudDirection, FraudKind, FraudRule
+from daemon.authorize.limits import month_of, spend_caps, with_spent
 from daemon.authorize.quote import Trace
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import DAY, NEVER, parse_rfc3339
@@ -54,8 +54,24 @@ CASES: list[tuple[dict[str, object], dict[str, object], str]] = [
     ({"fraud_rules": (rule(FraudAct.THROTTLE, calls=2),)}, {"windows": counted(1)}, "granted"),
     ({"fraud_rules": (rule(FraudAct.THROTTLE, calls=2),)}, {"windows": counted(2)}, "fraud_suspected"),
     ({"fraud_rules": (rule(FraudAct.WARN, calls=2),)}, {"windows": counted(9)}, "granted"),
-    ({"fraud_rules": (rule(FraudAct.THROTTLE, spend=9),)}, {"windows": counted(3, 8)}, "granted"),
+    ({"fraud_rules": (rule(FraudAct.THROTTLE, spend=NANO),)}, {"windows": counted(3, 990_000_000)}, "granted"),
+    ({"fraud_rules": (rule(FraudAct.THROTTLE, spend=NANO),)}, {"windows": counted(3, 990_000_001)}, "fraud_suspected"),
+    ({"fraud_rules": (rule(FraudAct.SUSPEND, spend=NANO),)}, {"windows": counted(3, 990_000_001)}, "account_suspended"),
+    ({"fraud_rules": (rule(FraudAct.WARN, spend=NANO),)}, {"windows": counted(3, NANO)}, "granted"),
     ({"fraud_rules": (rule(FraudAct.THROTTLE, spend=9),)}, {"windows": counted(3, 4, held=5)}, "fraud_suspected"),
+    ({"fraud_rules": (rule(FraudAct.THROTTLE, calls=2), rule(FraudAct.SUSPEND, calls=9))},
+     {"windows": counted(2, tripped_at=1)}, "account_suspended"),
+    ({"fraud_rules": (rule(FraudAct.THROTTLE, calls=2),), "channels_total": 0}, {"windows": counted(2)},
+     "fraud_suspected"),
+    ({"fraud_rules": (rule(FraudAct.THROTTLE, calls=2),)}, {"windows": counted(2), "direction": Direction.INBOUND},
+     "granted"),
+    ({"fraud_rules": (rule(FraudAct.THROTTLE, calls=2, direction=FraudDirection.ANY),)},
+     {"windows": counted(2), "direction": Direction.INBOUND}, "fraud_suspected"),
+    ({"fraud_rules": (rule(FraudAct.THROTTLE, calls=2, direction=FraudDirection.INBOUND),)}, {"windows": counted(2)},
+     "granted"),
+    ({"fraud_rules": (rule(FraudAct.SUSPEND, calls=9),)},
+     {"windows": counted(tripped_at=1), "direction": Direction.INBOUND}, "account_suspended"),
+    ({"fraud_rules": (SHORT,)}, {"windows": counted(3), "direction": Direction.INBOUND}, "granted"),
     ({"fraud_rules": (rule(FraudAct.SUSPEND, calls=2),)}, {"windows": counted(2)}, "account_suspended"),
     ({"fraud_rules": (rule(FraudAct.SUSPEND, calls=2),)}, {"windows": counted(tripped_at=1)}, "account_suspended"),
     ({"fraud_rules": (SHORT,)}, {"windows": counted(2)}, "granted"),
@@ -128,7 +144,7 @@ def test_a_rule_tells_again_when_its_minutes_have_passed_or_when_it_begins_to_su
     def tells(act: FraudAct, told_at: int = 0, tripped_at: int = 0) -> list[Window]:
         standing = Standing(1, windows=counted(5, told_at=told_at, tripped_at=tripped_at))
         terms = watched(rule(act, calls=2))
-        return [window for _, window in alarms(terms, standing, "", START, refuses=False)]
+        return [window for _, window in alarms(terms, standing, START)]
 
     assert [each.told_at for each in tells(FraudAct.WARN)] == [START]
     assert tells(FraudAct.WARN, told_at=START - 1) == []
@@ -141,3 +157,54 @@ def test_what_a_window_holds_is_told_beside_what_is_allowed() -> None:
     both = rule(FraudAct.WARN, calls=2, spend=NANO)
     assert told(both, counted(3, NANO)[0], START) == "3 calls, at most 2 and 1.00 spent, at most 1.00, in 60 minutes"
     assert told(SHORT, counted(3)[0], START) == "3 calls shorter than 6 seconds, at most 2, in 10 minutes"
+
+
+def test_money_that_a_rule_leaves_shortens_a_grant_and_is_explained_in_words() -> None:
+    trace: Trace = []
+    terms = with_account(catalog(), ALICE, fraud_rules=(rule(FraudAct.SUSPEND, spend=NANO),))
+    granted = outcome(terms, windows=counted(1, parse_nano("0.40"), held=parse_nano("0.10")), trace=trace)
+    assert isinstance(granted, Granted)
+    assert (granted.seconds, granted.reserved) == (50, parse_nano("0.50"))
+    assert [each.detail for each in trace if each.name == "fraud"] == [
+        "uk: 0.50 spent, at most 1.00, in 60 minutes",
+        "the first block costs 0.01 USD, 0.50 USD is left of fraud rule uk in 60 minutes",
+    ]
+
+
+def test_a_refusal_says_what_the_call_needs_and_which_rule_of_which_account_refused_it() -> None:
+    terms = with_account(catalog(), ALICE, fraud_rules=(rule(FraudAct.SUSPEND, spend=NANO),))
+    denied = outcome(terms, windows=counted(1, parse_nano("0.995")))
+    assert isinstance(denied, Denied)
+    assert denied.by == (ALICE, "uk")
+    assert denied.reason == ("fraud rule uk: 0.995 spent, at most 1.00, in 60 minutes; the call needs 0.01 to begin")
+    broke = outcome(terms, windows=counted(1), balance=0)
+    assert isinstance(broke, Denied)
+    assert broke.by is None, "money refused it, no rule"
+
+
+def test_what_calls_hold_is_told_by_warn_alone_and_what_was_charged_by_every_act() -> None:
+    for act, tells in ((FraudAct.WARN, [False, True, False, True]), (FraudAct.THROTTLE, [False, False, True, True]),
+                       (FraudAct.SUSPEND, [False, False, True, True])):  # fmt: skip
+        windows = [(8, 1), (0, 10), (9, 0), (10, 0)]  # charged, held
+        standings = [Standing(1, windows=counted(1, charged, held=held)) for charged, held in windows]
+        assert [bool(list(alarms(watched(rule(act, spend=9)), each, START))) for each in standings] == tells
+
+
+def test_a_day_and_a_month_that_a_clock_ahead_has_begun_go_on_for_one_behind() -> None:
+    terms = account(ALICE, ALICE, daily_spend=100, monthly_spend=100)
+    midnight = parse_rfc3339("2026-12-01T00:00:00Z")
+    ahead, behind = midnight + 1_000_000, midnight - 1_000_000
+
+    def left(standing: Standing, now: int) -> list[int]:
+        return [cap.left for cap in spend_caps(terms, standing, (), now)]
+
+    standing = with_spent(terms, Standing(1), 50, behind - DAY)
+    standing = with_spent(terms, standing, 7, ahead)
+    assert left(standing, ahead) == left(standing, behind) == [93, 93]
+    standing = with_spent(terms, standing, 5, behind)
+    standing = with_spent(terms, standing, 3, ahead)
+    standing = with_spent(terms, standing, -1, behind)
+    assert (standing.day_spent, standing.month_spent) == (14, 14)
+    assert left(standing, ahead) == left(standing, behind) == [86, 86]
+    assert left(standing, ahead + DAY) == [100, 86]
+    assert left(standing, behind - 40 * DAY) == [100, 100], "a clock that was mended begins anew"

@@ -1,8 +1,10 @@
 """Fraud rules on live calls: what counts, at which level, what is refused, told, suspended, and taken back."""
 
-from daemon.authorize.catalog import OverChannels
+from dataclasses import replace
+
+from daemon.authorize.catalog import Emergency, OverChannels
 from daemon.authorize.decision import Denied, Granted
-from daemon.authorize.fraud_rule import FraudAct, FraudKind, FraudRule
+from daemon.authorize.fraud_rule import FraudAct, FraudDirection, FraudKind, FraudRule
 from daemon.charging.call import CallState
 from daemon.charging.event import Decided
 from daemon.kernel.ids import Direction, Key
@@ -86,7 +88,7 @@ class TestShortCalls:
         assert told(desk) == []
 
     async def test_both_directions_and_used_call_ids_count_together(self) -> None:
-        desk = desk_with(short(FraudAct.THROTTLE))
+        desk = desk_with(replace(short(FraudAct.THROTTLE), direction=FraudDirection.ANY))
         await call(desk, "same", 3)
         await call(desk, "same", 3, direction=Direction.INBOUND)
         await call(desk, "same", 3)
@@ -103,6 +105,30 @@ class TestShortCalls:
         await desk.end("c1", duration_us=32 * SECOND)
         assert window(desk, "short").calls(desk.now, 10) == 0
 
+    async def test_an_end_that_is_held_back_counts_in_the_minute_in_which_it_is_told(self) -> None:
+        desk = desk_with(short(FraudAct.THROTTLE))
+        for place in range(3):
+            await desk.ask(f"c{place}")
+            await desk.answer(f"c{place}")
+        ended = desk.now + 3 * SECOND
+        desk.wait(1_200)
+        for place in range(3):
+            await desk.end(f"c{place}", at=ended, duration_us=3 * SECOND)
+        assert told(desk) == [("short", "throttle")]
+        assert code(await desk.ask("c9")) == "fraud_suspected"
+
+    async def test_an_estimate_counts_where_it_lies(self) -> None:
+        desk = desk_with(short(FraudAct.THROTTLE, calls=1))
+        for place in range(2):
+            await desk.ask(f"c{place}", routed=False)
+            await desk.answer(f"c{place}", road={"routed": False})
+        desk.wait(1_200)
+        for place in range(2):
+            assert (await desk.ocf.recover(f"g{place + 1}")).changed
+        assert window(desk, "short").calls(desk.now, 10) == 0
+        assert window(desk, "short").calls(desk.now, 30) == 2
+        assert told(desk) == []
+
     async def test_suspend_is_in_force_with_the_charge_that_went_over(self) -> None:
         desk = desk_with(short(FraudAct.SUSPEND))
         for place in range(3):
@@ -116,7 +142,7 @@ class TestShortCalls:
 
 class TestGroupRate:
     async def test_calls_count_from_their_question_whatever_becomes_of_them(self) -> None:
-        desk = desk_with(group(FraudAct.THROTTLE, calls=2))
+        desk = desk_with(group(FraudAct.THROTTLE, calls=2, direction=FraudDirection.ANY))
         assert code(await desk.ask("c1")) == "granted"
         assert code(await desk.ask("c2", direction=Direction.INBOUND)) == "granted"
         assert code(await desk.ask("c3")) == "fraud_suspected"
@@ -135,7 +161,7 @@ class TestGroupRate:
     async def test_money_counts_while_it_is_held_and_as_it_was_charged(self) -> None:
         desk = desk_with(group(FraudAct.THROTTLE, spend=parse_nano("1.00")))
         await desk.ask("c1", renewable=True)
-        assert window(desk, "uk").held == desk.standing(ALICE).reserved > parse_nano("1.00")
+        assert window(desk, "uk").held == desk.standing(ALICE).reserved == parse_nano("1.00")
         assert code(await desk.ask("c2")) == "fraud_suspected"
         await desk.answer("c1", road=RENEWABLE)
         await desk.end("c1", duration_us=40 * SECOND)
@@ -143,14 +169,90 @@ class TestGroupRate:
         assert window(desk, "uk").spent(desk.now, 60) == parse_nano("0.40")
         assert code(await desk.ask("c3")) == "granted"
 
-    async def test_a_call_gets_no_further_slice_once_its_group_has_cost_more(self) -> None:
-        desk = desk_with(group(FraudAct.THROTTLE, spend=parse_nano("4.00")))
+    async def test_slices_hold_no_more_than_the_money_of_the_rule(self) -> None:
+        desk = desk_with(group(FraudAct.THROTTLE, spend=parse_nano("4.05")))
         await desk.ask("c1", renewable=True)
         await desk.answer("c1", road=RENEWABLE)
-        assert (await desk.alive("c1", renew=True, road=RENEWABLE)).more_seconds > 0
-        assert window(desk, "uk").held > parse_nano("4.00")
-        assert (await desk.alive("c1", renew=True, road=RENEWABLE)).more_seconds == 0
+        while (await desk.alive("c1", renew=True, road=RENEWABLE)).more_seconds:
+            assert window(desk, "uk").held <= parse_nano("4.05")
+        assert window(desk, "uk").held == parse_nano("4.05")
+        assert told(desk) == []
+        await desk.end("c1", duration_us=405 * SECOND)
+        assert window(desk, "uk").spent(desk.now, 60) == parse_nano("4.05")
         assert told(desk) == [("uk", "throttle")]
+        assert code(await desk.ask("c2")) == "fraud_suspected"
+
+    async def test_a_whole_grant_is_shortened_and_an_unanswered_one_suspends_nobody(self) -> None:
+        desk = desk_with(group(FraudAct.SUSPEND, spend=parse_nano("1.00")))
+        decision = (await desk.ask("c1")).decision
+        assert isinstance(decision, Granted)
+        assert (decision.seconds, decision.reserved) == (100, parse_nano("1.00"))
+        await desk.end("c1", answered=False)
+        assert told(desk) == []
+        assert code(await call(desk, "c2", 99)) == "granted"
+        assert told(desk) == []
+        assert code(await call(desk, "c3", 1)) == "granted"
+        assert told(desk) == [("uk", "suspend")]
+        assert code(await desk.ask("c4", to="33140506070")) == "account_suspended"
+
+    async def test_a_call_whose_first_block_is_beyond_the_rule_is_refused_by_it_and_suspends(self) -> None:
+        desk = desk_with(replace(group(FraudAct.SUSPEND, spend=parse_nano("0.59")), prefixes=frozenset({"33"})))
+        denied = await desk.ask("c1", to="33140506070")
+        assert code(denied) == "account_suspended"
+        assert told(desk) == [("uk", "suspend")]
+
+    async def test_a_refusal_by_anything_else_trips_no_rule(self) -> None:
+        above = group(FraudAct.SUSPEND, calls=1)
+        desk = desk_with(above, key=TRUNK_ACCOUNT)
+        desk.catalog_value = with_account(
+            desk.catalog_value, RAY, empty_limit=0, fraud_rules=(group(FraudAct.SUSPEND, calls=1),)
+        )
+        assert code(await desk.ask("c1", payer=RAY)) == "granted"
+        standing = desk.standing(RAY)
+        desk.store.standings[4] = standing._replace(balance=0, reserved=0, suspended_at=desk.now)
+        assert code(await desk.ask("c2", payer=RAY)) == "account_suspended"
+        assert told(desk) == []
+        desk.catalog_value = with_account(desk.catalog_value, RAY, empty_limit=None, fraud_rules=())
+        assert code(await desk.ask("c3", payer=RAY)) == "balance_insufficient"
+        assert told(desk) == []
+        assert window_of(desk.standing(TRUNK_ACCOUNT).windows, "uk").tripped_at == 0
+        desk.fund(RAY, "5.00")
+        assert code(await desk.ask("c4", payer=RAY)) == "upstream_refused"
+        assert [(event.account, event.act) for event in desk.store.events] == [("ray-trunk", "suspend")]
+
+    async def test_a_rule_of_one_level_does_not_trip_one_of_the_same_name_above(self) -> None:
+        rule = group(FraudAct.SUSPEND, calls=1)
+        desk = desk_with(rule, key=TRUNK_ACCOUNT)
+        desk.catalog_value = with_account(desk.catalog_value, RAY, fraud_rules=(rule,))
+        assert code(await desk.ask("c1", payer=RAY)) == "granted"
+        assert code(await desk.ask("c2", payer=RAY)) == "account_suspended"
+        assert [event.account for event in desk.store.events] == ["rita"]
+
+    async def test_calls_that_come_in_count_for_no_rule_of_outbound_calls(self) -> None:
+        desk = desk_with(short(FraudAct.SUSPEND, calls=1), group(FraudAct.SUSPEND, calls=1, spend=1))
+        for place in range(4):
+            assert code(await call(desk, f"c{place}", 3, direction=Direction.INBOUND)) == "granted"
+        assert desk.standing(ALICE).windows == ()
+        assert told(desk) == []
+
+    async def test_a_rule_of_inbound_calls_counts_and_refuses_those_alone(self) -> None:
+        desk = desk_with(group(FraudAct.THROTTLE, calls=1, direction=FraudDirection.INBOUND))
+        assert [code(await desk.ask(f"o{place}")) for place in range(3)] == ["granted"] * 3
+        asked = [code(await desk.ask(f"i{place}", direction=Direction.INBOUND)) for place in range(2)]
+        assert asked == ["granted", "fraud_suspected"]
+        assert code(await desk.ask("o4")) == "granted"
+
+    async def test_emergency_calls_count_for_no_rule(self) -> None:
+        desk = desk_with(short(FraudAct.SUSPEND, calls=1), group(FraudAct.SUSPEND, calls=1, spend=1))
+        desk.catalog_value = replace(desk.catalog_value, emergency=Emergency(frozenset({"442071231234"})))
+        for place in range(4):
+            assert code(await call(desk, f"c{place}", 3)) == "granted"
+        assert desk.standing(ALICE).balance < parse_nano("5000.00"), "they are charged"
+        assert desk.standing(ALICE).windows == ()
+        await desk.answer("r1")
+        desk.wait(3)
+        assert desk.standing(ALICE).windows == ()
+        assert told(desk) == []
 
     async def test_warn_refuses_nothing(self) -> None:
         desk = desk_with(group(FraudAct.WARN, calls=1))
