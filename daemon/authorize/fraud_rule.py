@@ -1,7 +1,7 @@
 """What an operator states of a fraud rule, as the core knows it; what it counts is a window of the account's standing.
 
 ``short_calls`` counts answered calls shorter than some seconds; ``group_rate`` counts calls to a group of numbers, and
-what they cost. A limit of None is none. Calls that come in are for others to make: a rule counts outbound calls unless it
+what they cost. A limit of None is none. Others make the calls that come in: a rule counts outbound calls, unless it
 says otherwise.
 """
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.authorize.catalog import AccountKind, Catalog, Endpoints, Status
+from daemon.authorize.catalog import AccountKind, Catalog, Endpoints, Status, WhenEmpty
 from daemon.authorize.decision import Denied, Granted
-from daemon.authorize.fraud_rule import FraudAct, FraudKind, FraudRule
+from daemon.authorize.fraud_rule import FraudAct, FraudDirection, FraudKind, FraudRule
 from daemon.charging.call import Call, CallState
 from daemon.charging.event import Decided
 from daemon.kernel.ids import Direction, Key
@@ -153,7 +153,9 @@ async def test_a_called_leg_that_asks_for_itself_is_charged_once(desk: Desk) -> 
 
 
 def watched(act: FraudAct, calls: int) -> FraudRule:
-    return FraudRule("own", FraudKind.GROUP_RATE, act, 60, calls=calls, prefixes=frozenset({"44"}))
+    return FraudRule(
+        "own", FraudKind.GROUP_RATE, act, 60, calls=calls, prefixes=frozenset({"44"}), direction=FraudDirection.ANY
+    )
 
 
 def counted(desk: Desk, key: Key) -> int:
@@ -193,3 +195,16 @@ async def test_a_repeated_question_that_the_called_side_refuses_takes_nothing_ba
     desk.catalog_value = with_account(desk.catalog_value, BOB, channels_in=0)
     assert isinstance((await ask(desk)).decision, Denied)
     assert counted(desk, ALICE) == 1, "what the first question counted stays"
+
+
+async def test_a_called_side_that_its_balance_refuses_trips_none_of_its_rules(desk: Desk) -> None:
+    terms = {"fraud_rules": (watched(FraudAct.SUSPEND, 1),), "when_empty": WhenEmpty.ALL}
+    desk.catalog_value = with_account(desk.catalog_value, BOB, **terms)
+    assert isinstance((await ask(desk)).decision, Granted)
+    desk.fund(BOB, "-1.00")
+    desk.store.standings[2] = desk.standing(BOB)._replace(suspended_at=desk.now)
+    decision = (await ask(desk, "c2")).decision
+    assert isinstance(decision, Denied)
+    assert decision.denial.value == "account_suspended"
+    assert not desk.store.events
+    assert counted(desk, BOB) == 1

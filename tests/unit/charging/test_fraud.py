@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from daemon.authorize.catalog import Emergency, OverChannels
+from daemon.authorize.catalog import Emergency, OverChannels, WhenEmpty
 from daemon.authorize.decision import Denied, Granted
 from daemon.authorize.fraud_rule import FraudAct, FraudDirection, FraudKind, FraudRule
 from daemon.charging.call import CallState
@@ -123,8 +123,8 @@ class TestShortCalls:
             await desk.ask(f"c{place}", routed=False)
             await desk.answer(f"c{place}", road={"routed": False})
         desk.wait(1_200)
-        for place in range(2):
-            assert (await desk.ocf.recover(f"g{place + 1}")).changed
+        for grant_id in tuple(desk.store.saved):
+            assert (await desk.ocf.recover(grant_id)).changed
         assert window(desk, "short").calls(desk.now, 10) == 0
         assert window(desk, "short").calls(desk.now, 30) == 2
         assert told(desk) == []
@@ -160,10 +160,10 @@ class TestGroupRate:
 
     async def test_money_counts_while_it_is_held_and_as_it_was_charged(self) -> None:
         desk = desk_with(group(FraudAct.THROTTLE, spend=parse_nano("1.00")))
-        await desk.ask("c1", renewable=True)
+        await desk.ask("c1")
         assert window(desk, "uk").held == desk.standing(ALICE).reserved == parse_nano("1.00")
         assert code(await desk.ask("c2")) == "fraud_suspected"
-        await desk.answer("c1", road=RENEWABLE)
+        await desk.answer("c1")
         await desk.end("c1", duration_us=40 * SECOND)
         assert window(desk, "uk").held == 0
         assert window(desk, "uk").spent(desk.now, 60) == parse_nano("0.40")
@@ -204,19 +204,17 @@ class TestGroupRate:
     async def test_a_refusal_by_anything_else_trips_no_rule(self) -> None:
         above = group(FraudAct.SUSPEND, calls=1)
         desk = desk_with(above, key=TRUNK_ACCOUNT)
-        desk.catalog_value = with_account(
-            desk.catalog_value, RAY, empty_limit=0, fraud_rules=(group(FraudAct.SUSPEND, calls=1),)
-        )
+        desk.catalog_value = with_account(desk.catalog_value, RAY, fraud_rules=(group(FraudAct.SUSPEND, calls=1),))
         assert code(await desk.ask("c1", payer=RAY)) == "granted"
-        standing = desk.standing(RAY)
-        desk.store.standings[4] = standing._replace(balance=0, reserved=0, suspended_at=desk.now)
+        desk.fund(RAY, "-5000.00")
+        desk.store.standings[4] = desk.standing(RAY)._replace(suspended_at=desk.now)
         assert code(await desk.ask("c2", payer=RAY)) == "account_suspended"
         assert told(desk) == []
-        desk.catalog_value = with_account(desk.catalog_value, RAY, empty_limit=None, fraud_rules=())
+        desk.catalog_value = with_account(desk.catalog_value, RAY, when_empty=WhenEmpty.OFF, fraud_rules=())
         assert code(await desk.ask("c3", payer=RAY)) == "balance_insufficient"
         assert told(desk) == []
         assert window_of(desk.standing(TRUNK_ACCOUNT).windows, "uk").tripped_at == 0
-        desk.fund(RAY, "5.00")
+        desk.fund(RAY, "500.00")
         assert code(await desk.ask("c4", payer=RAY)) == "upstream_refused"
         assert [(event.account, event.act) for event in desk.store.events] == [("ray-trunk", "suspend")]
 

@@ -10,6 +10,7 @@ from daemon.authorize.suspension import suspended_by
 from daemon.charging.event import Decided
 from daemon.kernel.ids import Key
 from daemon.ledger.account import EntryKind, Standing
+from daemon.ledger.window import Window
 from daemon.rating.bundle import Bundle
 from tests.unit.charging.desk import ALICE, INBOUND, RAY, TRUNK_ACCOUNT, Desk, catalog, with_account
 
@@ -139,3 +140,7 @@ def test_who_suspended_is_told() -> None:
     assert suspended_by(Status.ACTIVE, empty, None) == ""
     assert suspended_by(Status.ACTIVE, empty, 1) == ""
     assert suspended_by(Status.ACTIVE, Standing(1), 0) == ""
+    tripped = Standing(1, suspended_at=5, windows=(Window("warned", told_at=7), Window("uk", tripped_at=7)))
+    assert suspended_by(Status.SUSPENDED, tripped, 0) == "fraud_rule"
+    assert suspended_by(Status.ACTIVE, tripped, 0) == "fraud_rule", "from the transaction that saw it on"
+    assert suspended_by(Status.SUSPENDED, tripped._replace(windows=tripped.windows[:1]), 0) == "person"

@@ -111,6 +111,16 @@ async def test_a_postpaid_call_is_granted_journalled_and_entered_once(tmp_path: 
     assert (desk.standing(BOB).reserved, desk.standing(BOB).channels) == (0, 0)
 
 
+async def test_calls_of_one_second_count_while_the_store_is_away(tmp_path: Path) -> None:
+    desk = await _outage(tmp_path, credit_limit=100 * NANO, calls_per_second=2)
+    for each in range(2):
+        await _granted(desk, f"c{each}")
+    with pytest.raises(StoreUnavailable, match="2 calls in this second, at most 2"):
+        await desk.ocf.authorize(desk.attempt("c2", payer=BOB), message=key("c2"), encode=_bytes)
+    desk.wait(1)
+    await _granted(desk, "c3")
+
+
 async def test_a_repeat_is_answered_with_the_same_bytes_before_and_after(tmp_path: Path) -> None:
     desk = await _outage(tmp_path)
     first = await desk.ocf.authorize(desk.attempt("c1", payer=BOB), message=key("c1"), encode=_bytes)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.authorize.catalog import AccountKind, Emergency, Status
+from daemon.authorize.fraud_rule import FraudDirection
 from daemon.charging.configuration import (
     AccountSpec,
     CarrierSpec,
@@ -342,6 +343,7 @@ FAULTS = [
      "account[alice].inbound_rate_plan[0].plan", "is missing"),
     (ALICE, 'timezone = "../../etc/passwd"', 41, "account[alice].timezone", "tz database"),
     (ALICE, 'country = "USA"', 41, "account[alice].country", "ISO 3166"),
+    (ALICE, 'over_channels = "surcharge"', 41, "account[alice].over_channels", "for nothing"),
     # ids and references
     ('id = "alice"', 'id = "-alice"', 36, "account[1].id", "is no id"),
     ('id = "alice"', 'id = "trunk"', 36, "account[trunk].id", "is the id of the account in line 28 too"),
@@ -457,6 +459,55 @@ def test_one_fault(tmp_path: Path, old: str, new: str, line: int, key: str, mess
     assert scenario is None
     assert [(problem.line, problem.key) for problem in problems] == [(line, key)], problems
     assert message in problems[0].message
+
+
+RULE = """
+[[fraud_rule]]
+id = "{id}"
+tenant = "main"
+{account}
+kind = "group_rate"
+prefixes = ["88"]
+act = "suspend"
+{more}
+"""
+
+
+def ruled(tmp_path: Path, *rules: dict[str, str]) -> tuple[Scenario | None, list[Problem]]:
+    """Read BASE with rules of these ids, accounts and further lines."""
+    return read(tmp_path, BASE + "".join(RULE.format(**{"account": "", "more": "calls = 1", **rule}) for rule in rules))
+
+
+def test_a_rule_counts_outbound_calls_unless_it_says_otherwise(tmp_path: Path) -> None:
+    scenario, problems = ruled(tmp_path, {"id": "r"}, {"id": "s", "more": 'calls = 1\ndirection = "any"'})
+    assert problems == []
+    assert scenario is not None
+    assert [rule.direction for rule in scenario.fraud_rules] == [FraudDirection.OUTBOUND, FraudDirection.ANY]
+
+
+@pytest.mark.parametrize(
+    ("more", "key", "message"),
+    [('spend = "0"', "spend", "more than 0"), ('spend = "-1"', "spend", "more than 0"),
+     ('calls = 1\ndirection = "both"', "direction", "is not one of outbound, inbound, any")],
+)  # fmt: skip
+def test_a_rule_that_allows_nothing_or_counts_in_no_direction_is_a_fault(
+    tmp_path: Path, more: str, key: str, message: str
+) -> None:
+    [problem] = ruled(tmp_path, {"id": "r", "more": more})[1]
+    assert problem.key == f"fraud_rule[r].{key}"
+    assert message in problem.message
+
+
+def test_more_rules_than_an_account_has_windows_are_named_at_the_last_of_them(tmp_path: Path) -> None:
+    of_all = [{"id": f"t{each}"} for each in range(4)]
+    own = [{"id": f"a{each}", "account": 'account = "alice"'} for each in range(4)]
+    assert ruled(tmp_path, *of_all, *own)[1] == []
+    [problem] = ruled(tmp_path, *own, {"id": "a4", "account": 'account = "alice"'}, *of_all)[1]
+    assert problem.key == "fraud_rule[a4]"
+    assert "one of more than 8 that watch account main/alice" in problem.message
+    [problem] = ruled(tmp_path, *({"id": f"t{each}"} for each in range(9)))[1]
+    assert problem.key == "fraud_rule[t8]"
+    assert "the customers of tenant main" in problem.message
 
 
 def test_no_tenant_at_all(tmp_path: Path) -> None:
