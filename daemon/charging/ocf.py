@@ -20,7 +20,7 @@ from daemon.authorize.limits import surcharged
 from daemon.authorize.metering import Meters, no_meter
 from daemon.authorize.quote import Limits, Standings, Trace, refused
 from daemon.authorize.sides import sides_of
-from daemon.authorize.suspension import in_order, told_first
+from daemon.authorize.suspension import in_order, suspended_account, told_first, with_rule
 from daemon.charging.both_sides import CalledSide, called_side, reported
 from daemon.charging.call import Call, SettledBy
 from daemon.charging.emergency_calls import EmergencyCalls
@@ -206,7 +206,13 @@ class OnlineCharging:
         quote = prepare(catalog, attempt, now, chosen, trace)
         if isinstance(quote, Denied):
             first = in_order(catalog, quote, attempt.direction, standings)
-            return (quote if first is quote else refused(trace, "status", first)), trace, []
+            if first is not quote:
+                return refused(trace, "status", first), trace, []
+            by_rule = with_rule(catalog, quote, standings)
+            if by_rule is not quote:
+                trace.pop()
+                return refused(trace, "status", by_rule), trace, []
+            return quote, trace, []
         decision = decide(quote, standings, chosen, now, "", trace, meters)
         asked = surcharged(at_volumes(quote, meters, now), standings, now, None)
         return decision, trace, sides_of(asked, decision)
@@ -220,7 +226,7 @@ class OnlineCharging:
         catalog = self._directory.catalog()
         quote = prepare(catalog, attempt, self._outside.now(), self.settings.limits(attempt))
         if isinstance(quote, Denied):
-            first = told_first(catalog, quote, attempt.direction)
+            first = told_first(catalog, quote, attempt.direction) or suspended_account(catalog, quote)
             return Reads() if first is None else Reads(accounts=(first.number,))
         return Reads(accounts=quote.accounts, meters=quote.meters)
 

@@ -66,7 +66,7 @@ FRAUD_RULE: Final = Table(
             "direction",
             choice(FraudDirection),
             FraudDirection.OUTBOUND,
-            "calls that it counts and refuses; anybody can ring a number, so inbound ones are for others to make",
+            "which calls it counts and refuses; those that come in are made by others, so that anybody can be over",
         ),
         ConfigKey("calls", whole(1, CALLS_MAX, "calls"), None, "that it allows in its minutes", "no limit"),
         ConfigKey("minutes", whole(1, SPAN_MAX, "minutes"), 60, "that it looks back"),

@@ -63,6 +63,35 @@ async def test_of_questions_that_come_at_once_on_two_daemons_as_many_are_granted
     assert await findings(tmp_path) == []
 
 
+async def test_calls_that_come_at_once_on_two_daemons_hold_no_more_money_than_a_rule_allows(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world, opened(tmp_path, prefix="h") as other:
+        most = parse_nano("1.00")
+        await stated(world, rule(FraudKind.GROUP_RATE, FraudAct.THROTTLE, spend=most, prefixes=("44",)))
+        await other.load()
+        assert set(await codes((world, other), 12)) == {"granted", "fraud_suspected"}
+        view = await world.store.account_view(RITA)
+        assert view is not None
+        assert [window.held for window in view.standing.windows] == [most]
+    assert await findings(tmp_path) == []
+
+
+async def test_an_account_that_a_rule_suspended_says_so_until_a_person_resumes_it(tmp_path: Path) -> None:
+    async def by(world: World) -> str:
+        view = await world.store.account_view(RITA)
+        assert view is not None
+        return view.suspended_by
+
+    async with opened(tmp_path) as world:
+        await stated(world, uk(FraudAct.SUSPEND, 1))
+        assert [await code(world, f"c{each}") for each in range(2)] == ["granted", "account_suspended"]
+        await world.ocf.tell_events()
+        assert await by(world) == "fraud_rule"
+        await world.store.set_status(RITA, Status.ACTIVE, who="guard", reason="looked at")
+        assert await by(world) == ""
+        await world.store.set_status(RITA, Status.SUSPENDED, who="guard", reason="looked at")
+        assert await by(world) == "person"
+
+
 async def test_a_suspension_is_on_record_with_the_rule_and_rests_until_a_person_resumes(tmp_path: Path) -> None:
     async with opened(tmp_path) as world, opened(tmp_path, prefix="h") as other:
         await stated(world, uk(FraudAct.SUSPEND, 1))

@@ -3,13 +3,15 @@
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.authorize.catalog import AccountTerms, ChannelPackage, OverChannels
 from daemon.authorize.decision import Denied, Granted
-from daemon.authorize.fraud import alarms, ends_calls, told
+from daemon.authorize.fraud import DENIALS, alarms, ends_calls, told
 from daemon.authorize.fraud_rule import FraudAct, FraudDirection, FraudKind, FraudRule
 from daemon.authorize.limits import month_of, spend_caps, with_spent
-from daemon.authorize.quote import Trace
+from daemon.authorize.quote import Limits, Trace
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import DAY, NEVER, parse_rfc3339
 from daemon.kernel.money import NANO, parse_nano
@@ -208,3 +210,23 @@ def test_a_day_and_a_month_that_a_clock_ahead_has_begun_go_on_for_one_behind() -
     assert left(standing, ahead) == left(standing, behind) == [86, 86]
     assert left(standing, ahead + DAY) == [100, 86]
     assert left(standing, behind - 40 * DAY) == [100, 100], "a clock that was mended begins anew"
+
+
+@given(
+    st.integers(1, 2 * NANO), st.integers(0, 2 * NANO), st.integers(0, 2 * NANO), st.sampled_from(tuple(DENIALS)),
+    st.sampled_from(["442071231234", "33140506070", "80012345"]), st.sampled_from([None, 7, 300]),
+)  # fmt: skip
+def test_what_a_grant_holds_is_within_the_rule_and_one_block_that_fits_is_granted(
+    spend: int, charged: int, held: int, act: FraudAct, to: str, slice_seconds: int | None
+) -> None:
+    everything = FraudRule("uk", FraudKind.GROUP_RATE, act, 60, spend=spend, prefixes=frozenset({""}))
+    terms = with_account(catalog(), ALICE, fraud_rules=(everything,))
+    windows = counted(1, charged, held=held)
+    found = outcome(terms, windows=windows, balance=9 * NANO, to=to, limits=Limits(slice_seconds=slice_seconds))
+    left = spend - charged - held
+    block = {"4": 10_000_000, "3": 600_000_000, "8": 0}[to[0]]
+    if isinstance(found, Granted):
+        assert found.reserved <= left
+    else:
+        assert found.denial is DENIALS[act]
+        assert left < max(1, block)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from daemon.authorize.catalog import Emergency, OverChannels, WhenEmpty
+from daemon.authorize.catalog import Emergency, OverChannels, Status, WhenEmpty
 from daemon.authorize.decision import Denied, Granted
 from daemon.authorize.fraud_rule import FraudAct, FraudDirection, FraudKind, FraudRule
 from daemon.charging.call import CallState
@@ -299,6 +299,21 @@ class TestGroupRate:
         await desk.end("c1", duration_us=SECOND)
         await desk.ask("c2")
         assert desk.standing(ALICE).windows == ()
+
+    async def test_an_account_that_a_rule_suspended_is_explained_with_the_rule_and_one_of_a_person_is_not(self) -> None:
+        desk = desk_with(group(FraudAct.SUSPEND, calls=1))
+        for name in ("c1", "c2"):
+            await desk.ask(name)
+        desk.catalog_value = with_account(desk.catalog_value, ALICE, status=Status.SUSPENDED)
+        assert desk.ocf.quote_reads(desk.attempt("x")).accounts == (1,)
+        decision, trace = desk.ocf.explain(desk.attempt("x"), desk.store_standing)
+        assert isinstance(decision, Denied)
+        assert [rule.name for rule in trace if not rule.passed] == ["status"]
+        assert "account main/alice is suspended by fraud rule uk since 2026-09-21" in trace[-1].detail
+        assert decision.reason in trace[-1].detail
+        desk.store.standings[1] = desk.standing(ALICE)._replace(windows=())
+        decision, trace = desk.ocf.explain(desk.attempt("x"), desk.store_standing)
+        assert trace[-1].detail == "account_suspended: account main/alice is suspended"
 
 
 OVER = {
