@@ -101,14 +101,15 @@ def _rule(spec: FraudRuleSpec, prefixes: frozenset[str]) -> FraudRule:
     )  # fmt: skip
 
 
-def crowded(places: Iterable[Place]) -> list[Place]:
+def crowded(places: Iterable[Place], trunks: Collection[Place]) -> list[Place]:
     """Return the accounts that more rules watch than an account has windows for, of the places that rules name.
 
-    A place whose account is empty is that of all customers of its tenant, whose rules count at each account too.
+    A place whose account is empty is that of all customers of its tenant, whose rules count at each account too, but at
+    none of ``trunks``, the accounts that tenants have with their parents.
     """
     counts = Counter(places)
     return [
         (tenant, account)
         for (tenant, account), own in sorted(counts.items())
-        if own + (counts[tenant, ""] if account else 0) > WINDOWS_MAX
+        if own + (counts[tenant, ""] if account and (tenant, account) not in trunks else 0) > WINDOWS_MAX
     ]

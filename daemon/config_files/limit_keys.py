@@ -109,11 +109,13 @@ def _check_package(objects: Objects, package: Entry) -> None:
 
 def _check_windows(objects: Objects) -> None:
     """Report the accounts that more rules watch than an account has windows for, at the last of their own rules."""
-    named = {(rule.tenant, rule.get("account")): rule for rule in objects.of("fraud_rule")}
-    places = [(rule.tenant, rule.get("account")) for rule in objects.of("fraud_rule")]
-    for tenant, account in crowded((tenant, account) for tenant, account in places if tenant and account is not None):
+    rules = [rule for rule in objects.of("fraud_rule") if rule.tenant and rule.get("account") is not None]
+    places = [(rule.tenant, rule.get("account")) for rule in rules]
+    last = dict(zip(places, rules, strict=True))
+    trunks = {(tenant.get("parent"), tenant.get("account")) for tenant in objects.of("tenant")}
+    for tenant, account in crowded(places, trunks):
         whose = f"account {tenant}/{account}" if account else f"the customers of tenant {tenant}"
-        named[tenant, account].site.report(f"is one of more than {WINDOWS_MAX} that watch {whose}; take some out")
+        last[tenant, account].site.report(f"is one of more than {WINDOWS_MAX} that watch {whose}; take some out")
 
 
 def _check_rule(objects: Objects, rule: Entry) -> None:

@@ -149,6 +149,7 @@ def _group_faults(configuration: Configuration) -> Iterator[str]:
 
 def too_many_rules(configuration: Configuration) -> Iterator[str]:
     """Yield the accounts that more fraud rules would watch than an account has windows for."""
-    for tenant, account in crowded((rule.tenant, rule.account) for rule in configuration.fraud_rules):
+    trunks = {(tenant.parent, tenant.account) for tenant in configuration.tenants if tenant.parent}
+    for tenant, account in crowded(((rule.tenant, rule.account) for rule in configuration.fraud_rules), trunks):
         whose = f"account {tenant}/{account}" if account else f"the customers of tenant {tenant}"
         yield f"more than {WINDOWS_MAX} fraud rules watch {whose}: take some out"

@@ -502,6 +502,8 @@ def test_more_rules_than_an_account_has_windows_are_named_at_the_last_of_them(tm
     of_all = [{"id": f"t{each}"} for each in range(4)]
     own = [{"id": f"a{each}", "account": 'account = "alice"'} for each in range(4)]
     assert ruled(tmp_path, *of_all, *own)[1] == []
+    of_the_reseller = [{"id": f"r{each}", "account": 'account = "trunk"'} for each in range(8)]
+    assert ruled(tmp_path, *of_all, *of_the_reseller)[1] == [], "rules of all customers do not watch a reseller"
     [problem] = ruled(tmp_path, *own, {"id": "a4", "account": 'account = "alice"'}, *of_all)[1]
     assert problem.key == "fraud_rule[a4]"
     assert "one of more than 8 that watch account main/alice" in problem.message
