@@ -48,6 +48,9 @@ def suspicion(
         if is_refused(rule, window, least, now):
             asks = f"; the call needs {format_nano(least)} to begin" if rule.spend is not None else ""
             detail = f"fraud rule {rule.id}: {told(rule, window, now)}{asks}"
+            if rule.act is FraudAct.SUSPEND and not is_refused(rule, window._replace(held=0), least, now):
+                # Calls that run hold the rest and may give it back: a call that only rings must not suspend anybody.
+                return refused(notes, "fraud", Denied(Denial.FRAUD_SUSPECTED, detail, terms.key))
             return refused(notes, "fraud", Denied(DENIALS[rule.act], detail, terms.key, by=(terms.key, rule.id)))
         if notes is not None:
             notes.append(Rule("fraud", True, f"{rule.id}: {told(rule, window, now)}"))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from daemon.authorize.catalog import AccountTerms, ChannelPackage, OverChannels
 from daemon.authorize.decision import Denied, Granted
+from daemon.authorize.denial import Denial
 from daemon.authorize.fraud import DENIALS, alarms, ends_calls, told
 from daemon.authorize.fraud_rule import FraudAct, FraudDirection, FraudKind, FraudRule
 from daemon.authorize.limits import month_of, spend_caps, with_spent
@@ -228,5 +229,7 @@ def test_what_a_grant_holds_is_within_the_rule_and_one_block_that_fits_is_grante
     if isinstance(found, Granted):
         assert found.reserved <= left
     else:
-        assert found.denial is DENIALS[act]
+        for_good = act is FraudAct.THROTTLE or spend - charged < max(1, block)
+        assert found.denial is (DENIALS[act] if for_good else Denial.FRAUD_SUSPECTED)
+        assert found.by == ((ALICE, "uk") if for_good else None)
         assert left < max(1, block)

@@ -195,6 +195,19 @@ class TestGroupRate:
         assert told(desk) == [("uk", "suspend")]
         assert code(await desk.ask("c4", to="33140506070")) == "account_suspended"
 
+    async def test_what_a_call_holds_refuses_the_next_one_and_suspends_nobody_at_any_level(self) -> None:
+        rule = group(FraudAct.SUSPEND, spend=parse_nano("1.00"))
+        desk = desk_with(rule, key=TRUNK_ACCOUNT)
+        desk.catalog_value = with_account(desk.catalog_value, ALICE, fraud_rules=(rule,))
+        for payer, refusal in ((ALICE, "fraud_suspected"), (RAY, "upstream_refused")):
+            first, second = f"{payer.id}1", f"{payer.id}2"
+            assert code(await desk.ask(first, payer=payer)) == "granted"
+            assert code(await desk.ask(second, payer=payer)) == refusal
+            assert told(desk) == []
+            await desk.end(first, payer=payer, answered=False)
+            assert code(await desk.ask(second, payer=payer)) == "granted"
+            await desk.end(second, payer=payer, answered=False)
+
     async def test_a_call_whose_first_block_is_beyond_the_rule_is_refused_by_it_and_suspends(self) -> None:
         desk = desk_with(replace(group(FraudAct.SUSPEND, spend=parse_nano("0.59")), prefixes=frozenset({"33"})))
         denied = await desk.ask("c1", to="33140506070")
