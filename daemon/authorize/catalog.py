@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from daemon.authorize.dids import NO_RANGES, DidRanges
 from daemon.authorize.fraud_rule import FraudRule
 from daemon.authorize.networks import Networks
+from daemon.authorize.quality import Qualities
 from daemon.kernel.dialling import Dialling
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import Instant
@@ -157,7 +158,10 @@ def empty_limit(kind: AccountKind, credit_limit: int | None, when_empty: WhenEmp
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """A supplier: its buy table, its dial string with ``{number}`` in it, its limits."""
+    """A supplier: its buy table, its dial string with ``{number}`` in it, its limits.
+
+    ``beside``: other tables of the name of its own. ``weight``: how often it is first among carriers that are alike.
+    """
 
     number: int
     key: Key
@@ -166,6 +170,9 @@ class Carrier:
     channels: int | None = None
     status: Status = Status.ACTIVE
     tech_prefix: str = ""
+    calls_per_second: int | None = None
+    weight: int = 1
+    beside: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +235,7 @@ class Catalog:
     endpoints: Endpoints = Endpoints()
     emergency: Emergency = Emergency()
     conversions: Conversions = NO_CONVERSIONS
+    quality: Qualities = field(default_factory=dict)  # of carriers, as last graded: it changes without a revision
     postpaid_numbers: Iterable[int] | None = None  # where they are known without a look at every account
 
     def postpaid(self) -> Iterable[int]:

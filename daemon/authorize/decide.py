@@ -106,13 +106,11 @@ def _rated(
     ]
     levels = tuple([metered(catalog, account, level, called, attempt.direction) for account, level in priced])
     routed = attempt.routed and attempt.direction is Direction.OUTBOUND
-    carriers, routes = candidates(catalog, chain, called, now, until) if routed else ((), ())
+    carriers, routes = candidates(catalog, chain, attempt, called, now, until, notes) if routed else ((), ())
     if routed and not routes:
         reason = f"no active carrier has a valid rate for {called}{unconverted_carriers(catalog, chain[-1], now)}"
         refusal = Denied(Denial.NO_CARRIER, reason, terms.key)
         return refused(notes, "carrier", refusal)
-    if routed:
-        told(notes, words.carriers, chain[-1], len(routes))
     return Quote(attempt, called, chain, levels, routes, carriers, routed, upstream, pricing)
 
 
@@ -159,7 +157,7 @@ def decide(
     )
     if refusal is not None:
         return refusal
-    routes = open_routes(quote, standings, trace)
+    routes = open_routes(quote, standings, now, trace)
     if isinstance(routes, Denied):
         return routes
     seconds = _affordable(payer, level, standing, block, units, limits, now, trace)

@@ -1,4 +1,5 @@
-"""Carriers of a call: those with a valid rate, cheapest first, less those that are full or leave too little margin.
+"""Carriers of a call: those with a valid rate, in the order of ``route_order``, less those that are full or leave too
+little margin.
 
 Each level keeps its floor against what it buys from, the level above or the carrier, for the first block and for the
 whole grant, in its own currency. Each dial string carries its carrier and its number in the list.
@@ -9,11 +10,16 @@ from itertools import pairwise, product
 from typing import NamedTuple
 
 from daemon.authorize import words
+from daemon.authorize.attempt import CallAttempt
+from daemon.authorize.carrier_limits import free_routes
+from daemon.authorize.carrier_rates import carrier_tariffs
 from daemon.authorize.catalog import AccountTerms, Carrier, Catalog, Status
 from daemon.authorize.decision import Denied, Level, Route
 from daemon.authorize.denial import Denial
 from daemon.authorize.pricing import cost_rates, exchange_of
+from daemon.authorize.quality import group_of
 from daemon.authorize.quote import Quote, Standings, Trace, refused, told
+from daemon.authorize.route_order import Candidate, ordered
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO
 from daemon.rating.charge import charge, first_paid_second
@@ -25,27 +31,33 @@ ROUTES_MAX = 16  # carriers in one grant; a channel variable and a RADIUS reply 
 
 
 def candidates(
-    catalog: Catalog, chain: tuple[AccountTerms, ...], called: str, now: Instant, until: Instant
-) -> tuple[tuple[Carrier, ...], tuple[Route, ...]]:
-    """Return the active carriers of the chain's uppermost tenant that have a valid rate, cheapest minute first."""
-    priced: list[tuple[Carrier, tuple[Tariff, ...], tuple[Conversion, ...]]] = []
-    top = chain[-1]
+    catalog: Catalog, chain: tuple[AccountTerms, ...], attempt: CallAttempt, called: str, now: Instant,
+    until: Instant, notes: Trace | None = None,
+) -> tuple[tuple[Carrier, ...], tuple[Route, ...]]:  # fmt: skip
+    """Return the active carriers of the chain's uppermost tenant that have a valid rate, in the order of trying."""
+    priced: list[Candidate] = []
+    top, group = chain[-1], group_of(called)
     for carrier in catalog.carriers.get(top.key.tenant, ()):
-        table = catalog.tables.get(carrier.table)
-        tariffs = table.tariffs(called, now, until) if table is not None else ()
-        if carrier.status is not Status.ACTIVE or not tariffs or tariffs[0].blocked:
+        if carrier.status is not Status.ACTIVE:
+            continue
+        tariffs = carrier_tariffs(catalog, carrier, called, now, until, attempt.override)
+        if not tariffs or tariffs[0].blocked:
             continue
         currency = tariffs[0].currency
         rates = cost_rates(catalog, top.key.tenant, currency, top.currency, now, until)
         if rates or currency == top.currency:
-            priced.append((carrier, tariffs, rates))
-    priced.sort(key=lambda each: (_minute_cost(each[1], each[2]), each[0].key.id))
-    del priced[ROUTES_MAX:]
+            quality = catalog.quality.get((carrier.number, group))
+            priced.append(Candidate(_minute_cost(tariffs, rates), carrier, tariffs, rates, quality))
+    priced = ordered(priced, attempt.call_id)[:ROUTES_MAX]
+    if notes is not None:
+        told(notes, words.carriers, top, len(priced))
+        notes.extend([words.place(top, place, each) for place, each in enumerate(priced, start=1)])
     routes = tuple(
-        Route(place, carrier.number, carrier.key, _dial(carrier, called, place), tariffs, rates)
-        for place, (carrier, tariffs, rates) in enumerate(priced, start=1)
-    )
-    return tuple(carrier for carrier, _, _ in priced), routes
+        Route(place, each.carrier.number, each.carrier.key, _dial(each.carrier, called, place), each.tariffs,
+              each.conversions)
+        for place, each in enumerate(priced, start=1)
+    )  # fmt: skip
+    return tuple(each.carrier for each in priced), routes
 
 
 def _minute_cost(tariffs: Iterable[Tariff], rates: tuple[Conversion, ...]) -> int:
@@ -75,22 +87,17 @@ def _dial(carrier: Carrier, called: str, place: int) -> str:
     return f"[tollway_carrier={carrier.key.id},tollway_route={place}]{string}"
 
 
-def open_routes(quote: Quote, standings: Standings, notes: Trace | None) -> tuple[Route, ...] | Denied:
+def open_routes(quote: Quote, standings: Standings, now: Instant, notes: Trace | None) -> tuple[Route, ...] | Denied:
     if not quote.routed:
         return ()
-    payer = quote.chain[0].key
-    free = [
-        route
-        for route, carrier in zip(quote.routes, quote.carriers, strict=True)
-        if carrier.channels is None or standings(carrier.number).channels < carrier.channels
-    ]
-    if not free:
-        return refused(notes, "carrier_channels", Denied(Denial.CHANNELS, "no carrier has a channel left", payer))
+    free = free_routes(quote, standings, now, notes)
+    if isinstance(free, Denied):
+        return free
     seconds = max([first_paid_second(tariff) for tariff in quote.levels[0].tariffs])
     paying = earning(quote, free, seconds)
     if not paying:
         reason = f"no carrier leaves the margin that a level of the chain asks for{_unconverted(quote, notes)}"
-        return refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, payer))
+        return refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, quote.chain[0].key))
     if notes is not None:
         told(notes, words.margin, quote.chain[-1], len(paying), len(free), _compared_at(quote, paying))
     return paying

@@ -78,7 +78,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     ``dialled`` is the number as received, where ``called`` is not the same digits. ``twin`` is
     the grant by which the called side of the same call pays. ``counted_at`` is the instant in whose minute fraud rules
-    count its end, 0 where none does.
+    count its end, 0 where none does. ``tried``: its end was told, and nobody answered by the route in use.
     """
 
     grant_id: str
@@ -120,6 +120,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     dialled: str = ""
     twin: str = ""
     counted_at: Instant = 0
+    tried: bool = False
 
     @property
     def payer(self) -> Key:

@@ -56,6 +56,7 @@ from daemon.charging.session import (
     let_replaced_go,
     on_alive,
     on_answer,
+    on_attempt,
     on_cut,
     on_due,
     on_end,
@@ -229,6 +230,10 @@ class OnlineCharging:
     ) -> Reported:
         """The called side answered: charging starts. An unauthorised call reserves what it can and is charged."""
         return await self._report(report, on_answer, encode, check)
+
+    async def attempted(self, report: CallReport) -> Reported:
+        """A carrier of the list is being tried, the report's route, or has failed: the call's channel moves."""
+        return await self._report(report, on_attempt, None, None)
 
     async def alive(
         self, report: CallReport, *, renew: bool = False, paced: bool = False,

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 
 from daemon.authorize.catalog import Catalog
+from daemon.authorize.quality import Tally
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
 from daemon.kernel.instant import Instant
@@ -147,6 +148,9 @@ class Book(Protocol):
 
     def append_event(self, event: Event) -> None:
         """Keep what a rule saw."""
+
+    def tally(self, tally: Tally) -> None:
+        """Add to what is counted of a carrier in an hour; nothing of it is read here."""
 
 
 class Store(Protocol):

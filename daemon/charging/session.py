@@ -18,6 +18,7 @@ from daemon.authorize.pricing import Service, tariffs_for
 from daemon.authorize.quote import Limits, Quote
 from daemon.charging import metering, settle
 from daemon.charging.archived import listed_as_archived
+from daemon.charging.attempts import counted, moved_to_route, next_route
 from daemon.charging.both_sides import CalledSide, let_twin_go, voided
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call
 from daemon.charging.cdr import EndReport
@@ -173,7 +174,7 @@ def on_answer(book: Book, report: CallReport, context: Context) -> Outcome:
         assert call.ended_at is not None, call
         return _settled(book, call, replace(report, at=call.ended_at, answered_at=answered_at), context)
     if call.state in (CallState.EXPIRED, CallState.VOIDED):
-        revived = _revived(book, call, context)
+        revived = _revived(book, _untried(book, call), context)
         return _charging_begins(book, revived, report, context, answered_at)
     if call.state is CallState.SETTLED and call.settled_by in ESTIMATES:
         return _alive_again(book, call, report, context)
@@ -181,13 +182,14 @@ def on_answer(book: Book, report: CallReport, context: Context) -> Outcome:
 
 
 def _charging_begins(book: Book, call: Call, report: CallReport, context: Context, answered_at: Instant) -> Outcome:
-    answered_at = _after_asked(book, call, report, answered_at, context)
-    call = settle.moved_to_route(book, adopted(book, call, report), report.route, context.now)
+    answered_at, before = _after_asked(book, call, report, answered_at, context), call
+    call = moved_to_route(book, adopted(book, call, report), report.route, context.now)
     _end_earlier_parts(book, call, report, answered_at, context)
     call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
     call = settle.reaffirmed(book, context.catalog, call, context.now, can_shorten=report.attempt.hears_answer)
     call = call.moved(CallState.ANSWERED, last_seen_at=answered_at, started=True)
     call = call.changed(due_at=settle.due_at(call, context.terms))
+    counted(book, before, call)
     book.save_call(call)
     return Outcome(call, True)
 
@@ -210,6 +212,13 @@ def _end_earlier_parts(book: Book, call: Call, report: CallReport, answered_at: 
         if other.state is CallState.ANSWERED and other.part < call.part and other.payer == call.payer:
             until = other.changed(last_seen_at=max(other.last_seen_at, answered_at))
             _estimated(book, until, SettledBy.NEXT_PART, context)
+
+
+def _untried(book: Book, call: Call) -> Call:
+    """Return a closed call that was answered after all: its attempt did not fail."""
+    again = call.changed(tried=False)
+    counted(book, call, again)
+    return again
 
 
 def _revived(book: Book, call: Call, context: Context) -> Call:
@@ -354,13 +363,14 @@ def _renewed(book: Book, report: CallReport, context: Context, *, paced: bool) -
 
 def _alive_again(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
     """A call that was settled by an estimate still runs: take the charge back and hold again what it used."""
-    call = settle.reversed_charge(book, context.catalog, call, context.now)
+    settled, call = call, settle.reversed_charge(book, context.catalog, call, context.now)
     used, call = call.levels, call.changed(ended_at=None, settled_by=SettledBy.NOBODY)
     levels = metering.needed(book, context.catalog, call, call.granted_seconds, context.now)
     call = call.changed(levels=levels)
     settle.hold(book, call, context.now, used)
     call = call.moved(CallState.ANSWERED, last_seen_at=max(call.last_seen_at, min(report.at, context.now)), interims=0)
     call = call.changed(due_at=max(settle.due_at(call, context.terms), context.now + 60 * SECOND))
+    counted(book, settled, call)
     book.save_call(call)
     return Outcome(call, True)
 
@@ -376,22 +386,47 @@ def on_end(book: Book, report: CallReport, context: Context) -> Outcome:
             return _unasked_end(book, replace(report, part=0), context)
         return _again(book, call, report, context)
     if call.answered_at is None and not was_answered(report):
-        return _end_kept(book, call, report, context) if report.answered else _voided(book, call, context)
+        return _end_kept(book, call, report, context) if report.answered else _voided(book, call, report, context)
     return _settled(book, call, report, context)
 
 
 def _end_kept(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
     """Void a call of which only an end without a duration was told, and keep its instant: the answer may come late."""
-    call = settle.let_go(book, adopted(book, call, report), context.now)
-    call = call.moved(CallState.VOIDED, ended_at=min(report.at, context.now), settled_by=SettledBy.HANGUP)
-    book.save_call(call)
-    return Outcome(call, True)
+    freed = settle.let_go(book, _tried(book, adopted(book, call, report), report, context), context.now)
+    freed = freed.moved(CallState.VOIDED, ended_at=min(report.at, context.now), settled_by=SettledBy.HANGUP)
+    counted(book, call, freed)
+    book.save_call(freed)
+    return Outcome(freed, True)
 
 
-def _voided(book: Book, call: Call, context: Context) -> Outcome:
-    call = settle.let_go(book, call, context.now).moved(CallState.VOIDED, ended_at=context.now)
-    book.save_call(call)
-    return Outcome(call, True)
+def _voided(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
+    freed = settle.let_go(book, _tried(book, call, report, context), context.now)
+    freed = freed.moved(CallState.VOIDED, ended_at=context.now)
+    counted(book, call, freed)
+    book.save_call(freed)
+    return Outcome(freed, True)
+
+
+def _tried(book: Book, call: Call, report: CallReport, context: Context) -> Call:
+    """Return a call that nobody answered on the route that was tried last, if any was."""
+    return moved_to_route(book, call, report.route, context.now).changed(tried=report.tried)
+
+
+def on_attempt(book: Book, report: CallReport, context: Context) -> Outcome:
+    """A carrier is being tried: the channel of an unanswered call moves to it. One that was passed is not gone back to.
+
+    A report without a route says that the one in use has failed.
+    """
+    call = joined_call(book, report)
+    if call is None or call.state is not CallState.GRANTED:
+        return Outcome(call, False)
+    route = report.route or next_route(call)
+    if route <= call.route:
+        return Outcome(call, False)
+    moved = moved_to_route(book, call, route, context.now)
+    counted(book, call, moved)
+    book.save_call(moved)
+    return Outcome(moved, moved is not call)
 
 
 def _late_end(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
@@ -411,18 +446,20 @@ def _unasked_end(book: Book, report: CallReport, context: Context) -> Outcome:
 
 
 def _settled(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
+    before = call
     if call.answered_at is None:
         answered_at = report.answered_at
         if answered_at is None:
             answered_at = report.at - (report.duration_us or 0)
         call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
-    call = settle.moved_to_route(book, call, report.route, context.now) if call.is_open else call
+    call = moved_to_route(book, call, report.route, context.now)
     duration_us = measured_us(call, report)
     _question_duration(book, call, report, duration_us, context)
     _note_late(book, call, report, duration_us, context)
     by = SettledBy(report.settled_by) if report.settled_by else SettledBy.HANGUP
     end = EndReport(report.at, duration_us, report.cause, report.switch_seconds, 0, report.attempt.source)
     call = settle.settled(book, context.catalog, adopted(book, call, report), end, by, context.terms, context.now)
+    counted(book, before, call)
     book.save_call(call)
     return Outcome(call, True)
 
@@ -483,8 +520,9 @@ def _estimated(book: Book, call: Call, by: SettledBy, context: Context) -> Outco
     if lived_us == 0:
         lived_us = first_paid_second(call.levels[0].tariffs[0]) * SECOND
     end = EndReport(call.answered_at + lived_us, lived_us, "", None, 0)
-    seen = call.last_seen_at  # an estimate proves nothing: a late end is held against what was told
+    seen, before = call.last_seen_at, call  # an estimate proves nothing: a late end is held against what was told
     call = settle.settled(book, context.catalog, call, end, by, context.terms, context.now).changed(last_seen_at=seen)
+    counted(book, before, call)
     book.save_call(call)
     detail = f"nobody reported the end; charged for {decimal_seconds(lived_us)} s, its last proof of life"
     book.append_exception(settle.estimate_listed(call, by, detail, context.now))

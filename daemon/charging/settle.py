@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import msgspec
 
+from daemon.authorize.carrier_rates import carrier_tariffs
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog
 from daemon.authorize.decision import Level, Route
 from daemon.authorize.duration import seconds_for, spendable
@@ -18,10 +19,11 @@ from daemon.authorize.limits import month_of
 from daemon.authorize.pricing import Service, cost_rates, tariffs_for
 from daemon.authorize.quote import Limits
 from daemon.charging import fraud, metering
+from daemon.charging.attempts import hold_carrier, release_carrier
 from daemon.charging.call import OPEN_STATES, Call, CallState, Posted, SettledBy
 from daemon.charging.cdr import EndReport, rated, reversal, supplies
+from daemon.charging.losses import lost_on
 from daemon.charging.ports import Book, Exceptional
-from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant, local_day
 from daemon.kernel.money import NANO_MAX, format_nano
 from daemon.ledger import posting
@@ -57,20 +59,6 @@ def hold(book: Book, call: Call, now: Instant, held: tuple[Level, ...] = (), *, 
     hold_carrier(book, call, now)
 
 
-def hold_carrier(book: Book, call: Call, now: Instant) -> None:
-    """Reserve a channel of the carrier in use."""
-    route = call.carrier
-    if route is not None and route.account:
-        book.post(posting.reserve(book.standing(route.account), call.grant_id, 0, Direction.OUTBOUND, now))
-
-
-def release_carrier(book: Book, call: Call, now: Instant) -> None:
-    """Let go of the channel of the carrier in use."""
-    route = call.carrier
-    if route is not None and route.account:
-        book.post(posting.release(book.standing(route.account), call.grant_id, 0, Direction.OUTBOUND, now))
-
-
 def let_go(book: Book, call: Call, now: Instant, *, expired: bool = False) -> Call:
     """Void all that a call holds, and return it holding nothing."""
     for level in call.levels:
@@ -98,16 +86,6 @@ def _payable(book: Book, catalog: Catalog, call: Call, level: Level, begins: int
     money = spendable(terms, book.standing(level.account), now)
     units = metering.call_supply(book, catalog, call, level, now).units
     return seconds_for(level, money, level.reserved, begins, terms, limits, units)
-
-
-def moved_to_route(book: Book, call: Call, route: int, now: Instant) -> Call:
-    """Return the call with the carrier that answered; its channel moves with it."""
-    if route in (0, call.route) or all(known.number != route for known in call.routes):
-        return call
-    release_carrier(book, call, now)
-    moved = call.changed(route=route)
-    hold_carrier(book, moved, now)
-    return moved
 
 
 def priced_at_answer(book: Book, catalog: Catalog, call: Call, answered_at: Instant, now: Instant) -> Call:
@@ -165,8 +143,7 @@ def _route_at(catalog: Catalog, call: Call, route: Route, at: Instant) -> Route:
 def _carrier_tariffs(catalog: Catalog, call: Call, carrier: object, at: Instant) -> tuple[Tariff, ...]:
     for found in catalog.carriers.get(call.levels[-1].key.tenant, ()):
         if found.key == carrier:
-            table = catalog.tables.get(found.table)
-            return table.tariffs(call.called, at, at)[:1] if table is not None else ()
+            return carrier_tariffs(catalog, found, call.called, at, at, call.override)[:1]
     return ()
 
 
@@ -246,6 +223,8 @@ def settled(
     bought = supplies(call, report.duration_us)
     for record in rated(call, report, tuple(billed), bought, now):
         book.append_record(record)
+        for item in lost_on(catalog, call, record, now):
+            book.append_exception(item)
     _list_lapsed(book, call, [supply.conversion for supply in bought], now)
     for item in _beyond_ledger(catalog, call, now):
         book.append_exception(item)
