@@ -16,15 +16,17 @@ import sys
 import time
 import zoneinfo
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
 import uvloop
 
+from daemon.app_quality import QualityWatch
 from daemon.app_recovery import RecoveryWatch
 from daemon.app_suspension import SuspensionWatch
 from daemon.authorize.catalog import Catalog, Emergency
+from daemon.authorize.quality import Qualities
 from daemon.charging.configuration import Configuration, TokenSpec
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside, StoreError
@@ -39,6 +41,7 @@ from daemon.kernel.instant import Instant, format_rfc3339
 from daemon.radius.server import RadiusServers
 from daemon.settings import Settings, shown
 from daemon.store import LedgerStore, open_store
+from daemon.store.qualities import qualities
 
 EX_UNAVAILABLE = 69  # sysexits.h: a service that is needed is not there
 FOLLOW_SECONDS = 0.25  # how often the store is asked whether its configuration changed
@@ -140,9 +143,14 @@ class Following:
 
     async def load(self) -> None:
         """Read the configuration: all of it at first, and later what changed since."""
-        configuration, self._catalog = await self.store.followed(self.emergency)
+        configuration, catalog = await self.store.followed(self.emergency)
+        self._catalog = replace(catalog, quality=await qualities(self.store))
         self.configuration = configuration
         self._tokens = {token.sha256: token for token in configuration.tokens if not token.revoked}
+
+    def take_qualities(self, found: Qualities) -> None:
+        """Order routes by these grades from now on."""
+        self._catalog = replace(self.catalog(), quality=found)
 
     async def follow(self) -> None:
         """Load anew whenever another process changed the configuration, for ever."""
@@ -173,6 +181,7 @@ class Daemon:
     metrics: Metrics
     recovery: RecoveryWatch
     suspensions: SuspensionWatch
+    quality: QualityWatch
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Listen until ``stop`` is set. A part that dies takes the daemon down with its exception."""
@@ -195,6 +204,7 @@ class Daemon:
             "esl": self.esl.run(),
             "recovery": self.recovery.run(),
             "suspensions": self.suspensions.run(),
+            "quality": self.quality.run(),
         }
         await _until(stop, parts)
 
@@ -286,7 +296,8 @@ async def build(settings: Settings) -> Daemon:
     recovery = RecoveryWatch(store, ocf)
     suspensions = SuspensionWatch(store, metrics)
     metrics.watch_recovery(lambda: recovery.counts, lambda: ocf.journalled, lambda: len(recovery.failing))
-    return Daemon(settings, store, directory, ocf, radius, http, esl, metrics, recovery, suspensions)
+    quality = QualityWatch(store, OUTSIDE, directory.take_qualities)
+    return Daemon(settings, store, directory, ocf, radius, http, esl, metrics, recovery, suspensions, quality)
 
 
 def configure_logging(level: str) -> None:

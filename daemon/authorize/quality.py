@@ -1,4 +1,4 @@
-"""How well a carrier completes calls to a group of numbers: its ASR and ACD, and the grades by which routes are ordered.
+"""How well a carrier completes calls to a group of numbers: ASR, ACD, and the grades by which routes are ordered.
 
 ASR is answered attempts to all attempts, ACD the seconds of an answered call; both over the last ``WINDOW_HOURS``. A
 group is the first ``GROUP_DIGITS`` digits of the called number. Grades are made now and then, never in a decision.
@@ -34,6 +34,13 @@ class Tally(NamedTuple):
     attempts: int = 0
     answered: int = 0
     seconds: int = 0
+
+
+def added(tally: Tally, more: Tally) -> Tally:
+    """Return what two tallies of one carrier, group and hour are together."""
+    return Tally(
+        *tally[:3], tally.attempts + more.attempts, tally.answered + more.answered, tally.seconds + more.seconds
+    )
 
 
 class Quality(NamedTuple):

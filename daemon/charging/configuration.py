@@ -192,6 +192,8 @@ class CarrierSpec:
     channels: int | None = None
     status: Status = Status.ACTIVE
     tech_prefix: str = ""
+    calls_per_second: int | None = None
+    weight: int = 1
 
 
 EndpointSpec = Endpoint  # is stored as it stands in the index
@@ -453,7 +455,7 @@ def build_catalog(
         by_number=ByNumber(known.names, accounts),
         plans=plans,
         tables=dict(tables),
-        carriers=_carriers(configuration.carriers, numbers),
+        carriers=_carriers(configuration, numbers),
         endpoints=endpoints_of(known),
         emergency=emergency,
         conversions=conversions_of(configuration),
@@ -602,12 +604,16 @@ def _terms(spec: AccountSpec, row: Row, prices: _Prices) -> AccountTerms:
     )  # fmt: skip
 
 
-def _carriers(specs: Iterable[CarrierSpec], numbers: Numbers) -> dict[str, tuple[Carrier, ...]]:
+def _carriers(configuration: Configuration, numbers: Numbers) -> dict[str, tuple[Carrier, ...]]:
     by_tenant: dict[str, tuple[Carrier, ...]] = {}
-    for spec in specs:
+    names = {Key(spec.tenant, spec.id): spec.name for spec in configuration.rate_tables if spec.name}
+    for spec in configuration.carriers:
+        table = Key(spec.tenant, spec.rate_table)
+        beside = [key for key, name in names.items() if (key.tenant, name) == (spec.tenant, names.get(table))]
         carrier = Carrier(
-            numbers["carrier", spec.tenant, spec.id], Key(spec.tenant, spec.id), Key(spec.tenant, spec.rate_table),
-            spec.dial, spec.channels, spec.status, spec.tech_prefix,
+            numbers["carrier", spec.tenant, spec.id], Key(spec.tenant, spec.id), table, spec.dial, spec.channels,
+            spec.status, spec.tech_prefix, spec.calls_per_second, spec.weight,
+            tuple(sorted(key for key in beside if key != table)),
         )  # fmt: skip
         by_tenant[spec.tenant] = (*by_tenant.get(spec.tenant, ()), carrier)
     return by_tenant

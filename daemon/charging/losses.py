@@ -1,8 +1,8 @@
 """A call that cost its seller more than it was sold for: listed, so that no route loses money unseen.
 
 A grant keeps each level's floor, so a loss is what came after it: another carrier or another price answered, the two
-sides round durations apart, or nobody asked. An account with a floor below 0 may be sold to at a loss. What units of a bundle paid was sold before, and a row sold at 0 is exempt
-from every floor (SPEC section 3, Margin): neither is a loss.
+sides round durations apart, or nobody asked. An account with a floor below 0 may be sold to at a loss. What units of a
+bundle paid was sold before, and a row sold at 0 is exempt from every floor (SPEC section 3, Margin): neither is a loss.
 """
 
 from collections.abc import Iterator

@@ -114,7 +114,8 @@ class MemoryStore:
     async def transact(self, reads: Reads, decide: Callable[[MemoryBook], T]) -> T:
         book = MemoryBook(
             dict(self.standings), dict(self.saved), dict(self.messages), list(self.written), list(self.exceptions),
-            list(self.events), list(self.entries), self._readable(reads), dict(self.meters), self._countable(reads), list(self.tallies),
+            list(self.events), list(self.entries), self._readable(reads), dict(self.meters), self._countable(reads),
+            list(self.tallies),
         )  # fmt: skip
         result = decide(book)
         before, known = len(self.entries), self.saved
