@@ -119,9 +119,8 @@ RULES = (
     RuleText("load", "Has the daemon time for it?", "whoever is told this was not too many", (Denial.OVERLOADED,)),
 )  # fmt: skip
 NAMES = tuple(text.name for text in RULES)
-_SHARED = frozenset(
-    {"carrier", "carrier_calls_per_second", "carrier_channels", "margin"}
-)  # of the whole chain: refused to all of it alike
+# Of the whole chain: refused to all of it alike.
+_SHARED = frozenset({"carrier", "carrier_calls_per_second", "carrier_channels", "margin"})
 
 
 def told(trace: Trace, decision: Decision, viewer: str | None) -> tuple[Told, ...]:

@@ -28,6 +28,7 @@ from daemon.esl.legs import (
     Intent,
     Legs,
     Paid,
+    Tried,
     Unanswered,
     Unclear,
     Unpaid,
@@ -89,6 +90,8 @@ class CallControl:
                     self._end(paid, intent)
                 case Unanswered():
                     self._settled(self._void(intent))
+                case Tried():
+                    self._settled(self._tried(intent))
                 case Unpaid():
                     self._settled(self._unpaid(intent))
                 case Unclear(channel):
@@ -199,6 +202,10 @@ class CallControl:
         report = self._reporter.unanswered(gone)
         await persisted(lambda: self._ocf.ended(report), "void", gone.channel)
 
+    async def _tried(self, leg: Tried) -> None:
+        report = self._reporter.tried(leg)
+        await persisted(lambda: self._ocf.attempted(report), "attempt", leg.channel)
+
     async def _unpaid(self, leg: Unpaid) -> None:
         report = self._reporter.unpaid(leg)
         self._counters.count("tollway_reports_total", road="esl", kind="unpaid")
@@ -260,7 +267,7 @@ class CallControl:
         return answer.decision, answer.call
 
     async def _grant(self, event: Event, granted: Granted, call: Call | None) -> None:
-        grant = Grant(call.grant_id, call.part, granted.called) if call is not None else None
+        grant = Grant(call.grant_id, call.part, granted.called, call.route) if call is not None else None
         try:
             if grant is not None and not self._legs.granted(event.channel, grant):
                 raise ChannelGone("hung up while we decided")
