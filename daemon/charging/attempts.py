@@ -34,8 +34,8 @@ def release_carrier(book: Book, call: Call, now: Instant) -> None:
         book.post(posting.release(book.standing(route.account), call.grant_id, 0, Direction.OUTBOUND, now))
 
 
-def moved_to_route(book: Book, call: Call, route: int, now: Instant) -> Call:
-    """Return the call on the route that is told, 0 where none is; of an open call the channel moves with it.
+def moved_to_route(book: Book, call: Call, route: int, now: Instant, *, holds: bool) -> Call:
+    """Return the call on the route that is told, 0 where none is; the channel of a call that ``holds`` moves with it.
 
     One that was never granted changes nothing, and is listed: the cost of the call may be another carrier's.
     """
@@ -45,7 +45,7 @@ def moved_to_route(book: Book, call: Call, route: int, now: Instant) -> Call:
     if moved.carrier is None:
         book.append_exception(_unknown(call, route, now))
         return call
-    if call.is_open:
+    if holds:
         release_carrier(book, call, now)
         hold_carrier(book, moved, now)
     return moved

@@ -183,7 +183,7 @@ def on_answer(book: Book, report: CallReport, context: Context) -> Outcome:
 
 def _charging_begins(book: Book, call: Call, report: CallReport, context: Context, answered_at: Instant) -> Outcome:
     answered_at, before = _after_asked(book, call, report, answered_at, context), call
-    call = moved_to_route(book, adopted(book, call, report), report.route, context.now)
+    call = moved_to_route(book, adopted(book, call, report), report.route, context.now, holds=True)
     _end_earlier_parts(book, call, report, answered_at, context)
     call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
     call = settle.reaffirmed(book, context.catalog, call, context.now, can_shorten=report.attempt.hears_answer)
@@ -409,7 +409,7 @@ def _voided(book: Book, call: Call, report: CallReport, context: Context) -> Out
 
 def _tried(book: Book, call: Call, report: CallReport, context: Context) -> Call:
     """Return a call that nobody answered on the route that was tried last, if any was."""
-    return moved_to_route(book, call, report.route, context.now).changed(tried=report.tried)
+    return moved_to_route(book, call, report.route, context.now, holds=True).changed(tried=report.tried)
 
 
 def on_attempt(book: Book, report: CallReport, context: Context) -> Outcome:
@@ -423,7 +423,7 @@ def on_attempt(book: Book, report: CallReport, context: Context) -> Outcome:
     route = report.route or next_route(call)
     if route <= call.route:
         return Outcome(call, False)
-    moved = moved_to_route(book, call, route, context.now)
+    moved = moved_to_route(book, call, route, context.now, holds=True)
     counted(book, call, moved)
     book.save_call(moved)
     return Outcome(moved, moved is not call)
@@ -452,7 +452,7 @@ def _settled(book: Book, call: Call, report: CallReport, context: Context) -> Ou
         if answered_at is None:
             answered_at = report.at - (report.duration_us or 0)
         call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
-    call = moved_to_route(book, call, report.route, context.now)
+    call = moved_to_route(book, call, report.route, context.now, holds=call.is_open)
     duration_us = measured_us(call, report)
     _question_duration(book, call, report, duration_us, context)
     _note_late(book, call, report, duration_us, context)
