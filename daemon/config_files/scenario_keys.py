@@ -77,7 +77,7 @@ _ROUTING = ConfigKey(
     "routing",
     FLAG,
     UNSTATED,
-    "the daemon chooses the carrier, by cost; else the switch routes by itself",
+    "the daemon chooses the carriers and their order; else the switch routes by itself",
     "true where the owner has a carrier",
 )
 
