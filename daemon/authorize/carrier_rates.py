@@ -9,7 +9,7 @@ from typing import Final
 from daemon.authorize.catalog import Carrier, Catalog
 from daemon.kernel.instant import Instant
 from daemon.rating.rate_plan import fits
-from daemon.rating.rate_table import A_CALL, Usage
+from daemon.rating.rate_table import Usage
 from daemon.rating.tariff import Tariff
 
 _NOTHING: Final[tuple[Tariff, ...]] = ()
@@ -19,7 +19,10 @@ def carrier_tariffs(
     catalog: Catalog, carrier: Carrier, called: str, start: Instant, end: Instant, override: str
 ) -> tuple[Tariff, ...]:
     """Return a carrier's tariff in force at ``start``, then each other until ``end``; empty where it has none."""
-    usage = Usage(override) if override else A_CALL
+    table = catalog.tables.get(carrier.table)
+    if table is not None and not override and not table.policy.override:
+        return table.tariffs(called, start, end)  # nearly every call
+    usage = Usage(override)
     for key in (carrier.table, *carrier.beside):
         table = catalog.tables.get(key)
         if table is not None and fits(table.policy.override, usage.override_value):

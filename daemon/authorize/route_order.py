@@ -7,7 +7,8 @@ is first twice as often. The draw is a hash of the call id: whoever asks about t
 
 from collections.abc import Iterable
 from hashlib import blake2b
-from itertools import groupby
+from itertools import groupby, pairwise
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from daemon.authorize.catalog import Carrier
@@ -36,13 +37,17 @@ class Candidate(NamedTuple):
         return self.cost, -self.quality.asr_grade, -self.quality.acd_grade
 
 
+_cost, _rank = itemgetter(0), attrgetter("rank")
+
+
 def ordered(found: Iterable[Candidate], call: str) -> list[Candidate]:
     """Return carriers in the order in which they are tried for a call; that in which they are given makes no odds."""
-    sorted_ = sorted(found, key=lambda each: (each.rank, each.carrier.key))
-    if len(sorted_) < 2:
-        return sorted_
+    by_cost = sorted(found, key=_cost)
+    if all(one.cost != other.cost for one, other in pairwise(by_cost)):
+        return by_cost  # nearly always: nothing but the cost is asked
+    by_cost.sort(key=lambda each: (each.rank, each.carrier.key))
     placed: list[Candidate] = []
-    for _rank, alike in groupby(sorted_, key=lambda each: each.rank):
+    for _, alike in groupby(by_cost, key=_rank):
         placed += _drawn(list(alike), call)
     return placed
 
