@@ -69,7 +69,7 @@ def counted(book: Book, before: Call, after: Call) -> None:
         return
     sums: dict[tuple[int, str, int], list[int]] = {}
     for sign, call in ((-1, before), (1, after)):
-        for carrier, group, hour, *counts in _told(call):
+        for carrier, group, hour, *counts in told(call):
             total = sums.setdefault((carrier, group, hour), [0, 0, 0])
             for place, count in enumerate(counts):
                 total[place] += sign * count
@@ -78,7 +78,7 @@ def counted(book: Book, before: Call, after: Call) -> None:
             book.tally(Tally(carrier, group, hour, attempts, answered, seconds))
 
 
-def _told(call: Call) -> Iterator[Tally]:
+def told(call: Call) -> Iterator[Tally]:
     """Yield what a call as it stands tells of its carriers, in the hour of its question."""
     group, hour = group_of(call.called), hour_of(call.requested_at)
     for route in _of_carriers(call):
