@@ -31,6 +31,21 @@ async def qualities(store: LedgerStore) -> Qualities:
     return {(carrier, prefix): Quality(*told) for carrier, prefix, *told in await store.rows(_KEPT)}
 
 
+async def listed(store: LedgerStore) -> list[tuple[object, ...]]:
+    """Return what was graded the last time, by tenant, carrier and first digits. ASR is told in percent.
+
+    Each is tenant, carrier, digits, attempts, ASR, ACD in seconds, and the grades of both. Raises StoreError.
+    """
+    query = f"SELECT tenant, id, prefix, {_NAMES} FROM carrier_quality JOIN account ON number = carrier"
+    rows = await store.rows(f"{query} ORDER BY tenant, id, prefix")
+    told = [(tenant, name, prefix, Quality(*figures)) for tenant, name, prefix, *figures in rows]
+    return [
+        (tenant, name, prefix, each.attempts, f"{each.asr // 10}.{each.asr % 10}", each.acd, each.asr_grade,
+         each.acd_grade)
+        for tenant, name, prefix, each in told
+    ]  # fmt: skip
+
+
 async def regraded(store: LedgerStore, now: Instant) -> Qualities:
     """Grade what was counted in the window that ends ``now``, keep it, and return it. Raises StoreError."""
     ends = hour_of(now) - WINDOW_HOURS

@@ -15,7 +15,7 @@ from daemon.charging.event import CallReport, Decided, MessageKey
 from daemon.charging.ports import Book, Outside, Reads, StoreUnavailable
 from daemon.store import LedgerStore
 from daemon.store.link import Link
-from daemon.store.qualities import qualities, regraded
+from daemon.store.qualities import listed, qualities, regraded
 from tests.integration.store_world import RITA, SCENARIO, START, World, decks, findings, opened
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -74,6 +74,7 @@ async def test_grades_are_kept_changed_by_the_margin_and_forgotten_with_the_wind
             return found[key]
 
         assert (await graded(SAMPLE_MIN, SAMPLE_MIN // 2)).asr_grade == 5
+        assert await listed(world.store) == [("main", "carrier-a", "442", SAMPLE_MIN, "50.0", 60, 5, 3)]
         assert await graded(1_000, 480) == Quality(1_000, 480, 28_800, 5, 3), "near enough"
         assert (await graded(1_000, 470)).asr_grade == 4
         assert (await graded(1_000, 520)).asr_grade == 4, "and back no sooner"
