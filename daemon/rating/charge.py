@@ -97,7 +97,13 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
             billed += count * length
             blocks += count * length * rate
     else:
-        billed = _billed_at_one_rate(seconds - begins, tariff.first_seconds, tariff.next_seconds)
+        # ``formula.billed_at_one_rate`` of one call.
+        billed, rest = tariff.first_seconds, seconds - begins
+        if rest > billed:
+            following = tariff.next_seconds
+            billed -= (billed - rest) // following * following
+        elif rest <= 0:
+            billed = 0
         blocks = billed * tariff.rate
     if tariff.surcharge or tariff.surcharge_rate:
         return _surcharged(tariff, blocks, billed)
@@ -108,13 +114,6 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
     if tariff.conversion is not None:
         exact, per = converted(exact, per, tariff.conversion.rate, NANO)
     return _made(Charge, (round_nano(exact, per, tariff.decimals, tariff.rounding), billed))
-
-
-def _billed_at_one_rate(rest: int, first: int, following: int) -> int:
-    """Return ``formula.billed_at_one_rate`` of one call."""
-    if rest <= first:
-        return first if rest > 0 else 0
-    return first - (first - rest) // following * following
 
 
 class Scale(NamedTuple):
