@@ -14,10 +14,10 @@ from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountTerms, Catalog, OverChannels, Status
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Route
 from daemon.authorize.denial import Denial
-from daemon.authorize.duration import first_block, holding, money_of, seconds_for, spendable
+from daemon.authorize.duration import first_block, holding, money_of, seconds_for
 from daemon.authorize.fraud import suspicion
 from daemon.authorize.identify import Payer, dialling_of, payer
-from daemon.authorize.limits import channels_of, spend_caps, surcharged
+from daemon.authorize.limits import channels_of, full_channels, spend_caps, surcharged, within_caps
 from daemon.authorize.metering import Meters, metered, no_meter, supply_of, volumes_of
 from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
 from daemon.authorize.quote import NO_VOLUMES, Limits, Quote, Standings, Trace, refused, told
@@ -215,12 +215,12 @@ def _calls_per_second(terms: AccountTerms, standing: Standing, now: Instant, not
 def _channels(
     terms: AccountTerms, standing: Standing, direction: Direction, now: Instant, notes: Trace | None
 ) -> Denied | None:
-    limits = channels_of(terms, standing, direction, now)
-    for each in limits:
-        if each.is_full and terms.over_channels is OverChannels.REFUSE:
-            reason = f"{each.used} of {each.limit} channels ({each.name}) are in use"
-            return refused(notes, "channels", Denied(Denial.CHANNELS, reason, terms.key))
-    told(notes, words.channels, limits)
+    full = full_channels(terms, standing, direction, now)
+    if full is not None and terms.over_channels is OverChannels.REFUSE:
+        reason = f"{full.used} of {full.limit} channels ({full.name}) are in use"
+        return refused(notes, "channels", Denied(Denial.CHANNELS, reason, terms.key))
+    if notes is not None:
+        told(notes, words.channels, channels_of(terms, standing, direction, now))
     return None
 
 
@@ -240,7 +240,8 @@ def _affordable(
     notes: Trace | None,
 ) -> int | Denied:  # fmt: skip
     # Caps and money bear on what units do not pay: whoever has some may call that long whatever his money is.
-    money, left = money_of(terms, standing), spendable(terms, standing, now)
+    money = money_of(terms, standing)
+    left = within_caps(terms, standing, money, now)
     for cap in spend_caps(terms, standing, now) if left < money else ():
         if cap.left < block <= money and not units:
             detail = words.block_and_spend(level, block, cap.left, cap.period)
