@@ -190,7 +190,8 @@ class Endpoints:
 
     def called(self, number: str, at: Instant) -> tuple[Key, ...]:
         """Return the accounts whose DID the digits of a number are at an instant."""
-        return (*self.dids.get(number, ()), *self.did_ranges.holding(number, at))
+        single = self.dids[number] if number in self.dids else ()  # a mapping need not have a quick ``get``
+        return (*single, *self.did_ranges.holding(number, at)) if self.did_ranges.starts else single
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +239,8 @@ class Catalog:
 
     def is_on_net(self, tenant: str, number: str, at: Instant) -> bool:
         """Tell whether the digits of a number are a DID of one of a tenant's own accounts at an instant."""
-        return any(account.tenant == tenant for account in self.endpoints.called(number, at))
+        claimed = self.endpoints.called(number, at)
+        return bool(claimed) and any(account.tenant == tenant for account in claimed)
 
     def own_numbers(self, tenant: str) -> frozenset[str]:
         """Return the single, undated DIDs of a tenant's own accounts, which are on-net for it at any time."""

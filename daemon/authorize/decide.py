@@ -19,7 +19,7 @@ from daemon.authorize.fraud import suspicion
 from daemon.authorize.identify import Payer, dialling_of, payer
 from daemon.authorize.limits import channels_of, full_channels, spend_caps, surcharged, within_caps
 from daemon.authorize.metering import Meters, metered, no_meter, supply_of, volumes_of
-from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
+from daemon.authorize.pricing import A_CALL, Service, tariffs_for, unrated_reason
 from daemon.authorize.quote import NO_VOLUMES, Limits, Quote, Standings, Trace, refused, told
 from daemon.authorize.routing import candidates, cost_rates_of, earning, open_routes, unconverted_carriers
 from daemon.authorize.suspension import emptied
@@ -87,7 +87,7 @@ def _rated(
     chain = tuple(account.facing(attempt.direction) for account in catalog.chain(terms))
 
     def pricing(account: AccountTerms, volumes: Mapping[str, int]) -> tuple[Tariff, ...]:
-        service = Service(attempt.override, volumes=volumes)
+        service = Service(attempt.override, volumes=volumes) if attempt.override or volumes else A_CALL
         return tariffs_for(catalog, account, attempt.direction, called, now, until, service)
 
     tariffs = [pricing(account, NO_VOLUMES) for account in chain]

@@ -33,11 +33,15 @@ class Service(NamedTuple):
 
 
 A_CALL: Final = Service()
+OFF_NET: Final = Usage()
+ON_NET: Final = Usage(on_net=True)
 
 
 def usage_of(catalog: Catalog, tenant: str, direction: Direction, called: str, at: Instant, service: Service) -> Usage:
     """Return the usage that a plan of a tenant is asked for at an instant."""
     on_net = direction is Direction.OUTBOUND and catalog.is_on_net(tenant, called, at)
+    if service is A_CALL:
+        return ON_NET if on_net else OFF_NET
     return Usage(service.override, service.rate_type, on_net, service.volumes)
 
 
@@ -57,7 +61,7 @@ def tariffs_for(
     returned; it is the caller's to refuse.
     """
     usage = usage_of(catalog, account.key.tenant, direction, called, start, service)
-    own = own_rates(account, direction)
+    own = own_rates(account, direction) if account.rates is not None else None
     plans = _plans(catalog, account, direction, start, end)
     if len(plans) == 1:
         plan = plans[0][2]

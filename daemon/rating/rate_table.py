@@ -227,7 +227,9 @@ class RateTable:
         if offer == NO_OFFER:
             return None
         pick = offers.picks[offer]
-        return CHANGING if pick < 0 else self._tariff(pick, number[: offers.lengths[offer]], usage)
+        if pick < 0:
+            return CHANGING
+        return self._kept.get(pick) or self._tariff(pick, number[: offers.lengths[offer]], usage)
 
     def _is_of(self, offer: int, at: Instant, kind: RateType) -> bool:
         """Tell whether the row of an offer that is in force at an instant is of a rate type."""
