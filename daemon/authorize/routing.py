@@ -6,6 +6,7 @@ whole grant, in its own currency. Each dial string carries its carrier and its n
 
 from collections.abc import Iterable
 from itertools import pairwise, product
+from operator import itemgetter
 from typing import NamedTuple
 
 from daemon.authorize import words
@@ -21,6 +22,7 @@ from daemon.rating.conversion import Conversion, at_one_instant
 from daemon.rating.margin import cost_max, margin_holds
 from daemon.rating.tariff import Tariff
 
+_COST_AND_ID = itemgetter(0, 1)
 ROUTES_MAX = 16  # carriers in one grant; a channel variable and a RADIUS reply have to hold them
 
 
@@ -28,30 +30,33 @@ def candidates(
     catalog: Catalog, chain: tuple[AccountTerms, ...], called: str, now: Instant, until: Instant
 ) -> tuple[tuple[Carrier, ...], tuple[Route, ...]]:
     """Return the active carriers of the chain's uppermost tenant that have a valid rate, cheapest minute first."""
-    priced: list[tuple[Carrier, tuple[Tariff, ...], tuple[Conversion, ...]]] = []
-    top = chain[-1]
-    for carrier in catalog.carriers.get(top.key.tenant, ()):
+    priced: list[tuple[int, str, Carrier, tuple[Tariff, ...], tuple[Conversion, ...]]] = []
+    tenant, paid_in = chain[-1].key.tenant, chain[-1].currency
+    for carrier in catalog.carriers.get(tenant, ()):
         table = catalog.tables.get(carrier.table)
         tariffs = table.tariffs(called, now, until) if table is not None else ()
         if carrier.status is not Status.ACTIVE or not tariffs or tariffs[0].blocked:
             continue
-        currency = tariffs[0].currency
-        rates = cost_rates(catalog, top.key.tenant, currency, top.currency, now, until)
-        if rates or currency == top.currency:
-            priced.append((carrier, tariffs, rates))
-    priced.sort(key=lambda each: (_minute_cost(each[1], each[2]), each[0].key.id))
+        currency, rates = tariffs[0].currency, ()
+        if currency != paid_in:
+            rates = cost_rates(catalog, tenant, currency, paid_in, now, until)
+        if rates or currency == paid_in:
+            priced.append((_minute_cost(tariffs, rates), carrier.key.id, carrier, tariffs, rates))
+    priced.sort(key=_COST_AND_ID)
     del priced[ROUTES_MAX:]
-    routes = tuple(
+    routes = [
         Route(place, carrier.number, carrier.key, _dial(carrier, called, place), tariffs, rates)
-        for place, (carrier, tariffs, rates) in enumerate(priced, start=1)
-    )
-    return tuple(carrier for carrier, _, _ in priced), routes
+        for place, (_, _, carrier, tariffs, rates) in enumerate(priced, start=1)
+    ]
+    return tuple([each[2] for each in priced]), tuple(routes)
 
 
 def _minute_cost(tariffs: Iterable[Tariff], rates: tuple[Conversion, ...]) -> int:
     """Return the dearest minute of a carrier, in the uppermost account's currency, exact to NANO-ths of a nano-unit."""
-    rate = max([each.rate for each in rates]) if rates else NANO
-    return max([charge(tariff, 60).amount for tariff in tariffs]) * rate
+    dearest = 0
+    for tariff in tariffs:
+        dearest = max(dearest, charge(tariff, 60).amount)
+    return dearest * (max([each.rate for each in rates]) if rates else NANO)
 
 
 def cost_rates_of(
@@ -125,7 +130,17 @@ def earning(quote: Quote, routes: Iterable[Route], seconds: int) -> tuple[Route,
         if not sale.earns(above.level.tariffs, above.level.currency, sale.level.conversions, above.price):
             return ()
     top = sales[-1]
-    return tuple([each for each in routes if top.earns(each.tariffs, each.tariffs[0].currency, each.conversions)])
+    currency, most = top.account.currency, top.cost_max
+    found = []
+    for each in routes:
+        cost = None if most is None or each.conversions else _one_charge(each.tariffs, seconds)
+        if cost is not None and most is not None and each.tariffs[0].currency == currency:
+            earns = cost <= most  # what ``earns`` says of nearly every carrier
+        else:
+            earns = top.earns(each.tariffs, each.tariffs[0].currency, each.conversions)
+        if earns:
+            found.append(each)
+    return tuple(found)
 
 
 class Sale(NamedTuple):
