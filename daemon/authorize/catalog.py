@@ -190,8 +190,9 @@ class Endpoints:
 
     def called(self, number: str, at: Instant) -> tuple[Key, ...]:
         """Return the accounts whose DID the digits of a number are at an instant."""
-        single = self.dids[number] if number in self.dids else ()  # a mapping need not have a quick ``get``
-        return (*single, *self.did_ranges.holding(number, at)) if self.did_ranges.starts else single
+        if number not in self.dids and not self.did_ranges.starts:
+            return ()  # nearly every number that is called
+        return (*self.dids.get(number, ()), *self.did_ranges.holding(number, at))
 
 
 @dataclass(frozen=True, slots=True)

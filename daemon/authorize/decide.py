@@ -7,7 +7,7 @@ What it grants is what the caller reserves, whole, at every level; both explain 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice
 
 from daemon.authorize import words
 from daemon.authorize.attempt import CallAttempt
@@ -84,11 +84,12 @@ def _rated(
         reason = "the called number is not 1 to 18 digits"
         return refused(notes, "destination", Denied(Denial.DESTINATION_MALFORMED, reason, terms.key))
     until = now + limits.ring_seconds * SECOND
-    chain = tuple(account.facing(attempt.direction) for account in catalog.chain(terms))
+    direction = attempt.direction
+    chain = tuple([account.facing(direction) for account in catalog.chain(terms)])
 
     def pricing(account: AccountTerms, volumes: Mapping[str, int]) -> tuple[Tariff, ...]:
         service = Service(attempt.override, volumes=volumes) if attempt.override or volumes else A_CALL
-        return tariffs_for(catalog, account, attempt.direction, called, now, until, service)
+        return tariffs_for(catalog, account, direction, called, now, until, service)
 
     tariffs = [pricing(account, NO_VOLUMES) for account in chain]
     refusal = _unpriced(tariffs[0], called, terms.key)
@@ -99,13 +100,13 @@ def _rated(
         return refused(notes, "rate", refusal)
     told(notes, words.rate, tariffs[0][0])
     upstream = _upstream(chain, tariffs, called)
-    costs = [*(cost_rates_of(catalog, *pair, now, until) for pair in pairwise(chain)), ()]
-    priced = [
-        (account, Level(account.number, account.key, account.currency, found, conversions=rates))
-        for account, found, rates in zip(chain, tariffs, costs, strict=True)
-    ]
-    levels = tuple([metered(catalog, account, level, called, attempt.direction) for account, level in priced])
-    routed = attempt.routed and attempt.direction is Direction.OUTBOUND
+    levels = []
+    for place, (account, found) in enumerate(zip(chain, tariffs, strict=True)):
+        above = chain[place + 1] if place + 1 < len(chain) else account
+        rates = cost_rates_of(catalog, account, above, now, until) if above.currency != account.currency else ()
+        level = Level(account.number, account.key, account.currency, found, 0, (), (), (), rates)
+        levels.append(metered(catalog, account, level, called, direction))
+    routed = attempt.routed and direction is Direction.OUTBOUND
     carriers, routes = candidates(catalog, chain, called, now, until) if routed else ((), ())
     if routed and not routes:
         reason = f"no active carrier has a valid rate for {called}{unconverted_carriers(catalog, chain[-1], now)}"
@@ -113,7 +114,7 @@ def _rated(
         return refused(notes, "carrier", refusal)
     if routed:
         told(notes, words.carriers, chain[-1], len(routes))
-    return Quote(attempt, called, chain, levels, routes, carriers, routed, upstream, pricing)
+    return Quote(attempt, called, chain, tuple(levels), routes, carriers, routed, upstream, pricing)
 
 
 def _unpriced(tariffs: tuple[Tariff, ...], called: str, key: Key) -> Denied | None:
@@ -131,7 +132,7 @@ def refusal_of(quote: Quote | Denied) -> Denied | None:
 
 
 def _upstream(chain: tuple[AccountTerms, ...], tariffs: list[tuple[Tariff, ...]], called: str) -> Denied | None:
-    for account, found in zip(chain[1:], tariffs[1:], strict=True):
+    for account, found in islice(zip(chain, tariffs, strict=True), 1, None):
         refusal = status_refusal(account) or _unpriced(found, called, account.key)
         if refusal is not None:
             return Denied(Denial.UPSTREAM_REFUSED, f"refused upstream: {refusal.denial.value}", chain[0].key)

@@ -66,8 +66,12 @@ def is_over(terms: AccountTerms, standing: Standing, direction: Direction, now: 
 
 def surcharged(quote: Quote, standings: Standings, now: Instant, notes: Trace | None) -> Quote:
     """Return a quote whose levels over a channel limit ask the surcharge that their account agreed to."""
-    if not any([terms.over_channels is OverChannels.SURCHARGE for terms in quote.chain]):
-        return quote  # no standing need be asked for
+    paying = OverChannels.SURCHARGE
+    for terms in quote.chain:
+        if terms.over_channels is paying:
+            break
+    else:
+        return quote  # nearly every call: no standing need be asked for
     direction = quote.attempt.direction
     over = [is_over(terms, standings(terms.number), direction, now) for terms in quote.chain]
     if not any(over):

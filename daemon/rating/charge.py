@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from daemon.kernel.instant import SECOND
-from daemon.kernel.money import NANO, Rounding, divide, round_nano
+from daemon.kernel.money import DECIMALS_MAX, NANO, Rounding, divide, round_nano
 from daemon.rating.formula import (
     InForce,
     Scalar,
     Stretch,
+    billed_at_one_rate,
     converted,
     is_money,
     stretches,
 )
-from daemon.rating.tariff import FOREVER, NO_RATES, Rates, Step, Tariff, Tier
+from daemon.rating.tariff import FOREVER, NO_RATES, Plain, Rates, Step, Tariff, Tier
 
 _SCALAR = Scalar()
 
@@ -87,9 +88,45 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
     ask.
     """
     assert seconds >= 0, seconds
+    try:
+        plain = tariff.plain
+    except AttributeError:
+        plain = _worked_out(tariff)
+    if plain is None:
+        return charge_of_any(tariff, seconds, units)
+    free, included, billed, following, rate, fee, least, divisor, step = plain
+    # ``is_money`` and ``billed_at_one_rate`` of one call; every decision comes here some twenty times.
+    begins = included + units
+    if seconds <= free or (units and seconds <= begins):
+        return NOTHING
+    rest = seconds - begins
+    if rest > billed:
+        billed -= (billed - rest) // following * following
+    elif rest <= 0:
+        billed = 0
+    counted = billed * rate + fee
+    return _made(Charge, ((counted if counted > least else least) // divisor * step, billed))
+
+
+def _worked_out(tariff: Tariff) -> Plain | None:
+    """Note with a tariff what ``charge`` needs of it, None where it has to look at it whole."""
+    is_plain = not (tariff.alternatives or tariff.surcharge or tariff.surcharge_rate or tariff.conversion)
+    plain = None
+    if is_plain and tariff.rounding is Rounding.UP and min(tariff.rate, tariff.connect_fee, tariff.minimum_charge) >= 0:
+        per, step = tariff.per, 10 ** (DECIMALS_MAX - tariff.decimals)
+        up = per * step - 1  # what makes the division below round up
+        plain = Plain(
+            tariff.free_seconds, tariff.included_seconds, tariff.first_seconds, tariff.next_seconds, tariff.rate,
+            per * tariff.connect_fee + up, per * tariff.minimum_charge + up, per * step, step,
+        )  # fmt: skip
+    object.__setattr__(tariff, "plain", plain)
+    return plain
+
+
+def charge_of_any(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
+    """Return ``charge`` of a tariff of any form: with steps, tiers, bands, surcharges, a conversion, any rounding."""
     begins = tariff.included_seconds + units
-    # ``is_money`` of one call; every decision comes here some twenty times.
-    if seconds <= tariff.free_seconds or (units and seconds <= begins):
+    if not costs_money(tariff, seconds, units):
         return NOTHING
     if tariff.alternatives:
         blocks, billed = 0, 0
@@ -97,13 +134,7 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
             billed += count * length
             blocks += count * length * rate
     else:
-        # ``formula.billed_at_one_rate`` of one call.
-        billed, rest = tariff.first_seconds, seconds - begins
-        if rest > billed:
-            following = tariff.next_seconds
-            billed -= (billed - rest) // following * following
-        elif rest <= 0:
-            billed = 0
+        billed = billed_at_one_rate(_SCALAR, seconds - begins, tariff.first_seconds, tariff.next_seconds)
         blocks = billed * tariff.rate
     if tariff.surcharge or tariff.surcharge_rate:
         return _surcharged(tariff, blocks, billed)
@@ -113,7 +144,7 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
         exact = per * least
     if tariff.conversion is not None:
         exact, per = converted(exact, per, tariff.conversion.rate, NANO)
-    return _made(Charge, (round_nano(exact, per, tariff.decimals, tariff.rounding), billed))
+    return Charge(round_nano(exact, per, tariff.decimals, tariff.rounding), billed)
 
 
 class Scale(NamedTuple):

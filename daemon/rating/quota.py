@@ -24,9 +24,12 @@ def quota(tariff: Tariff, available: int | None, cap_seconds: int, units: int = 
     if available is None:
         return cap_seconds
     paid = first_paid_second(tariff, units)
+    if cap_seconds >= paid and charge(tariff, cap_seconds, units).amount <= available:
+        return cap_seconds  # whoever has money for the whole cap, which is nearly everybody
     if charge(tariff, paid, units).amount > available:
         return min(paid - 1, cap_seconds) if units else 0
-    return min(_affordable_seconds(tariff, available, cap_seconds, units), cap_seconds)
+    seconds = _affordable_seconds(tariff, available, cap_seconds, units)
+    return seconds if seconds < cap_seconds else cap_seconds
 
 
 def _affordable_seconds(tariff: Tariff, available: int, cap_seconds: int, units: int) -> int:
