@@ -7,7 +7,6 @@ What it grants is what the caller reserves, whole, at every level; both explain 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import islice
 
 from daemon.authorize import words
 from daemon.authorize.attempt import CallAttempt
@@ -132,8 +131,8 @@ def refusal_of(quote: Quote | Denied) -> Denied | None:
 
 
 def _upstream(chain: tuple[AccountTerms, ...], tariffs: list[tuple[Tariff, ...]], called: str) -> Denied | None:
-    for account, found in islice(zip(chain, tariffs, strict=True), 1, None):
-        refusal = status_refusal(account) or _unpriced(found, called, account.key)
+    for place in range(1, len(chain)):
+        refusal = status_refusal(chain[place]) or _unpriced(tariffs[place], called, chain[place].key)
         if refusal is not None:
             return Denied(Denial.UPSTREAM_REFUSED, f"refused upstream: {refusal.denial.value}", chain[0].key)
     return None

@@ -23,6 +23,7 @@ from daemon.rating.margin import cost_max, margin_holds
 from daemon.rating.tariff import Tariff
 
 _COST_AND_ID = itemgetter(0, 1)
+_made = tuple.__new__  # what ``Sale`` calls itself, without a second call
 ROUTES_MAX = 16  # carriers in one grant; a channel variable and a RADIUS reply have to hold them
 
 
@@ -37,9 +38,8 @@ def candidates(
         tariffs = table.tariffs(called, now, until) if table is not None else ()
         if carrier.status is not Status.ACTIVE or not tariffs or tariffs[0].blocked:
             continue
-        currency, rates = tariffs[0].currency, ()
-        if currency != paid_in:
-            rates = cost_rates(catalog, tenant, currency, paid_in, now, until)
+        currency = tariffs[0].currency
+        rates = cost_rates(catalog, tenant, currency, paid_in, now, until) if currency != paid_in else ()
         if rates or currency == paid_in:
             priced.append((_minute_cost(tariffs, rates), carrier.key.id, carrier, tariffs, rates))
     priced.sort(key=_COST_AND_ID)
@@ -51,12 +51,12 @@ def candidates(
     return tuple([each[2] for each in priced]), tuple(routes)
 
 
-def _minute_cost(tariffs: Iterable[Tariff], rates: tuple[Conversion, ...]) -> int:
+def _minute_cost(tariffs: tuple[Tariff, ...], rates: tuple[Conversion, ...]) -> int:
     """Return the dearest minute of a carrier, in the uppermost account's currency, exact to NANO-ths of a nano-unit."""
-    dearest = 0
-    for tariff in tariffs:
-        dearest = max(dearest, charge(tariff, 60).amount)
-    return dearest * (max([each.rate for each in rates]) if rates else NANO)
+    rate = max([each.rate for each in rates]) if rates else NANO
+    if len(tariffs) == 1:
+        return charge(tariffs[0], 60).amount * rate
+    return max([charge(tariff, 60).amount for tariff in tariffs]) * rate
 
 
 def cost_rates_of(
@@ -132,14 +132,20 @@ def earning(quote: Quote, routes: Iterable[Route], seconds: int) -> tuple[Route,
     top = sales[-1]
     currency, most = top.account.currency, top.cost_max
     found = []
-    for each in routes:
-        cost = None if most is None or each.conversions else _one_charge(each.tariffs, seconds)
-        if cost is not None and most is not None and each.tariffs[0].currency == currency:
-            earns = cost <= most  # what ``earns`` says of nearly every carrier
+    for route in routes:
+        buys = route.tariffs
+        buy = buys[0]
+        if (
+            most is not None
+            and len(buys) == 1
+            and buy.currency == currency
+            and not (route.conversions or buy.conversion)
+        ):
+            earns = charge(buy, seconds).amount <= most  # as ``earns`` says of nearly every carrier
         else:
-            earns = top.earns(each.tariffs, each.tariffs[0].currency, each.conversions)
+            earns = top.earns(buys, buy.currency, route.conversions)
         if earns:
-            found.append(each)
+            found.append(route)
     return tuple(found)
 
 
@@ -164,7 +170,7 @@ class Sale(NamedTuple):
         most = (
             cost_max(price, seconds, account.margin_floor_percent, account.margin_floor_per_minute) if price else None
         )
-        return cls(account, level, seconds, price, most)
+        return _made(cls, (account, level, seconds, price, most))
 
     def earns(
         self, buys: tuple[Tariff, ...], currency: str, rates: tuple[Conversion, ...], cost: int | None = None
