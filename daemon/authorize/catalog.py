@@ -206,10 +206,12 @@ class Emergency:
     dial: str = ""
     countries: Mapping[str, frozenset[str]] = field(default_factory=dict)
     anywhere: frozenset[str] = field(init=False)  # every number that is one in any country
+    endings: tuple[str, ...] = field(init=False)  # the same, to be held against the end of a number
 
     def __post_init__(self) -> None:
         """Gather the numbers of all countries once: every question is held against them."""
         object.__setattr__(self, "anywhere", self.numbers.union(*self.countries.values()))
+        object.__setattr__(self, "endings", tuple(sorted(self.anywhere)))
 
     def of(self, country: str) -> frozenset[str]:
         """Return the numbers of a country, or those of all others."""

@@ -50,7 +50,11 @@ class Quote:
     @property
     def meters(self) -> tuple[tuple[int, str], ...]:
         """The account and the name of all meters that the decision needs."""
-        return tuple([meter for level in self.levels for meter in level.meters])
+        found: tuple[tuple[int, str], ...] = ()
+        for level in self.levels:
+            if level.bundles or level.tiered:
+                found += level.meters
+        return found
 
     @property
     def accounts(self) -> tuple[int, ...]:
