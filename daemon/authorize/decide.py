@@ -165,9 +165,10 @@ def decide(
     seconds = _affordable(payer, level, standing, block, units, limits, now, trace)
     if isinstance(seconds, Denied):
         return seconds
-    for account, above, has in zip(quote.chain[1:], quote.levels[1:], supplies[1:], strict=True):
+    for place in range(1, len(quote.chain)):
+        account, above, has = quote.chain[place], quote.levels[place], supplies[place].units
         more = quote.upstream or _affordable_above(
-            account, above, standings(account.number), has.units, quote, limits, now, trace
+            account, above, standings(account.number), has, quote, limits, now, trace
         )
         if isinstance(more, Denied):
             return refused(trace, "upstream", Denied(Denial.UPSTREAM_REFUSED, more.reason, payer.key))

@@ -61,7 +61,7 @@ def tariffs_for(
     returned; it is the caller's to refuse.
     """
     usage = usage_of(catalog, account.key.tenant, direction, called, start, service)
-    own = own_rates(account, direction) if account.rates is not None else None
+    own = own_rates(account, direction)
     plans = _plans(catalog, account, direction, start, end)
     if len(plans) == 1:
         plan = plans[0][2]

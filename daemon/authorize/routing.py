@@ -17,7 +17,7 @@ from daemon.authorize.pricing import cost_rates, exchange_of
 from daemon.authorize.quote import Quote, Standings, Trace, refused, told
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO
-from daemon.rating.charge import charge, first_paid_second
+from daemon.rating.charge import charge, first_paid_second, minute_charge
 from daemon.rating.conversion import Conversion, at_one_instant
 from daemon.rating.margin import cost_max, margin_holds
 from daemon.rating.tariff import Tariff
@@ -53,10 +53,8 @@ def candidates(
 
 def _minute_cost(tariffs: tuple[Tariff, ...], rates: tuple[Conversion, ...]) -> int:
     """Return the dearest minute of a carrier, in the uppermost account's currency, exact to NANO-ths of a nano-unit."""
-    rate = max([each.rate for each in rates]) if rates else NANO
-    if len(tariffs) == 1:
-        return charge(tariffs[0], 60).amount * rate
-    return max([charge(tariff, 60).amount for tariff in tariffs]) * rate
+    dearest = minute_charge(tariffs[0]) if len(tariffs) == 1 else max([minute_charge(tariff) for tariff in tariffs])
+    return dearest * (max([each.rate for each in rates]) if rates else NANO)
 
 
 def cost_rates_of(

@@ -23,6 +23,7 @@ from daemon.rating.formula import (
 from daemon.rating.tariff import FOREVER, NO_RATES, Plain, Rates, Step, Tariff, Tier
 
 _SCALAR = Scalar()
+MINUTE_SECONDS = 60  # seconds
 
 
 class Charge(NamedTuple):
@@ -94,7 +95,7 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
         plain = _worked_out(tariff)
     if plain is None:
         return charge_of_any(tariff, seconds, units)
-    free, included, billed, following, rate, fee, least, divisor, step = plain
+    free, included, billed, following, rate, fee, least, divisor, step, _ = plain
     # ``is_money`` and ``billed_at_one_rate`` of one call; every decision comes here some twenty times.
     begins = included + units
     if seconds <= free or (units and seconds <= begins):
@@ -118,9 +119,19 @@ def _worked_out(tariff: Tariff) -> Plain | None:
         plain = Plain(
             tariff.free_seconds, tariff.included_seconds, tariff.first_seconds, tariff.next_seconds, tariff.rate,
             per * tariff.connect_fee + up, per * tariff.minimum_charge + up, per * step, step,
+            charge_of_any(tariff, MINUTE_SECONDS).amount,
         )  # fmt: skip
     object.__setattr__(tariff, "plain", plain)
     return plain
+
+
+def minute_charge(tariff: Tariff) -> int:
+    """Return the amount of ``charge`` for a call of 60 seconds, in nano-units: known of a plain tariff."""
+    try:
+        plain = tariff.plain
+    except AttributeError:
+        plain = _worked_out(tariff)
+    return charge_of_any(tariff, MINUTE_SECONDS).amount if plain is None else plain.minute
 
 
 def charge_of_any(tariff: Tariff, seconds: int, units: int = 0) -> Charge:

@@ -53,7 +53,7 @@ class Plain(NamedTuple):
     """What ``charge`` needs of a tariff of one rate that is rounded up in its own currency; lengths as there.
 
     ``fee`` and ``least`` are what is added and the least, counted as the exact price is, with what rounds it up;
-    ``divisor`` of those make one ``step`` of nano-units.
+    ``divisor`` of those make one ``step`` of nano-units. ``minute`` is the charge of 60 seconds, which orders carriers.
     """
 
     free: int
@@ -65,6 +65,7 @@ class Plain(NamedTuple):
     least: int
     divisor: int
     step: int
+    minute: int
 
 
 class _WorkedOut:
