@@ -8,6 +8,7 @@ endpoints may make its values when they are asked for: of a million accounts few
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from daemon.authorize.dids import NO_RANGES, DidRanges
@@ -22,6 +23,7 @@ from daemon.rating.conversion import NO_CONVERSIONS, Conversions
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import RateTable
 
+_OUTBOUND: Final = Direction.OUTBOUND  # every decision asks some ten times, and a member of a class costs a search
 MAX_CALL_SECONDS = 14_400  # seconds; the longest call unless the account says otherwise (SPEC section 2, Quota)
 
 
@@ -142,7 +144,7 @@ class AccountTerms:
 
     def dated(self, direction: Direction) -> tuple[DatedPlan, ...]:
         """Return the plans of a direction, each from its instant on."""
-        return self.plans if direction is Direction.OUTBOUND else self.inbound_plans
+        return self.plans if direction is _OUTBOUND else self.inbound_plans
 
     def plan_at(self, direction: Direction, at: Instant) -> Key | None:
         """Return the plan in force for a direction, or None where there is none."""

@@ -7,6 +7,7 @@ What it grants is what the caller reserves, whole, at every level; both explain 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from daemon.authorize import words
 from daemon.authorize.attempt import CallAttempt
@@ -29,6 +30,8 @@ from daemon.ledger.account import Standing
 from daemon.rating.bundle import Supply
 from daemon.rating.tariff import Tariff
 
+_ACTIVE: Final = Status.ACTIVE
+
 
 def prepare(
     catalog: Catalog, attempt: CallAttempt, now: Instant, limits: Limits, trace: Trace | None = None
@@ -50,7 +53,7 @@ def prepare(
 
 
 def status_refusal(terms: AccountTerms) -> Denied | None:
-    if terms.status is Status.ACTIVE:
+    if terms.status is _ACTIVE:
         return None
     denial = Denial.ACCOUNT_SUSPENDED if terms.status is Status.SUSPENDED else Denial.ACCOUNT_CLOSED
     return Denied(denial, f"account {terms.key} is {terms.status.value}", terms.key)

@@ -10,6 +10,7 @@ from daemon.authorize.limits import within_caps
 from daemon.authorize.metering import units_for
 from daemon.authorize.quote import Limits
 from daemon.kernel.instant import Instant
+from daemon.kernel.money import NANO_MAX
 from daemon.ledger.account import Standing, available, room
 from daemon.rating.bundle import Supply
 from daemon.rating.charge import block_end, charge, first_paid_second
@@ -27,7 +28,10 @@ def first_block(level: Level, units: int = 0) -> int:
 
 def money_of(terms: AccountTerms, standing: Standing) -> int:
     """Return what an account has, and where its credit has no limit what the ledger can still hold of its debt."""
-    money, most = available(standing, terms.credit_limit), room(standing)
+    money = available(standing, terms.credit_limit)
+    if money is not None and money + standing.reserved <= NANO_MAX and (terms.credit_limit or 0) <= NANO_MAX:
+        return money  # far from the end of 64 bits, as nearly all are: ``room`` is no less
+    most = room(standing)
     return most if money is None else min(money, most)
 
 

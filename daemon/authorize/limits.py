@@ -7,7 +7,7 @@ month has cost is what was charged in it, and what is reserved counts with it, i
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from daemon.authorize import words
 from daemon.authorize.catalog import AccountTerms, OverChannels
@@ -19,6 +19,8 @@ from daemon.kernel.instant import Instant, local_day
 from daemon.kernel.money import Rounding, divide
 from daemon.ledger.account import Standing
 from daemon.rating.bundle import period_number
+
+_OUTBOUND: Final = Direction.OUTBOUND
 
 
 class Channels(NamedTuple):
@@ -50,7 +52,7 @@ def channels_of(terms: AccountTerms, standing: Standing, direction: Direction, n
 def full_channels(terms: AccountTerms, standing: Standing, direction: Direction, now: Instant) -> Channels | None:
     """Return the first limit that one call more is over, None where there is room; packages are asked only if not."""
     total, own, used = terms.channels_total, terms.channels_out, standing.channels_out
-    if direction is Direction.INBOUND:
+    if direction is not _OUTBOUND:
         own, used = terms.channels_in, standing.channels_in
     if (total is None or standing.channels_in + standing.channels_out < total) and (own is None or used < own):
         return None

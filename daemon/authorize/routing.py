@@ -33,10 +33,11 @@ def candidates(
     """Return the active carriers of the chain's uppermost tenant that have a valid rate, cheapest minute first."""
     priced: list[tuple[int, str, Carrier, tuple[Tariff, ...], tuple[Conversion, ...]]] = []
     tenant, paid_in = chain[-1].key.tenant, chain[-1].currency
+    active = Status.ACTIVE
     for carrier in catalog.carriers.get(tenant, ()):
         table = catalog.tables.get(carrier.table)
         tariffs = table.tariffs(called, now, until) if table is not None else ()
-        if carrier.status is not Status.ACTIVE or not tariffs or tariffs[0].blocked:
+        if carrier.status is not active or not tariffs or tariffs[0].blocked:
             continue
         currency = tariffs[0].currency
         rates = cost_rates(catalog, tenant, currency, paid_in, now, until) if currency != paid_in else ()
@@ -123,7 +124,7 @@ def earning(quote: Quote, routes: Iterable[Route], seconds: int) -> tuple[Route,
 
     The levels below the uppermost buy from the level above, whichever carrier takes the call: they are asked once.
     """
-    sales = [Sale.of(*each, seconds) for each in zip(quote.chain, quote.levels, strict=True)]
+    sales = [Sale.of(account, level, seconds) for account, level in zip(quote.chain, quote.levels, strict=True)]
     for sale, above in pairwise(sales):
         if not sale.earns(above.level.tariffs, above.level.currency, sale.level.conversions, above.price):
             return ()
