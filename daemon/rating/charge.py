@@ -20,17 +20,10 @@ from daemon.rating.formula import (
     is_money,
     stretches,
 )
-from daemon.rating.tariff import FOREVER, NO_RATES, Plain, Rates, Step, Tariff, Tier
+from daemon.rating.tariff import FOREVER, NO_RATES, Charge, Plain, PlainTerms, Rates, Step, Tariff, Tier
 
 _SCALAR = Scalar()
 MINUTE_SECONDS = 60  # seconds
-
-
-class Charge(NamedTuple):
-    """What a call costs, in nano-units, and the seconds of the blocks it pays for: one function returns both."""
-
-    amount: int
-    billed_seconds: int
 
 
 NOTHING = Charge(0, 0)
@@ -88,15 +81,18 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
     all. A call within its included seconds still pays connect fee and minimum charge. ``blocked`` is the caller's to
     ask.
     """
-    assert seconds >= 0, seconds
     try:
         plain = tariff.plain
     except AttributeError:
         plain = _worked_out(tariff)
     if plain is None:
         return charge_of_any(tariff, seconds, units)
-    free, included, billed, following, rate, fee, least, divisor, step, _ = plain
-    # ``is_money`` and ``billed_at_one_rate`` of one call; every decision comes here some twenty times.
+    after, until, block, _, terms = plain
+    if after < seconds <= until and not units:
+        return block  # every decision comes here some twenty times, half of them for the first block
+    assert seconds >= 0, seconds
+    # ``is_money`` and ``billed_at_one_rate`` of one call.
+    free, included, billed, following, rate, fee, least, divisor, step = terms
     begins = included + units
     if seconds <= free or (units and seconds <= begins):
         return NOTHING
@@ -116,11 +112,13 @@ def _worked_out(tariff: Tariff) -> Plain | None:
     if is_plain and tariff.rounding is Rounding.UP and min(tariff.rate, tariff.connect_fee, tariff.minimum_charge) >= 0:
         per, step = tariff.per, 10 ** (DECIMALS_MAX - tariff.decimals)
         up = per * step - 1  # what makes the division below round up
-        plain = Plain(
+        terms = PlainTerms(
             tariff.free_seconds, tariff.included_seconds, tariff.first_seconds, tariff.next_seconds, tariff.rate,
             per * tariff.connect_fee + up, per * tariff.minimum_charge + up, per * step, step,
-            charge_of_any(tariff, MINUTE_SECONDS).amount,
         )  # fmt: skip
+        after, until = max(terms.free, terms.included), terms.included + terms.first
+        block, minute = charge_of_any(tariff, max(after + 1, until)), charge_of_any(tariff, MINUTE_SECONDS)
+        plain = Plain(after, until, block, minute.amount, terms)
     object.__setattr__(tariff, "plain", plain)
     return plain
 
@@ -136,6 +134,7 @@ def minute_charge(tariff: Tariff) -> int:
 
 def charge_of_any(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
     """Return ``charge`` of a tariff of any form: with steps, tiers, bands, surcharges, a conversion, any rounding."""
+    assert seconds >= 0, seconds
     begins = tariff.included_seconds + units
     if not costs_money(tariff, seconds, units):
         return NOTHING

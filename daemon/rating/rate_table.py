@@ -222,10 +222,8 @@ class RateTable:
             return CHANGING
         offers = self.offers
         offer = offers.lasting(number, start, end)
-        if offer is None or (offer == NO_OFFER and self._other):
-            return CHANGING
-        if offer == NO_OFFER:
-            return None
+        if offer is None or offer == NO_OFFER:
+            return CHANGING if offer is None or self._other else None
         pick = offers.picks[offer]
         if pick < 0:
             return CHANGING

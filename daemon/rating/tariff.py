@@ -49,11 +49,30 @@ class Span(NamedTuple):
     rates: int
 
 
-class Plain(NamedTuple):
-    """What ``charge`` needs of a tariff of one rate that is rounded up in its own currency; lengths as there.
+class Charge(NamedTuple):
+    """What a call costs, in nano-units, and the seconds of the blocks it pays for: one function returns both."""
 
-    ``fee`` and ``least`` are what is added and the least, counted as the exact price is, with what rounds it up;
-    ``divisor`` of those make one ``step`` of nano-units. ``minute`` is the charge of 60 seconds, which orders carriers.
+    amount: int
+    billed_seconds: int
+
+
+class Plain(NamedTuple):
+    """What ``charge`` needs of a tariff of one rate that is rounded up in its own currency.
+
+    ``block`` is the charge of a call without units that is longer than ``after`` seconds and ends by ``until``: of the
+    first block. ``minute`` is that of 60 seconds, which orders carriers.
+    """
+
+    after: int
+    until: int
+    block: Charge
+    minute: int
+    terms: "PlainTerms"
+
+
+class PlainTerms(NamedTuple):
+    """Lengths as those of a tariff. ``fee`` and ``least`` are what is added and the least, counted as the exact price
+    is, with what rounds it up; ``divisor`` of those make one ``step`` of nano-units.
     """
 
     free: int
@@ -65,7 +84,6 @@ class Plain(NamedTuple):
     least: int
     divisor: int
     step: int
-    minute: int
 
 
 class _WorkedOut:
