@@ -7,7 +7,7 @@ month has cost is what was charged in it, and what is reserved counts with it, i
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from daemon.authorize import words
 from daemon.authorize.catalog import AccountTerms, OverChannels
@@ -19,6 +19,8 @@ from daemon.kernel.instant import Instant, local_day
 from daemon.kernel.money import Rounding, divide
 from daemon.ledger.account import Standing
 from daemon.rating.bundle import period_number
+
+_OUTBOUND: Final = Direction.OUTBOUND
 
 
 class Channels(NamedTuple):
@@ -47,15 +49,31 @@ def channels_of(terms: AccountTerms, standing: Standing, direction: Direction, n
     return total, Channels(direction.value, standing.channels_out, limit(terms.channels_out, "channels_out"))
 
 
+def full_channels(terms: AccountTerms, standing: Standing, direction: Direction, now: Instant) -> Channels | None:
+    """Return the first limit that one call more is over, None where there is room; packages are asked only if not."""
+    total, own, used = terms.channels_total, terms.channels_out, standing.channels_out
+    if direction is not _OUTBOUND:
+        own, used = terms.channels_in, standing.channels_in
+    if (total is None or standing.channels_in + standing.channels_out < total) and (own is None or used < own):
+        return None
+    return next((each for each in channels_of(terms, standing, direction, now) if each.is_full), None)
+
+
 def is_over(terms: AccountTerms, standing: Standing, direction: Direction, now: Instant) -> bool:
     """Tell whether one call more is over a channel limit of an account that pays a surcharge for it."""
     if terms.over_channels is not OverChannels.SURCHARGE:
         return False
-    return any(each.is_full for each in channels_of(terms, standing, direction, now))
+    return full_channels(terms, standing, direction, now) is not None
 
 
 def surcharged(quote: Quote, standings: Standings, now: Instant, notes: Trace | None) -> Quote:
     """Return a quote whose levels over a channel limit ask the surcharge that their account agreed to."""
+    paying = OverChannels.SURCHARGE
+    for terms in quote.chain:
+        if terms.over_channels is paying:
+            break
+    else:
+        return quote  # nearly every call: no standing need be asked for
     direction = quote.attempt.direction
     over = [is_over(terms, standings(terms.number), direction, now) for terms in quote.chain]
     if not any(over):
@@ -89,11 +107,28 @@ class SpendCap(NamedTuple):
 def spend_caps(terms: AccountTerms, standing: Standing, now: Instant) -> Iterator[SpendCap]:
     """Yield the caps on an account's spend, the shorter period first."""
     if terms.daily_spend is not None:
-        spent = standing.day_spent if standing.day == local_day(now, terms.zone) else 0
-        yield SpendCap("daily_spend", Denial.DAILY_SPEND, terms.daily_spend - spent - standing.reserved, "day")
+        left = terms.daily_spend - _spent_today(terms, standing, now) - standing.reserved
+        yield SpendCap("daily_spend", Denial.DAILY_SPEND, left, "day")
     if terms.monthly_spend is not None:
-        spent = standing.month_spent if standing.month == month_of(terms, now) else 0
-        yield SpendCap("monthly_spend", Denial.MONTHLY_SPEND, terms.monthly_spend - spent - standing.reserved, "month")
+        left = terms.monthly_spend - _spent_this_month(terms, standing, now) - standing.reserved
+        yield SpendCap("monthly_spend", Denial.MONTHLY_SPEND, left, "month")
+
+
+def within_caps(terms: AccountTerms, standing: Standing, money: int, now: Instant) -> int:
+    """Return the part of an amount, in nano-units, that every cap of ``spend_caps`` leaves."""
+    if terms.daily_spend is not None:
+        money = min(money, terms.daily_spend - _spent_today(terms, standing, now) - standing.reserved)
+    if terms.monthly_spend is not None:
+        money = min(money, terms.monthly_spend - _spent_this_month(terms, standing, now) - standing.reserved)
+    return money
+
+
+def _spent_today(terms: AccountTerms, standing: Standing, now: Instant) -> int:
+    return standing.day_spent if standing.day and standing.day == local_day(now, terms.zone) else 0
+
+
+def _spent_this_month(terms: AccountTerms, standing: Standing, now: Instant) -> int:
+    return standing.month_spent if standing.month and standing.month == month_of(terms, now) else 0
 
 
 def month_of(terms: AccountTerms, now: Instant) -> int:

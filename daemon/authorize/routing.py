@@ -7,6 +7,7 @@ whole grant, in its own currency. Each dial string carries its carrier and its n
 
 from collections.abc import Iterable
 from itertools import pairwise, product
+from operator import itemgetter
 from typing import NamedTuple
 
 from daemon.authorize import words
@@ -22,11 +23,13 @@ from daemon.authorize.quote import Quote, Standings, Trace, refused, told
 from daemon.authorize.route_order import Candidate, ordered
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO
-from daemon.rating.charge import charge, first_paid_second
+from daemon.rating.charge import charge, first_paid_second, minute_charge
 from daemon.rating.conversion import Conversion, at_one_instant
 from daemon.rating.margin import cost_max, margin_holds
 from daemon.rating.tariff import Tariff
 
+_COST_AND_ID = itemgetter(0, 1)
+_made = tuple.__new__  # what ``Sale`` calls itself, without a second call
 ROUTES_MAX = 16  # carriers in one grant; a channel variable and a RADIUS reply have to hold them
 
 
@@ -36,34 +39,35 @@ def candidates(
 ) -> tuple[tuple[Carrier, ...], tuple[Route, ...]]:  # fmt: skip
     """Return the active carriers of the chain's uppermost tenant that have a valid rate, in the order of trying."""
     priced: list[Candidate] = []
-    top, group = chain[-1], group_of(called)
-    for carrier in catalog.carriers.get(top.key.tenant, ()):
-        if carrier.status is not Status.ACTIVE:
+    top, group, active = chain[-1], group_of(called), Status.ACTIVE
+    tenant, paid_in = top.key.tenant, top.currency
+    for carrier in catalog.carriers.get(tenant, ()):
+        if carrier.status is not active:
             continue
         tariffs = carrier_tariffs(catalog, carrier, called, now, until, attempt.override)
         if not tariffs or tariffs[0].blocked:
             continue
         currency = tariffs[0].currency
-        rates = cost_rates(catalog, top.key.tenant, currency, top.currency, now, until)
-        if rates or currency == top.currency:
+        rates = cost_rates(catalog, tenant, currency, paid_in, now, until) if currency != paid_in else ()
+        if rates or currency == paid_in:
             quality = catalog.quality.get((carrier.number, group))
             priced.append(Candidate(_minute_cost(tariffs, rates), carrier, tariffs, rates, quality))
     priced = ordered(priced, attempt.call_id)[:ROUTES_MAX]
     if notes is not None:
         told(notes, words.carriers, top, len(priced))
         notes.extend([words.place(top, place, each) for place, each in enumerate(priced, start=1)])
-    routes = tuple(
+    routes = [
         Route(place, each.carrier.number, each.carrier.key, _dial(each.carrier, called, place), each.tariffs,
               each.conversions)
         for place, each in enumerate(priced, start=1)
-    )  # fmt: skip
-    return tuple(each.carrier for each in priced), routes
+    ]  # fmt: skip
+    return tuple([each.carrier for each in priced]), tuple(routes)
 
 
-def _minute_cost(tariffs: Iterable[Tariff], rates: tuple[Conversion, ...]) -> int:
+def _minute_cost(tariffs: tuple[Tariff, ...], rates: tuple[Conversion, ...]) -> int:
     """Return the dearest minute of a carrier, in the uppermost account's currency, exact to NANO-ths of a nano-unit."""
-    rate = max([each.rate for each in rates]) if rates else NANO
-    return max([charge(tariff, 60).amount for tariff in tariffs]) * rate
+    dearest = minute_charge(tariffs[0]) if len(tariffs) == 1 else max([minute_charge(tariff) for tariff in tariffs])
+    return dearest * (max([each.rate for each in rates]) if rates else NANO)
 
 
 def cost_rates_of(
@@ -127,12 +131,28 @@ def earning(quote: Quote, routes: Iterable[Route], seconds: int) -> tuple[Route,
 
     The levels below the uppermost buy from the level above, whichever carrier takes the call: they are asked once.
     """
-    sales = [Sale.of(*each, seconds) for each in zip(quote.chain, quote.levels, strict=True)]
+    sales = [Sale.of(account, level, seconds) for account, level in zip(quote.chain, quote.levels, strict=True)]
     for sale, above in pairwise(sales):
         if not sale.earns(above.level.tariffs, above.level.currency, sale.level.conversions, above.price):
             return ()
     top = sales[-1]
-    return tuple([each for each in routes if top.earns(each.tariffs, each.tariffs[0].currency, each.conversions)])
+    currency, most = top.account.currency, top.cost_max
+    found = []
+    for route in routes:
+        buys = route.tariffs
+        buy = buys[0]
+        if (
+            most is not None
+            and len(buys) == 1
+            and buy.currency == currency
+            and not (route.conversions or buy.conversion)
+        ):
+            earns = charge(buy, seconds).amount <= most  # as ``earns`` says of nearly every carrier
+        else:
+            earns = top.earns(buys, buy.currency, route.conversions)
+        if earns:
+            found.append(route)
+    return tuple(found)
 
 
 class Sale(NamedTuple):
@@ -156,7 +176,7 @@ class Sale(NamedTuple):
         most = (
             cost_max(price, seconds, account.margin_floor_percent, account.margin_floor_per_minute) if price else None
         )
-        return cls(account, level, seconds, price, most)
+        return _made(cls, (account, level, seconds, price, most))
 
     def earns(
         self, buys: tuple[Tariff, ...], currency: str, rates: tuple[Conversion, ...], cost: int | None = None

@@ -24,16 +24,19 @@ def quota(tariff: Tariff, available: int | None, cap_seconds: int, units: int = 
     if available is None:
         return cap_seconds
     paid = first_paid_second(tariff, units)
+    if cap_seconds >= paid and charge(tariff, cap_seconds, units).amount <= available:
+        return cap_seconds  # whoever has money for the whole cap, which is nearly everybody
     if charge(tariff, paid, units).amount > available:
         return min(paid - 1, cap_seconds) if units else 0
-    return min(_affordable_seconds(tariff, available, cap_seconds, units), cap_seconds)
+    seconds = _affordable_seconds(tariff, available, cap_seconds, units)
+    return seconds if seconds < cap_seconds else cap_seconds
 
 
 def _affordable_seconds(tariff: Tariff, available: int, cap_seconds: int, units: int) -> int:
     """Return the end of the last block that fits, where the first paid one is known to fit, or at least the cap."""
     scale = scale_of(tariff)
     fees = scale.price * tariff.connect_fee + scale.surcharge * tariff.surcharge
-    left = _exact_max(tariff, available) - tariff.per * fees
+    left = _exact_max(tariff, available, scale) - tariff.per * fees
     if tariff.alternatives:
         return _end_of_money(
             paid_stretches(tariff, cap_seconds, units), left, cap_seconds, scale, tariff.surcharge_rate
@@ -55,10 +58,10 @@ def _end_of_money(paid: Iterable[Stretch], left: int, cap_seconds: int, scale: S
     return cap_seconds
 
 
-def _exact_max(tariff: Tariff, available: int) -> int:
+def _exact_max(tariff: Tariff, available: int, scale: Scale) -> int:
     """Return the largest price on the scale of its tariff that rounds to at most ``available``."""
     step: int = 10 ** (DECIMALS_MAX - tariff.decimals)
-    steps, per = available // step, tariff.per * scale_of(tariff).surcharge
+    steps, per = available // step, tariff.per * scale.surcharge
     return per * steps * step + _rounded_away(tariff.rounding, per * step, steps)
 
 
