@@ -14,7 +14,7 @@ from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountTerms, Catalog, OverChannels, Status
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Route
 from daemon.authorize.denial import Denial
-from daemon.authorize.duration import first_block, holding, money_of, seconds_for
+from daemon.authorize.duration import first_block, holding, is_paid_by, money_of, seconds_for
 from daemon.authorize.fraud import suspicion
 from daemon.authorize.identify import Payer, dialling_of, payer
 from daemon.authorize.limits import channels_of, full_channels, spend_caps, surcharged, within_caps
@@ -152,7 +152,7 @@ def decide(
     units = supplies[0].units
     block = first_block(level, units)
     refusal = (
-        _emptied(payer, standing, quote.attempt.direction, units, trace)
+        _emptied(payer, standing, quote.attempt.direction, is_paid_by(level, units), trace)
         or suspicion(payer, standing, quote.called, now, trace)
         or _calls_per_second(payer, standing, now, trace)
         or _channels(payer, standing, quote.attempt.direction, now, trace)
@@ -196,9 +196,9 @@ def _tell_meters(level: Level, has: Supply, notes: Trace | None) -> None:
 
 
 def _emptied(
-    terms: AccountTerms, standing: Standing, direction: Direction, units: int, notes: Trace | None
+    terms: AccountTerms, standing: Standing, direction: Direction, is_paid: bool, notes: Trace | None
 ) -> Denied | None:
-    refusal = emptied(terms, standing, direction, units) if standing.suspended_at else None
+    refusal = emptied(terms, standing, direction, is_paid=is_paid) if standing.suspended_at else None
     return refused(notes, "status", refusal) if refusal is not None else None
 
 
@@ -230,7 +230,7 @@ def _too_dear(terms: AccountTerms, level: Level, block: int, units: int, notes: 
     most = terms.max_call_charge
     if most is None:
         return None
-    if block > most and not units:
+    if block > most and not is_paid_by(level, units):
         detail = words.block_and_most(level, block, most)
         return refused(notes, "max_call_charge", Denied(Denial.CALL_TOO_DEAR, detail, terms.key))
     told(notes, words.max_call_charge, level, block, most)
@@ -245,12 +245,12 @@ def _affordable(
     money = money_of(terms, standing)
     left = within_caps(terms, standing, money, now)
     for cap in spend_caps(terms, standing, now) if left < money else ():
-        if cap.left < block <= money and not units:
+        if cap.left < block <= money and not is_paid_by(level, units):
             detail = words.block_and_spend(level, block, cap.left, cap.period)
             return refused(notes, cap.rule, Denied(cap.denial, detail, terms.key))
         if cap.left < money:
             told(notes, words.spend, cap.rule, level, block, cap.left, cap.period)
-    is_broke = block > money and not units
+    is_broke = block > money and not is_paid_by(level, units)
     seconds = 0 if is_broke else seconds_for(level, left, 0, 0, terms, limits, units)
     if seconds == 0:
         detail = words.block_and_money(terms, level, block, money)
@@ -266,7 +266,7 @@ def _affordable_above(
     quiet: Trace | None = [] if notes is not None else None
     block = first_block(level, units)
     answer = (
-        _emptied(terms, standing, quote.attempt.direction, units, quiet)
+        _emptied(terms, standing, quote.attempt.direction, is_paid_by(level, units), quiet)
         or suspicion(terms, standing, quote.called, now, quiet)
         or _calls_per_second(terms, standing, now, quiet)
         or _channels(terms, standing, quote.attempt.direction, now, quiet)

@@ -13,7 +13,7 @@ from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO_MAX
 from daemon.ledger.account import Standing, available, room
 from daemon.rating.bundle import Supply
-from daemon.rating.charge import block_end, charge, first_paid_second
+from daemon.rating.charge import block_end, charge, first_paid_second, outlast_free
 from daemon.rating.quota import quota
 from daemon.rating.tariff import Tariff
 
@@ -24,6 +24,11 @@ def first_block(level: Level, units: int = 0) -> int:
     for tariff in level.tariffs:
         dearest = max(dearest, charge(tariff, first_paid_second(tariff, units), units).amount)
     return dearest
+
+
+def is_paid_by(level: Level, units: int) -> bool:
+    """Tell whether units alone pay for a call at a level, whatever its money is."""
+    return units > 0 and all(outlast_free(tariff, units) for tariff in level.tariffs)
 
 
 def money_of(terms: AccountTerms, standing: Standing) -> int:

@@ -211,6 +211,11 @@ def first_paid_second(tariff: Tariff, units: int = 0) -> int:
     return (free if free > begins else begins) + 1
 
 
+def outlast_free(tariff: Tariff, units: int) -> bool:
+    """Tell whether units pay for a call that is longer than a free one: those that do not are used by no free call."""
+    return units > 0 and tariff.included_seconds + units > tariff.free_seconds
+
+
 def bundle_units(tariff: Tariff, seconds: int, units: int) -> int:
     """Return how many of the units that a bundle has left a call of ``seconds`` uses: none of a free one's.
 

@@ -3,13 +3,14 @@
 ``charge(quota) <= available < charge(quota + 1)``, unless the cap stopped it.
 Rounding happens once, so it is undone once, and then a conversion: the largest unrounded price that still rounds to an
 affordable amount is spent on the same runs of blocks that ``charge`` adds up, each run in closed form.
-An empty account does not buy endless free seconds: whoever cannot pay the first paid block gets none but a bundle's.
+An empty account does not buy endless free seconds: whoever cannot pay the first paid block gets none but a bundle's,
+and of a bundle whose units end within the free seconds, so that no call of them would use one, none either.
 """
 
 from collections.abc import Iterable
 
 from daemon.kernel.money import DECIMALS_MAX, Rounding
-from daemon.rating.charge import Scale, charge, first_paid_second, paid_stretches, scale_of
+from daemon.rating.charge import Scale, charge, first_paid_second, outlast_free, paid_stretches, scale_of
 from daemon.rating.formula import Stretch
 from daemon.rating.tariff import Tariff
 
@@ -17,8 +18,8 @@ from daemon.rating.tariff import Tariff
 def quota(tariff: Tariff, available: int | None, cap_seconds: int, units: int = 0) -> int:
     """Return the most whole seconds, at most ``cap_seconds``, that ``available`` nano-units pay (None: no limit).
 
-    ``units`` of a bundle are used first. Returns 0 where it has none and the first paid block does not fit, whatever
-    the cap and however long a free call could be.
+    ``units`` of a bundle are used first. Returns 0 where the first paid block does not fit and they do not outlast the
+    free seconds, whatever the cap and however long a free call could be.
     """
     assert cap_seconds >= 0, cap_seconds
     if available is None:
@@ -27,7 +28,7 @@ def quota(tariff: Tariff, available: int | None, cap_seconds: int, units: int = 
     if cap_seconds >= paid and charge(tariff, cap_seconds, units).amount <= available:
         return cap_seconds  # whoever has money for the whole cap, which is nearly everybody
     if charge(tariff, paid, units).amount > available:
-        return min(paid - 1, cap_seconds) if units else 0
+        return min(paid - 1, cap_seconds) if outlast_free(tariff, units) else 0
     seconds = _affordable_seconds(tariff, available, cap_seconds, units)
     return seconds if seconds < cap_seconds else cap_seconds
 
