@@ -195,6 +195,7 @@ class Daemon:
             "esl": self.esl.run(),
             "recovery": self.recovery.run(),
             "suspensions": self.suspensions.run(),
+            "sharing": self.ocf.sharer.run(),
         }
         await _until(stop, parts)
 

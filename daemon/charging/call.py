@@ -78,7 +78,9 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     ``dialled`` is the number as received, where ``called`` is not the same digits. ``twin`` is
     the grant by which the called side of the same call pays. ``counted_at`` is the instant in whose minute fraud rules
-    count its end, 0 where none does.
+    count its end, 0 where none does. ``wanted``: the seconds in all to which its switch is to shorten it, since other
+    calls of the account share its money; ``told``: those that a peer was told which moves its timer itself. Until the
+    switch has confirmed them the call holds what it held. 0: none.
     """
 
     grant_id: str
@@ -120,6 +122,8 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     dialled: str = ""
     twin: str = ""
     counted_at: Instant = 0
+    wanted: int = 0
+    told: int = 0
 
     @property
     def payer(self) -> Key:
@@ -145,6 +149,11 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     def meters(self) -> tuple[tuple[int, str], ...]:
         """The account and the name of each meter that this call touches."""
         return tuple(meter for level in self.levels for meter in level.meters)
+
+    @property
+    def told_seconds(self) -> int:
+        """The seconds after which whoever has the call ends it, as far as it was told."""
+        return min(self.granted_seconds, self.told) if self.told else self.granted_seconds
 
     @property
     def limit_at(self) -> Instant | None:

@@ -5,18 +5,19 @@ Reports come late, twice and out of order: each finds the part of the call that 
 A call that nobody asked about is priced and charged all the same; what makes no sense is listed for a person.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import Catalog
 from daemon.authorize.decide import decide, dialled, refusal_of
 from daemon.authorize.decision import Decision, Denied, Granted, Level
+from daemon.authorize.denial import Denial
 from daemon.authorize.emergency import EMERGENCY_SECONDS, emergency
 from daemon.authorize.metering import metered
 from daemon.authorize.pricing import Service, tariffs_for
 from daemon.authorize.quote import Limits, Quote
-from daemon.charging import metering, settle
+from daemon.charging import metering, settle, shares
 from daemon.charging.archived import listed_as_archived
 from daemon.charging.both_sides import CalledSide, let_twin_go, voided
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call
@@ -68,6 +69,11 @@ class ChargingSettings:
         return Limits(self.ring_seconds, self.max_grant_seconds, sliced, self.block_seconds_min)
 
     @property
+    def renewable(self) -> Limits:
+        """Return how long a grant may be where it can be renewed."""
+        return Limits(self.ring_seconds, self.max_grant_seconds, self.slice_seconds, self.block_seconds_min)
+
+    @property
     def terms(self) -> settle.Terms:
         """Return what settlement needs of these."""
         return settle.Terms(self.cut_tolerance_seconds, self.interim_seconds, self.ring_seconds)
@@ -88,12 +94,23 @@ class Context:
     new_id: str
     now: Instant
     archived_until: Instant = 0
+    short: Collection[int] = ()  # accounts whose money is shared out already: nobody takes more of it by himself
 
     @property
     def terms(self) -> settle.Terms:
         return self.settings.terms
 
+    @property
+    def look(self) -> shares.Look:
+        """What the money that several calls share is looked at with."""
+        return shares.Look(self.catalog, self.limits, self.terms, self.now)
 
+
+class RoomWanted(Exception):
+    """A question finds its first block held by calls that may end earlier: nothing of it is done, it is asked again."""
+
+
+MONEY = (Denial.BALANCE_INSUFFICIENT, Denial.DAILY_SPEND, Denial.MONTHLY_SPEND, Denial.UPSTREAM_REFUSED)
 Act = Callable[[Book, CallReport, Context], Outcome]
 Change = Callable[[Book, Call, Context], Outcome]
 
@@ -123,7 +140,7 @@ def let_replaced_go(book: Book, attempt: CallAttempt, terms: settle.Terms, now: 
 
 @dataclass(frozen=True, slots=True)
 class Initial:
-    """The work of one question."""
+    """The work of one question. ``may_make_room``: calls that hold its money can be told at once to end earlier."""
 
     catalog: Catalog
     quote: Quote
@@ -133,6 +150,7 @@ class Initial:
     now: Instant
     encode: Encode
     called_side: CalledSide | None = None
+    may_make_room: bool = False
 
     def __call__(self, book: Book) -> Decided:
         attempt = self.quote.attempt
@@ -143,6 +161,8 @@ class Initial:
         grant_id = replaced.grant_id if replaced is not None else self.new_id
         decision = decide(self.quote, book.standing, self.limits, self.now, grant_id, meters=book.meter)
         if isinstance(decision, Denied):
+            if self.may_make_room and decision.denial in MONEY:
+                raise RoomWanted
             watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, refused=self.quote.called)
             return Decided(decision, self.encode(decision))
         number, part = (replaced.attempt, replaced.part) if replaced is not None else next_place(earlier)
@@ -189,7 +209,7 @@ def _charging_begins(book: Book, call: Call, report: CallReport, context: Contex
     call = call.moved(CallState.ANSWERED, last_seen_at=answered_at, started=True)
     call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
-    return Outcome(call, True)
+    return Outcome(call, True, short=shares.short_of(book, call, call.granted_seconds, context.limits))
 
 
 def _after_asked(book: Book, call: Call, report: CallReport, at: Instant, context: Context) -> Instant:
@@ -344,12 +364,19 @@ def _renewed(book: Book, report: CallReport, context: Context, *, paced: bool) -
         return outcome
     if ends(book, context.catalog, call, context.now):
         return outcome
+    is_shared = any(level.account in context.short for level in call.levels)
+    used = duration_seconds(measured_us(call, report), Rounding.UP)
+    if call.wanted or is_shared:
+        call = shares.quoted(book, call, context.look) if paced and call.wanted else call
+        return Outcome(call, outcome.changed, short=shares.short_of(book, call, 0, context.limits))
     before = call.granted_seconds
-    used = duration_seconds(measured_us(call, report), Rounding.UP) if paced else None
-    call = settle.extended(book, context.catalog, call, context.limits, context.now, used)
+    call = settle.extended(book, context.catalog, call, context.limits, context.now, used if paced else None)
     call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
-    return Outcome(call, outcome.changed or call.granted_seconds > before, call.granted_seconds - before)
+    more = call.granted_seconds - before
+    left = call.granted_seconds - used if paced else more
+    short = shares.short_of(book, call, left, context.limits)
+    return Outcome(call, outcome.changed or more > 0, more, short=short)
 
 
 def _alive_again(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
@@ -497,6 +524,12 @@ def on_cut(book: Book, call: Call, _context: Context) -> Outcome:
     call = call.changed(cut=True)
     book.save_call(call)
     return Outcome(call, True)
+
+
+def on_shortened(book: Book, call: Call, seconds: int, context: Context) -> Outcome:
+    """The switch of a call has confirmed that it ends it after ``seconds`` in all."""
+    after = shares.confirmed(book, call, seconds, context.look)
+    return Outcome(after, after is not call, short=tuple(level.account for level in call.levels))
 
 
 def on_recovery(book: Book, call: Call, by: SettledBy, context: Context) -> Outcome:

@@ -86,14 +86,15 @@ def let_go(book: Book, call: Call, now: Instant, *, expired: bool = False) -> Ca
 
 def held_afresh(book: Book, catalog: Catalog, call: Call, limits: Limits, now: Instant) -> Call:
     """Return a call that held nothing holding what its payers can pay of the first slice, down to nothing."""
-    seconds = min(_payable(book, catalog, call, level, 0, limits, now) for level in call.levels)
+    seconds = min(payable(book, catalog, call, level, 0, limits, now) for level in call.levels)
     call = call.changed(granted_seconds=seconds, levels=metering.needed(book, catalog, call, seconds, now))
     hold(book, call, now)
     fraud.watch(book, catalog, call.levels, call.call_id, now)
     return call
 
 
-def _payable(book: Book, catalog: Catalog, call: Call, level: Level, begins: int, limits: Limits, now: Instant) -> int:
+def payable(book: Book, catalog: Catalog, call: Call, level: Level, begins: int, limits: Limits, now: Instant) -> int:
+    """Return the seconds in all that one level can pay beside what the call holds; see ``duration.seconds_for``."""
     terms = catalog.by_number[level.account].facing(call.direction)
     money = spendable(terms, book.standing(level.account), now)
     units = metering.call_supply(book, catalog, call, level, now).units
@@ -178,7 +179,7 @@ def extended(
     The slice begins where the grant ends, or at ``used_seconds``: then asking twice reserves it once.
     """
     begins = call.granted_seconds if used_seconds is None else used_seconds
-    seconds = min(_payable(book, catalog, call, level, begins, limits, now) for level in call.levels)
+    seconds = min(payable(book, catalog, call, level, begins, limits, now) for level in call.levels)
     return regranted(book, catalog, call, seconds, now) if seconds > call.granted_seconds else call
 
 
@@ -188,8 +189,15 @@ def reaffirmed(book: Book, catalog: Catalog, call: Call, now: Instant, *, can_sh
     They may be dearer than what was held. Where the switch can still be told, the call gets as many as can be paid.
     """
     limits = Limits(max_grant_seconds=call.granted_seconds)
-    payable = [_payable(book, catalog, call, level, 0, limits, now) for level in call.levels if can_shorten]
-    return regranted(book, catalog, call, min([call.granted_seconds, *payable]), now)
+    able = [payable(book, catalog, call, level, 0, limits, now) for level in call.levels if can_shorten]
+    return regranted(book, catalog, call, min([call.granted_seconds, *able]), now)
+
+
+def extended_to(book: Book, catalog: Catalog, call: Call, seconds: int, now: Instant) -> Call:
+    """Return the call holding as many of ``seconds`` in all as every level can pay now, never fewer than before."""
+    limits = Limits(max_grant_seconds=seconds)
+    seconds = min(payable(book, catalog, call, level, 0, limits, now) for level in call.levels)
+    return regranted(book, catalog, call, seconds, now) if seconds > call.granted_seconds else call
 
 
 def regranted(book: Book, catalog: Catalog, call: Call, seconds: int, now: Instant) -> Call:
@@ -218,12 +226,12 @@ def settled(
     if earlier:
         call = reversed_charge(book, catalog, call, now)
     call = _answered(call, report)
-    overrun = report.duration_us - call.granted_seconds * SECOND
+    overrun = report.duration_us - call.told_seconds * SECOND
     told = call.authorised or call.renewable  # only then did the switch have a limit of ours
     ours = told and 0 <= overrun <= terms.cut_tolerance_seconds * SECOND
     if settled_by is SettledBy.HANGUP and ours:
         settled_by = SettledBy.OWN_LIMIT
-    paid_us = min(report.duration_us, call.granted_seconds * SECOND) if ours else report.duration_us
+    paid_us = min(report.duration_us, call.told_seconds * SECOND) if ours else report.duration_us
     holding = call.state in OPEN_STATES
     call = call.changed(duration_us=report.duration_us, counted_at=_counted_at(catalog, call, report, now))
     posted, billed = [], []
@@ -240,7 +248,7 @@ def settled(
     call = call.moved(
         CallState.SETTLED, settled_by=settled_by, ended_at=report.ended_at, duration_us=report.duration_us,
         posted=tuple(posted), revision=call.revision + 1, last_seen_at=max(call.last_seen_at, report.ended_at),
-        levels=tuple(replace(level, reserved=0, units=()) for level in call.levels),
+        levels=tuple(replace(level, reserved=0, units=()) for level in call.levels), wanted=0, told=0,
     )  # fmt: skip
     report = msgspec.structs.replace(report, overrun_us=max(0, overrun) if ours else 0)
     bought = supplies(call, report.duration_us)

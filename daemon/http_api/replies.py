@@ -105,10 +105,10 @@ def charged_so_far(call: Call, place: int, used_us: int) -> int:
 
 def call_reply(call: Call, used_us: int, settings: ChargingSettings, tenant: str) -> bytes:
     """Return the answer of a tenant's level to an answer or an update of a call that has used so many microseconds."""
-    left = call.granted_seconds - duration_seconds(used_us, Rounding.UP)
+    left = call.told_seconds - duration_seconds(used_us, Rounding.UP)
     running = call.is_open
     final = not running or call.cut or not call.renewable or left < settings.block_seconds_min
-    quota = call.granted_seconds
+    quota = call.told_seconds
     if call.cut and not call.emergency:
         quota = min(quota, duration_seconds(used_us, Rounding.DOWN))
     place = level_of(call, tenant)
