@@ -331,8 +331,8 @@ class OnlineCharging:
     async def shortened(self, grant_id: str, seconds: int) -> Outcome:
         """Take that the switch of a call ends it after ``seconds`` in all: what it holds beyond is free for others."""
         outcome = await self.resolve(grant_id, lambda book, call, context: on_shortened(book, call, seconds, context))
-        self.sharer.settled(grant_id)
-        self.sharer.poke(outcome.short)
+        if outcome.call is not None:
+            self.sharer.confirmed(outcome.call)
         return outcome
 
     async def expire_due(self) -> list[Call]:

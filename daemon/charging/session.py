@@ -160,9 +160,9 @@ class Initial:
         earlier = same_side(book, attempt)
         grant_id = replaced.grant_id if replaced is not None else self.new_id
         decision = decide(self.quote, book.standing, self.limits, self.now, grant_id, meters=book.meter)
+        if self.may_make_room and self._lacks_money(decision):
+            raise RoomWanted
         if isinstance(decision, Denied):
-            if self.may_make_room and decision.denial in MONEY:
-                raise RoomWanted
             watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, refused=self.quote.called)
             return Decided(decision, self.encode(decision))
         number, part = (replaced.attempt, replaced.part) if replaced is not None else next_place(earlier)
@@ -175,6 +175,11 @@ class Initial:
             return Decided(decision, self.encode(decision), call)
         both, held = self.called_side.held(book, call, decision, counts=replaced is None)
         return Decided(both, self.encode(both), held)
+
+    def _lacks_money(self, decision: Decision) -> bool:
+        if isinstance(decision, Denied):
+            return decision.denial in MONEY
+        return decision.renewable and decision.seconds < self.limits.block_seconds_min
 
     def journalled(self, granted: Granted) -> tuple[Call, bytes]:
         """Return the call of a grant that the store has not seen, and the bytes that answer the question."""
@@ -529,7 +534,7 @@ def on_cut(book: Book, call: Call, _context: Context) -> Outcome:
 def on_shortened(book: Book, call: Call, seconds: int, context: Context) -> Outcome:
     """The switch of a call has confirmed that it ends it after ``seconds`` in all."""
     after = shares.confirmed(book, call, seconds, context.look)
-    return Outcome(after, after is not call, short=tuple(level.account for level in call.levels))
+    return Outcome(after, after is not call)
 
 
 def on_recovery(book: Book, call: Call, by: SettledBy, context: Context) -> Outcome:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from daemon.authorize.catalog import Catalog
 from daemon.authorize.decision import Level
-from daemon.authorize.duration import first_block, seconds_for, spendable
+from daemon.authorize.duration import first_block, held_for, seconds_for, spendable
 from daemon.authorize.metering import held_units
 from daemon.authorize.quote import Limits, Quote
 from daemon.authorize.sharing import Share, common_end, kept, newcomer
@@ -89,19 +89,23 @@ def shared_out(book: Book, grants: Iterable[str], account: int, look: Look) -> S
 
 
 def room_made(book: Book, grants: Iterable[str], quote: Quote, look: Look) -> tuple[Call, ...]:
-    """Want calls shorter, so that one more gets its first block at every level; return them, none where it is vain."""
+    """Want calls shorter, so that one more gets a block at every level; return them, none where not even its first
+    paid one can be had.
+    """
     calls, wanted = _calls(book, grants), dict[str, int]()
     for terms, level in zip(quote.chain, quote.levels, strict=True):
         free = spendable(terms, book.standing(level.account), look.now)
-        if first_block(level) <= free:
+        asking = newcomer(level, look.now, look.limits.block_seconds_min)
+        if held_for(level, asking.most) <= free:
             continue
         mine = [call for call in calls if _level(call, level.account) is not None]
         shares = [_share(book, call, level.account, look) for call in mine]
-        asking = newcomer(level, look.now, look.limits.block_seconds_min)
         held = sum(_held(call, level.account) for call in mine)
         end = common_end([*shares, asking], free + held, look.now, look.horizon)
-        if end is None:
+        if end is None and first_block(level) > free:
             return ()
+        if end is None:
+            continue
         for call, share in zip(mine, shares, strict=True):
             seconds = share.granted(end)
             wanted[call.grant_id] = min(seconds, wanted.get(call.grant_id, seconds))

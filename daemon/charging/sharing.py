@@ -67,8 +67,15 @@ class Sharer:
         """Have the accounts of a call that ended looked at, where they are short."""
         self.poke(level.account for level in call.levels if level.account in self._watched)
 
+    def confirmed(self, call: Call) -> None:
+        """Take that the switch of a call has confirmed: what it let go of is given out at once, as was meant."""
+        self.settled(call.grant_id)
+        for level in call.levels:
+            self._looked.pop(level.account, None)
+        self.poke(level.account for level in call.levels)
+
     def settled(self, grant_id: str) -> None:
-        """Take that the switch of a call has confirmed, or that there is nothing to confirm any more."""
+        """Take that nothing of a call is to be confirmed any more."""
         waiting = self._wanted.get(grant_id)
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
