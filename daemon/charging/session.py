@@ -214,7 +214,7 @@ def _charging_begins(book: Book, call: Call, report: CallReport, context: Contex
     call = call.moved(CallState.ANSWERED, last_seen_at=answered_at, started=True)
     call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
-    return Outcome(call, True, short=shares.short_of(book, call, call.granted_seconds, context.limits))
+    return Outcome(call, True, short=shares.short_of(book, call, call.granted_seconds, context.settings.slice_seconds))
 
 
 def _after_asked(book: Book, call: Call, report: CallReport, at: Instant, context: Context) -> Instant:
@@ -373,14 +373,14 @@ def _renewed(book: Book, report: CallReport, context: Context, *, paced: bool) -
     used = duration_seconds(measured_us(call, report), Rounding.UP)
     if call.wanted or is_shared:
         call = shares.quoted(book, call, context.look) if paced and call.wanted else call
-        return Outcome(call, outcome.changed, short=shares.short_of(book, call, 0, context.limits))
+        return Outcome(call, outcome.changed, short=shares.short_of(book, call, 0, context.settings.slice_seconds))
     before = call.granted_seconds
     call = settle.extended(book, context.catalog, call, context.limits, context.now, used if paced else None)
     call = call.changed(due_at=settle.due_at(call, context.terms))
     book.save_call(call)
     more = call.granted_seconds - before
     left = call.granted_seconds - used if paced else more
-    short = shares.short_of(book, call, left, context.limits)
+    short = shares.short_of(book, call, left, context.settings.slice_seconds)
     return Outcome(call, outcome.changed or more > 0, more, short=short)
 
 

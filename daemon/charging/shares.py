@@ -66,9 +66,9 @@ def reads_of(calls: Iterable[Call], accounts: Iterable[int]) -> Reads:
     return Reads(accounts=tuple(known), grants=tuple(call.grant_id for call in calls), calls=tuple(sides))
 
 
-def short_of(book: Book, call: Call, left_seconds: int, limits: Limits) -> tuple[int, ...]:
+def short_of(book: Book, call: Call, left_seconds: int, slice_seconds: int) -> tuple[int, ...]:
     """Return the accounts that several calls run on, where a call could not get a slice ahead of what it has used."""
-    if not call.renewable or limits.slice_seconds is None or left_seconds >= limits.slice_seconds:
+    if not call.renewable or left_seconds >= slice_seconds:
         return ()
     return tuple(level.account for level in call.levels if book.standing(level.account).channels > 1)
 
