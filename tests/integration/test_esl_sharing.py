@@ -13,6 +13,7 @@ from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import parse_nano
 from daemon.ledger.account import EntryKind
+from daemon.store.administration import Spec
 from tests.decks import read_deck
 from tests.integration.esl_world import World, until
 from tests.integration.test_esl_park import ended, running
@@ -165,8 +166,9 @@ async def test_a_trunk_that_is_short_ends_the_calls_of_all_its_accounts_together
         "main", "trunk", AccountKind.PREPAID, "USD", balance=parse_nano("1.20"), rate_plan=(PlanFrom("retail"),)
     )
     shop = TenantSpec("shop", "USD", parent="main", account="trunk")
-    prices = [RateTableSpec("shop", "own", "USD"), RatePlanSpec("shop", "own", ("own",))]
-    await world.store.apply([shop, trunk, *prices, *customers], {Key("shop", "own"): rows}, who="test")
+    prices: list[Spec] = [RateTableSpec("shop", "own", "USD"), RatePlanSpec("shop", "own", ("own",))]
+    objects: list[Spec] = [shop, trunk, *prices, *customers]
+    await world.store.apply(objects, {Key("shop", "own"): rows}, who="test")
     await world.reload()
     async with SwitchDouble() as switch:
         world.start(switch.port)
