@@ -13,6 +13,7 @@ import msgspec
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.decision import Granted, Level, Route
+from daemon.authorize.warning_terms import NEVER_WARNED, Warnings
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND, Instant
 from daemon.ledger.bucket import Buckets
@@ -124,6 +125,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     counted_at: Instant = 0
     wanted: int = 0
     told: int = 0
+    warnings: Warnings = NEVER_WARNED
 
     @property
     def payer(self) -> Key:
@@ -175,6 +177,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
             grant_id=self.grant_id, seconds=self.granted_seconds, reserved=self.levels[0].reserved,
             currency=self.levels[0].currency, levels=self.levels, routes=self.routes, called=self.called,
             renewable=self.renewable, is_final=not self.renewable, valid_until=self.due_at, emergency=self.emergency,
+            warnings=self.warnings,
         )  # fmt: skip
 
 

@@ -43,6 +43,7 @@ from daemon.charging.ports import (
     Exceptional,
 )
 from daemon.charging.repeats import same_side
+from daemon.charging.warning import with_warnings
 from daemon.kernel.instant import SECOND, Instant, decimal_seconds, format_rfc3339
 from daemon.kernel.money import Rounding
 from daemon.rating.charge import duration_seconds, first_paid_second
@@ -169,7 +170,9 @@ class Initial:
         call = new_call(attempt, decision, number, part, self.now)
         call = call.changed(due_at=settle.due_at(call, self.terms))
         settle.hold(book, call, self.now, counts=replaced is None)
+        call = with_warnings(book, self.catalog, call, self.now)
         book.save_call(call)
+        decision = replace(decision, warnings=call.warnings) if call.warnings != decision.warnings else decision
         if self.called_side is None:
             watch(book, self.catalog, call.levels, call.call_id, self.now)
             return Decided(decision, self.encode(decision), call)
@@ -213,6 +216,7 @@ def _charging_begins(book: Book, call: Call, report: CallReport, context: Contex
     call = settle.reaffirmed(book, context.catalog, call, context.now, can_shorten=report.attempt.hears_answer)
     call = call.moved(CallState.ANSWERED, last_seen_at=answered_at, started=True)
     call = call.changed(due_at=settle.due_at(call, context.terms))
+    call = with_warnings(book, context.catalog, call, context.now)
     book.save_call(call)
     return Outcome(call, True, short=shares.short_of(book, call, call.granted_seconds, context.settings.slice_seconds))
 
@@ -377,6 +381,7 @@ def _renewed(book: Book, report: CallReport, context: Context, *, paced: bool) -
     before = call.granted_seconds
     call = settle.extended(book, context.catalog, call, context.limits, context.now, used if paced else None)
     call = call.changed(due_at=settle.due_at(call, context.terms))
+    call = with_warnings(book, context.catalog, call, context.now)
     book.save_call(call)
     more = call.granted_seconds - before
     left = call.granted_seconds - used if paced else more

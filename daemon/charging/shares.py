@@ -18,11 +18,11 @@ from daemon.authorize.sharing import Share, common_end, kept, newcomer
 from daemon.charging import fraud, settle
 from daemon.charging.call import Call, CallState
 from daemon.charging.ports import Book, Reads
+from daemon.charging.warning import ANY_SECONDS, with_warnings
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant
 
 AHEAD_SECONDS = 1  # seconds; the least between telling a switch and the end that it is told
-ANY_SECONDS = 1 << 31  # seconds; no limit of a road: those of the account stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,11 @@ def shared_out(book: Book, grants: Iterable[str], account: int, look: Look) -> S
         return Sharing(tuple(_unasked(book, calls)), is_short=False)
     end = look.now if end is None else end
     parts = sorted(zip(calls, shares, strict=True), key=lambda part: part[0].limit_at or 0)  # the soonest over is first
-    found = (_given(book, call, share.granted(end), look) for call, share in parts)
-    return Sharing(tuple(call for call in found if call is not None), is_short=True)
+    given = [_given(book, call, share.granted(end), look) for call, share in parts]
+    # Only now is it known what is free beside them, by which they are warned.
+    warned = [with_warnings(book, look.catalog, call, look.now) for call in given]
+    changed = [call for call, (before, _) in zip(warned, parts, strict=True) if call != before]
+    return Sharing(tuple(_saved(book, call) for call in changed), is_short=True)
 
 
 def room_made(book: Book, grants: Iterable[str], quote: Quote, look: Look) -> tuple[Call, ...]:
@@ -123,7 +126,9 @@ def confirmed(book: Book, call: Call, seconds: int, look: Look) -> Call:
     holds, wanted = max(seconds, call.wanted), call.wanted
     if holds < call.granted_seconds:
         call = settle.regranted(book, look.catalog, call, holds, look.now)
-    return _due(book, call.changed(wanted=wanted if wanted < holds else 0, told=0), look)
+    call = call.changed(wanted=wanted if wanted < holds else 0, told=0)
+    call = with_warnings(book, look.catalog, call, look.now)
+    return _saved(book, call.changed(due_at=settle.due_at(call, look.terms)))
 
 
 def quoted(book: Book, call: Call, look: Look) -> Call:
@@ -179,25 +184,18 @@ def _most(book: Book, call: Call, level: Level, is_shared: bool, look: Look) -> 
     return seconds_for(level, None, 0, 0, terms, limits, held_units(level))
 
 
-def _given(book: Book, call: Call, seconds: int, look: Look) -> Call | None:
-    """Give a call its part: more of it at once; return it where it changed."""
+def _given(book: Book, call: Call, seconds: int, look: Look) -> Call:
+    """Return a call with its part: what is more of it is held at once, what is less is wanted of its switch."""
     if seconds < call.granted_seconds:
-        if seconds == call.wanted:
-            return None
-        return _saved(book, call.changed(wanted=seconds, told=0))
-    more = settle.extended_to(book, look.catalog, call, seconds, look.now) if seconds > call.granted_seconds else call
-    if more.granted_seconds == call.granted_seconds and not call.wanted:
-        return None
-    return _due(book, more.changed(wanted=0, told=0), look)
+        return call if seconds == call.wanted else call.changed(wanted=seconds, told=0)
+    if seconds > call.granted_seconds:
+        call = settle.extended_to(book, look.catalog, call, seconds, look.now)
+    return call.changed(due_at=settle.due_at(call, look.terms), wanted=0, told=0)
 
 
 def _unasked(book: Book, calls: Iterable[Call]) -> Iterable[Call]:
     """Yield those that were wanted shorter, and are not any more."""
     return [_saved(book, call.changed(wanted=0, told=0)) for call in calls if call.wanted]
-
-
-def _due(book: Book, call: Call, look: Look) -> Call:
-    return _saved(book, call.changed(due_at=settle.due_at(call, look.terms)))
 
 
 def _saved(book: Book, call: Call) -> Call:

@@ -21,6 +21,7 @@ from daemon.esl.link import LinkLost
 from daemon.esl.reports import Reporter
 from daemon.esl.road import Road
 from daemon.esl.timers import ChannelGone, CommandRefused, checked
+from daemon.esl.warning import Warner
 from daemon.kernel.instant import SECOND, Instant
 
 AHEAD_SECONDS_MAX = 20.0  # how long before its end a slice is renewed at most
@@ -57,6 +58,7 @@ class ChargingSession:
         self._reporter = reporter
         self._road = road
         self._timer = timer
+        self._warner = Warner(ocf, road, reporter.spec, paid.channel, paid.answered_at)
         self._over: Ended | Vanished | None = None
         self._wake = asyncio.Event()
         self._cut = False
@@ -86,7 +88,9 @@ class ChargingSession:
     def share(self, call: Call) -> None:
         """Tell how the store has the call: it may go on longer, or others of its account need its money."""
         known = self.call
-        if known is not None and (call.wanted or call.granted_seconds > known.granted_seconds):
+        if known is None:
+            return
+        if call.wanted or call.granted_seconds > known.granted_seconds or call.warnings != known.warnings:
             self._wanted = call
             self._wake.set()
 
@@ -148,14 +152,18 @@ class ChargingSession:
                 await self._arm(limit)
             if now >= renew_at:
                 more = await self._renewed()
-                limit = self._limit(self.call or call)
+                call = self.call or call
+                limit = self._limit(call)
                 renew_at = limit - _ahead(float(more)) if more else now + int(ASK_AGAIN_SECONDS * SECOND)
                 alive_at = now + self._interim_us
             elif now >= alive_at:
                 await self.prove_life(now)
                 alive_at = now + self._interim_us
+            call = self.call or call
+            await self._warner.play(call, now)
             if self._armed == limit or not self._road.is_up:
-                await self._sleep((min(limit, renew_at, alive_at) - self._road.now()) / SECOND)
+                warn_at = self._warner.next_at(call)
+                await self._sleep((min(limit, renew_at, alive_at, warn_at or limit) - self._road.now()) / SECOND)
 
     @property
     def _interim_us(self) -> int:
@@ -193,6 +201,8 @@ class ChargingSession:
         assert self.call is not None
         if heard.granted_seconds > self.call.granted_seconds:
             self.call = heard
+        elif heard.warnings != self.call.warnings:
+            self.call = self.call.changed(warnings=heard.warnings)
         shorter = self.paid.answered_at + heard.wanted * SECOND
         if not heard.wanted or shorter >= self._limit(self.call):
             return self._limit(self.call)
