@@ -81,7 +81,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     the grant by which the called side of the same call pays. ``counted_at`` is the instant in whose minute fraud rules
     count its end, 0 where none does. ``wanted``: the seconds in all to which its switch is to shorten it, since other
     calls of the account share its money; ``told``: those that a peer was told which moves its timer itself. Until the
-    switch has confirmed them the call holds what it held. 0: none.
+    switch has confirmed them the call holds what it held. 0: none. ``overrun_us``: how late our own cut was, unbilled.
     """
 
     grant_id: str
@@ -126,6 +126,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     wanted: int = 0
     told: int = 0
     warnings: Warnings = NEVER_WARNED
+    overrun_us: int = 0
 
     @property
     def payer(self) -> Key:

@@ -250,12 +250,13 @@ def settled(
         posted=tuple(posted), revision=call.revision + 1, last_seen_at=max(call.last_seen_at, report.ended_at),
         levels=tuple(replace(level, reserved=0, units=()) for level in call.levels), wanted=0, told=0,
     )  # fmt: skip
-    report = msgspec.structs.replace(report, overrun_us=max(0, overrun) if ours else 0)
+    call = call.changed(overrun_us=max(0, overrun) if ours else 0)
+    report = msgspec.structs.replace(report, overrun_us=call.overrun_us)
     bought = supplies(call, report.duration_us)
     for record in rated(call, report, tuple(billed), bought, now):
         book.append_record(record)
     _list_lapsed(book, call, [supply.conversion for supply in bought], now)
-    for item in _beyond_ledger(catalog, call, now):
+    for item in _unpaid(catalog, call, now):
         book.append_exception(item)
     return call
 
@@ -274,15 +275,18 @@ def _list_lapsed(book: Book, call: Call, bought: list[Conversion | None], now: I
             )
 
 
-def _beyond_ledger(catalog: Catalog, call: Call, now: Instant) -> Iterator[Exceptional]:
-    """Yield what the balance of a postpaid account could not hold of a charge: it is owed all the same."""
+def _unpaid(catalog: Catalog, call: Call, now: Instant) -> Iterator[Exceptional]:
+    """Yield what a prepaid account could not pay of a charge, or a postpaid balance not hold: it is owed."""
     for level, posted in zip(call.levels, call.posted, strict=True):
-        if posted.uncollected and _is_postpaid(catalog, call, level):
-            detail = f"{format_nano(posted.uncollected)} of the charge of {level.key} is beyond 64 bits of its balance"
-            key = f"beyond_ledger:{call.grant_id}:{level.account}:{call.revision}"
-            yield Exceptional(
-                "beyond_ledger", call.tenant, call.source, call.switch, call.call_id, detail, now, key=key
-            )
+        if not posted.uncollected:
+            continue
+        owed = f"{format_nano(posted.uncollected)} of the charge of {level.key}"
+        if _is_postpaid(catalog, call, level):
+            kind, detail = "beyond_ledger", f"{owed} is beyond 64 bits of its balance"
+        else:
+            kind, detail = "uncollected", f"{owed} is a debt: its balance did not cover it"
+        key = f"{kind}:{call.grant_id}:{level.account}:{call.revision}"
+        yield Exceptional(kind, call.tenant, call.source, call.switch, call.call_id, detail, now, key=key)
 
 
 def _is_postpaid(catalog: Catalog, call: Call, level: Level) -> bool:
@@ -344,7 +348,7 @@ def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> C
     for record in book.records(call.grant_id):
         if record.status == "rated" and record.record_id.endswith(f".{call.revision}"):
             book.append_record(reversal(record, revision, now))
-    return metering.taken_back(book, call).changed(posted=(), revision=revision)
+    return metering.taken_back(book, call).changed(posted=(), revision=revision, overrun_us=0)
 
 
 def estimate_listed(call: Call, by: SettledBy, detail: str, now: Instant) -> Exceptional:
