@@ -142,14 +142,15 @@ class OnlineCharging:
             return await self._refused(catalog, attempt, inward, message, encode, now)
         terms, new_id = self.settings.terms, self._outside.new_id
         beside = CalledSide(catalog, inward, limits, terms, new_id(), now) if inward is not None else None
-        may_make_room = may_make_room and beside is None and self.sharer.may_yield(quote.accounts)
-        work = Initial(catalog, quote, limits, terms, new_id(), now, encode, beside, may_make_room)
+        work = Initial(catalog, quote, limits, terms, new_id(), now, encode, beside)
+        if may_make_room and beside is None:
+            work = replace(work, may_yield=self.sharer.may_yield)
         reads = of_question(attempt.id_domain, attempt.call_id, message, quote, inward)
         stands = question_stands(message, attempt, now)
         try:
             answer = await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
-        except RoomWanted:
-            await self.sharer.make_room(quote)
+        except RoomWanted as wanted:
+            await self.sharer.make_room(quote, wanted.accounts)
             raise
         except StoreUnavailable as error:
             return await self._from_memory(work, message, error)

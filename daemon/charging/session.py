@@ -108,10 +108,23 @@ class Context:
 
 
 class RoomWanted(Exception):
-    """A question finds its first block held by calls that may end earlier: nothing of it is done, it is asked again."""
+    """A question finds its block held by calls that may end earlier: nothing of it is done, and it is asked again.
+
+    ``accounts`` are those whose money they hold.
+    """
+
+    def __init__(self, accounts: tuple[int, ...]) -> None:
+        """Take the accounts."""
+        super().__init__(*accounts)
+        self.accounts = accounts
+
+
+def _never(_accounts: Collection[int]) -> bool:
+    return False
 
 
 MONEY = (Denial.BALANCE_INSUFFICIENT, Denial.DAILY_SPEND, Denial.MONTHLY_SPEND, Denial.UPSTREAM_REFUSED)
+MayYield = Callable[[Collection[int]], bool]
 Act = Callable[[Book, CallReport, Context], Outcome]
 Change = Callable[[Book, Call, Context], Outcome]
 
@@ -141,7 +154,7 @@ def let_replaced_go(book: Book, attempt: CallAttempt, terms: settle.Terms, now: 
 
 @dataclass(frozen=True, slots=True)
 class Initial:
-    """The work of one question. ``may_make_room``: calls that hold its money can be told at once to end earlier."""
+    """The work of one question. ``may_yield``: whether calls on each of some accounts can be told to end earlier."""
 
     catalog: Catalog
     quote: Quote
@@ -151,7 +164,7 @@ class Initial:
     now: Instant
     encode: Encode
     called_side: CalledSide | None = None
-    may_make_room: bool = False
+    may_yield: MayYield = _never
 
     def __call__(self, book: Book) -> Decided:
         attempt = self.quote.attempt
@@ -161,8 +174,10 @@ class Initial:
         earlier = same_side(book, attempt)
         grant_id = replaced.grant_id if replaced is not None else self.new_id
         decision = decide(self.quote, book.standing, self.limits, self.now, grant_id, meters=book.meter)
-        if self.may_make_room and self._lacks_money(decision):
-            raise RoomWanted
+        if self._lacks_money(decision):
+            short = shares.lacking(book.standing, self.quote, self.limits.block_seconds_min, self.now)
+            if short and self.may_yield(short):
+                raise RoomWanted(short)
         if isinstance(decision, Denied):
             watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, refused=self.quote.called)
             return Decided(decision, self.encode(decision))
@@ -180,6 +195,8 @@ class Initial:
         return Decided(both, self.encode(both), held)
 
     def _lacks_money(self, decision: Decision) -> bool:
+        if self.may_yield is _never:
+            return False
         if isinstance(decision, Denied):
             return decision.denial in MONEY
         return decision.renewable and decision.seconds < self.limits.block_seconds_min

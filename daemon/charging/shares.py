@@ -13,7 +13,7 @@ from daemon.authorize.catalog import Catalog
 from daemon.authorize.decision import Level
 from daemon.authorize.duration import first_block, held_for, seconds_for, spendable
 from daemon.authorize.metering import held_units
-from daemon.authorize.quote import Limits, Quote
+from daemon.authorize.quote import Limits, Quote, Standings
 from daemon.authorize.sharing import Share, common_end, kept, newcomer
 from daemon.charging import fraud, settle
 from daemon.charging.call import Call, CallState
@@ -91,16 +91,27 @@ def shared_out(book: Book, grants: Iterable[str], account: int, look: Look) -> S
     return Sharing(tuple(_saved(book, call) for call in changed), is_short=True)
 
 
+def lacking(standings: Standings, quote: Quote, block_seconds_min: int, now: Instant) -> tuple[int, ...]:
+    """Return the accounts of a question whose free money does not pay for one block of a grant."""
+    return tuple(
+        level.account
+        for terms, level in zip(quote.chain, quote.levels, strict=True)
+        if held_for(level, newcomer(level, now, block_seconds_min).most)
+        > spendable(terms, standings(terms.number), now)
+    )
+
+
 def room_made(book: Book, grants: Iterable[str], quote: Quote, look: Look) -> tuple[Call, ...]:
     """Want calls shorter, so that one more gets a block at every level; return them, none where not even its first
     paid one can be had.
     """
     calls, wanted = _calls(book, grants), dict[str, int]()
+    short = lacking(book.standing, quote, look.limits.block_seconds_min, look.now)
     for terms, level in zip(quote.chain, quote.levels, strict=True):
+        if level.account not in short:
+            continue
         free = spendable(terms, book.standing(level.account), look.now)
         asking = newcomer(level, look.now, look.limits.block_seconds_min)
-        if held_for(level, asking.most) <= free:
-            continue
         mine = [call for call in calls if _level(call, level.account) is not None]
         shares = [_share(book, call, level.account, look) for call in mine]
         held = sum(_held(call, level.account) for call in mine)

@@ -25,6 +25,7 @@ ACCOUNTS_MAX = 4_096  # accounts whose money is watched; beyond, what comes to a
 ROUND_MAX = 64  # accounts looked at in one round: those that have waited longest
 PACE_SECONDS = 0.25  # between two rounds, at least
 WATCH_SECONDS = 1.0  # between two while nothing is known but that accounts are short: money may come from anywhere
+WAITING_MAX = 8  # new calls that wait for the money of one account; one more is refused
 ROOM_SECONDS = 2.0  # how long a new call waits for switches to confirm: three commands take milliseconds
 _NOT_OURS_TO_DIE_OF = (ArithmeticError, AssertionError, KeyError)
 
@@ -43,7 +44,8 @@ class Sharer:
         self._poked: dict[int, None] = {}  # accounts to look at, in the order of waiting
         self._watched: dict[int, Standing] = {}  # those that are short, as they were left
         self._looked: dict[int, Instant] = {}  # when an account was looked at, for a second
-        self._rooms: dict[int, asyncio.Lock] = {}  # accounts that a new call waits for
+        self._rooms: dict[int, asyncio.Lock] = {}  # accounts that new calls wait for
+        self._waiting: dict[int, int] = {}  # how many wait for each of them
         self._wanted: dict[str, asyncio.Future[None]] = {}  # grants whose switch is to confirm
         self._wake = asyncio.Event()
 
@@ -86,8 +88,11 @@ class Sharer:
         return self._watched.keys()
 
     def may_yield(self, accounts: Collection[int]) -> bool:
-        """Tell whether a call that can be told at once runs on one of these accounts."""
-        return any(level.account in accounts for call, _ in self._roads.values() for level in call.levels)
+        """Tell whether calls that can be told at once run on each of these accounts, and not too many wait for them."""
+        if any(self._waiting.get(account, 0) >= WAITING_MAX for account in accounts):
+            return False
+        known = {level.account for call, _ in self._roads.values() for level in call.levels}
+        return known.issuperset(accounts)
 
     async def run(self) -> None:
         """Look at what comes, for ever."""
@@ -155,39 +160,48 @@ class Sharer:
             if road is not None:
                 road[1](call)
 
-    async def make_room(self, quote: Quote) -> None:
-        """Have calls that can be told at once end earlier, so that one more has money; return when they have it so."""
-        accounts = sorted({level.account for level in quote.levels})
+    async def make_room(self, quote: Quote, short: Collection[int]) -> None:
+        """Have calls that can be told at once end earlier, so that one more has money; return when they have it so.
+
+        ``short``: the accounts of the question that lack it.
+        """
+        accounts = sorted(short)
         async with contextlib.AsyncExitStack() as alone:
-            for account in accounts:
+            for account in accounts:  # in one order, so that no two wait for each other
                 await alone.enter_async_context(self._alone(account))
             await self._its_second(accounts)
             calls = self._followed(accounts)
+            reads = reads_of(calls, [level.account for level in quote.levels])
             grants, look = [call.grant_id for call in calls], self._look()
-            wanted = await self._store.transact(
-                reads_of(calls, accounts), lambda book: room_made(book, grants, quote, look)
-            )
-            await self._confirmed(wanted)
-        self.poke(accounts)
+            try:
+                wanted = await self._store.transact(reads, lambda book: room_made(book, grants, quote, look))
+            except _NOT_OURS_TO_DIE_OF as error:
+                _log.error("no room is made for a call", accounts=accounts, error=repr(error))
+                return
+            if wanted:
+                self._looked |= dict.fromkeys(accounts, self._outside.now())
+                await self._confirmed(wanted)
+                self.poke(accounts)
 
     @contextlib.asynccontextmanager
     async def _alone(self, account: int) -> AsyncIterator[None]:
         """Keep the rounds, and other new calls, from an account."""
         lock = self._rooms.setdefault(account, asyncio.Lock())
+        self._waiting[account] = self._waiting.get(account, 0) + 1
         try:
             async with lock:
                 yield
         finally:
-            if not lock.locked() and self._rooms.get(account) is lock:
-                del self._rooms[account]
+            self._waiting[account] -= 1
+            if not self._waiting[account]:
+                del self._waiting[account], self._rooms[account]
 
     async def _its_second(self, accounts: Iterable[int]) -> None:
-        """Wait until a second has passed since each account was looked at, and count this as a look."""
+        """Wait until a second has passed since each account was looked at."""
         now = self._outside.now()
         last = max(self._looked.get(account, 0) for account in accounts)
         if last > now - SECOND:
             await asyncio.sleep((last + SECOND - now) / SECOND)
-        self._looked |= dict.fromkeys(accounts, self._outside.now())
 
     def _followed(self, accounts: Collection[int]) -> list[Call]:
         found = [call for call, _ in self._roads.values() if any(level.account in accounts for level in call.levels)]

@@ -153,6 +153,62 @@ async def test_money_stays_held_until_the_switch_has_confirmed(tmp_path: Path) -
         await over(world, calls)
 
 
+async def adjust(world: World, amount: str) -> None:
+    await world.store.credit(
+        Key("main", "acme"), EntryKind.ADJUST, parse_nano(amount), key=amount, who="test", reason="corrected"
+    )
+
+
+async def test_what_was_wanted_before_a_restart_is_done_after_it(tmp_path: Path) -> None:
+    async with running(tmp_path, "1.20", SETTINGS, DECK) as (world, switch):
+        calls = await talking(switch, [UK] * 2)
+        await until(lambda: len(switch.tasks) == 2)
+        real = switch.apis["sched_hangup"]
+        body = b"-ERR no\n"
+        answer = b"Content-Type: api/response\nContent-Length: %d\n\n%s" % (len(body), body)
+        switch.apis["sched_hangup"] = lambda _words, _text: answer
+        await adjust(world, "-0.40")
+        await asyncio.sleep(3)
+        assert (await world.standing("acme"))[1] > parse_nano("1.10"), "still held: the switch said no"
+        await world.stop()
+        switch.apis["sched_hangup"] = real
+        await world.restart(switch.port)
+        await asyncio.sleep(2)
+        balance, reserved, _ = await world.standing("acme")
+        assert balance == parse_nano("0.80")
+        assert reserved <= balance
+        assert await over(world, calls) <= TOGETHER
+
+
+async def test_while_the_link_is_down_nothing_is_let_go_of(tmp_path: Path) -> None:
+    async with running(tmp_path, "1.20", SETTINGS, DECK) as (world, switch):
+        calls = await talking(switch, [UK] * 2)
+        await until(lambda: len(switch.tasks) == 2)
+        await switch.close_links()
+        await until(lambda: not world.adapter.links_up()["fs1"])
+        await adjust(world, "-0.40")
+        await asyncio.sleep(4)
+        assert (await world.standing("acme"))[1] > parse_nano("1.10")
+        await switch.listen()
+        await world.linked(20)
+        await asyncio.sleep(4)
+        assert (await world.standing("acme"))[1] <= parse_nano("0.80")
+        assert await over(world, calls) <= TOGETHER
+
+
+async def test_of_many_that_ask_at_once_those_get_in_whose_block_fits(tmp_path: Path) -> None:
+    async with running(tmp_path, "1.20", SETTINGS, DECK) as (world, switch):
+        calls = await talking(switch, [UK] * 2)
+        await until(lambda: len(switch.tasks) == 2)
+        late = [switch.play(Plan("acme", UK)) for _ in range(12)]
+        for call in late:
+            await until(lambda call=call: bool(call.answered or call.hung_up), 60)  # type: ignore[misc]
+        assert any(call.answered for call in late)
+        spread = await over(world, [call for call in (*calls, *late) if call.answered])
+        assert spread <= TOGETHER
+        assert (await world.standing("acme"))[0] >= 0
+
+
 async def test_a_trunk_that_is_short_ends_the_calls_of_all_its_accounts_together(tmp_path: Path) -> None:
     world = World(tmp_path, SETTINGS)
     await world.open({"acme": "25.00"}, DECK)
