@@ -130,14 +130,16 @@ def room_made(book: Book, grants: Iterable[str], quote: Quote, look: Look) -> tu
 def confirmed(book: Book, call: Call, seconds: int, look: Look) -> Call:
     """Return a call whose switch ends it after ``seconds``: it holds no more than these, or than it is wanted to now.
 
-    Where money came meanwhile it is wanted longer, and its switch is told so again.
+    What it has used meanwhile, and the block it is in, it keeps. Where it may go on longer than ``seconds``, its switch
+    is told so again.
     """
-    if call.state is not CallState.ANSWERED or not call.wanted or call.wanted >= call.granted_seconds:
+    if call.state is not CallState.ANSWERED or not call.wanted:
         return call
-    holds, wanted = max(seconds, call.wanted), call.wanted
+    least = max(call.wanted, _kept(call, look))
+    holds = min(call.granted_seconds, max(seconds, least))
     if holds < call.granted_seconds:
         call = settle.regranted(book, look.catalog, call, holds, look.now)
-    call = call.changed(wanted=wanted if wanted < holds else 0, told=0)
+    call = call.changed(wanted=least if least < holds else 0, told=0)
     call = with_warnings(book, look.catalog, call, look.now)
     return _saved(book, call.changed(due_at=settle.due_at(call, look.terms)))
 
@@ -147,9 +149,11 @@ def quoted(book: Book, call: Call, look: Look) -> Call:
 
     Who asks again has had the answer before: that confirms what it told.
     """
-    if call.told and call.told == call.wanted:
+    if call.told:
         return confirmed(book, call, call.told, look)
-    return _saved(book, call.changed(told=call.wanted))
+    wanted = max(call.wanted, _kept(call, look))
+    wanted = wanted if wanted < call.granted_seconds else 0
+    return _saved(book, call.changed(wanted=wanted, told=wanted))
 
 
 def _calls(book: Book, grants: Iterable[str]) -> list[Call]:
@@ -178,12 +182,23 @@ def _share(book: Book, call: Call, account: int, look: Look) -> Share:
     assert level is not None, call
     assert call.answered_at is not None, call
     units = held_units(level)
-    used = -(-max(0, look.now - call.answered_at) // SECOND) + AHEAD_SECONDS
-    least = kept(level, used, call.granted_seconds, units)
+    least = kept(level, _used(call, look), call.granted_seconds, units)
     most = min(_most(book, call, each, each is level, look) for each in call.levels)
     if fraud.ends(book, look.catalog, call, look.now):
         most = call.granted_seconds
     return Share(level, call.answered_at, least, max(least, most), units)
+
+
+def _used(call: Call, look: Look) -> int:
+    """Return the seconds that a call will have used by the time that its switch can be told anything."""
+    assert call.answered_at is not None, call
+    return -(-max(0, look.now - call.answered_at) // SECOND) + AHEAD_SECONDS
+
+
+def _kept(call: Call, look: Look) -> int:
+    """Return the seconds that a call keeps at any of its levels."""
+    used = _used(call, look)
+    return max(kept(level, used, call.granted_seconds, held_units(level)) for level in call.levels)
 
 
 def _most(book: Book, call: Call, level: Level, is_shared: bool, look: Look) -> int:

@@ -98,8 +98,10 @@ class Sharer:
         """Look at what comes, for ever."""
         while True:
             pause = PACE_SECONDS if self._poked else WATCH_SECONDS if self._watched else None
+            # Not wait_for: where it is cancelled as the event is set, it forgets that it was.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 await self.look()

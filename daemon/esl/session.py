@@ -203,13 +203,14 @@ class ChargingSession:
             self.call = heard
         elif heard.warnings != self.call.warnings:
             self.call = self.call.changed(warnings=heard.warnings)
-        shorter = self.paid.answered_at + heard.wanted * SECOND
-        if not heard.wanted or shorter >= self._limit(self.call):
+        used = -(-(self._road.now() - self.paid.answered_at) // SECOND)
+        seconds = max(heard.wanted, used + 1)
+        if not heard.wanted or seconds >= self.call.granted_seconds:
             return self._limit(self.call)
-        if not await self._arm(shorter):
+        if not await self._arm(self.paid.answered_at + seconds * SECOND):
             return limit
         try:
-            call = (await self._ocf.shortened(heard.grant_id, heard.wanted)).call
+            call = (await self._ocf.shortened(heard.grant_id, seconds)).call
         except StoreError as error:
             _log.warning("a shorter limit is not recorded", call_id=self.paid.channel, error=str(error))
             return limit  # the store wants it still, and says so again
@@ -256,7 +257,8 @@ class ChargingSession:
         if self._over is not None:
             return
         try:
-            await asyncio.wait_for(self._wake.wait(), max(seconds, 0.0))
+            async with asyncio.timeout(max(seconds, 0.0)):  # wait_for may forget that it was cancelled
+                await self._wake.wait()
         except TimeoutError:
             return
         self._wake.clear()

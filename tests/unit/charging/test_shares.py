@@ -44,7 +44,7 @@ async def confirmed(desk: Desk, seconds: int) -> Call:
         (4, 6, 6, 4),  # less is wanted by now: that is still to come
         (8, 6, 8, 0),  # more is left to it by now: its switch is told so again
         (0, 6, 10, 0),  # money came: nothing is let go of
-        (10, 6, 10, 10),  # what it has is what it may have
+        (10, 6, 10, 0),  # what it has is what it may have
     ],
 )
 async def test_confirmed(desk: Desk, wanted: int, seconds: int, holds: int, still: int) -> None:
@@ -60,3 +60,10 @@ async def test_a_call_that_is_over_lets_go_of_nothing_more(desk: Desk) -> None:
     await desk.end("c1", duration_us=3_000_000)
     assert (await confirmed(desk, 6)).state is CallState.SETTLED
     assert desk.standing(ALICE).reserved == 0
+
+
+async def test_what_was_used_meanwhile_is_kept(desk: Desk) -> None:
+    await running(desk, 4)
+    desk.wait(5.5)
+    after = await confirmed(desk, 4)
+    assert (after.granted_seconds, after.wanted) == (7, 0), "the seventh second ends when it can be told"
