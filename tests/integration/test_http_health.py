@@ -72,7 +72,8 @@ async def test_the_document_declares_every_endpoint(world: HttpWorld) -> None:
         ("/v1/calls/{call_id}/answer", "post"), ("/v1/calls/{call_id}/update", "post"),
         ("/v1/calls/{call_id}/end", "post"), ("/v1/accounts/{account}", "get"),
         ("/v1/accounts/{tenant}/{account}", "get"), ("/v1/accounts/{account}/topups", "post"),
-        ("/v1/accounts/{tenant}/{account}/topups", "post"), ("/healthz", "get"), ("/readyz", "get"),
+        ("/v1/accounts/{tenant}/{account}/topups", "post"), ("/v1/accounts/{account}/vouchers", "post"),
+        ("/v1/accounts/{tenant}/{account}/vouchers", "post"), ("/healthz", "get"), ("/readyz", "get"),
         ("/metrics", "get"),
     }  # fmt: skip
     schemas = document["components"]["schemas"]

@@ -84,6 +84,24 @@ def test_a_surcharge_is_part_of_what_is_granted_held_and_explained() -> None:
     )
 
 
+def test_only_the_spend_that_binds_is_explained() -> None:
+    trace: Trace = []
+    roomy = with_account(catalog(), ALICE, daily_spend=5 * NANO, monthly_spend=NANO)
+    granted = outcome(roomy, trace=trace)
+    assert isinstance(granted, Granted)
+    assert granted.seconds == 100
+    assert [each.name for each in trace if each.name.endswith("_spend")] == ["monthly_spend"]
+
+
+def test_a_rule_that_lets_a_call_pass_is_explained_with_what_it_counted() -> None:
+    trace: Trace = []
+    terms = with_account(catalog(), ALICE, fraud_rules=(rule(FraudAct.THROTTLE, calls=2),))
+    assert isinstance(outcome(terms, windows=counted(1), trace=trace), Granted)
+    (fraud,) = (each for each in trace if each.name == "fraud")
+    assert fraud.passed
+    assert fraud.detail == "uk: 1 calls, at most 2, in 60 minutes"
+
+
 def test_the_month_is_that_of_the_accounts_zone() -> None:
     terms = account(ALICE, ALICE, zone=ZoneInfo("America/New_York"))
     at = parse_rfc3339("2026-11-01T03:59:59Z")
