@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.authorize.catalog import Emergency
 from daemon.kernel.ids import Key
 from daemon.kernel.money import parse_nano
 from daemon.ledger.account import EntryKind
-from tests.unit.http_api.http_world import FRANCE, HttpWorld, good, http_world, refused
+from tests.unit.http_api.http_world import FRANCE, OBJECTS, HttpWorld, account, good, http_world, refused
 
 pytestmark = pytest.mark.virtual_time
 
@@ -129,3 +130,20 @@ async def test_both_sides_of_one_call_end_together_and_share_with_nobody(world: 
     await world.ocf.sharer.look()
     await world.ocf.sharer.look()
     assert (await world.standing()).reserved <= parse_nano("1.20")
+
+
+async def test_a_peer_is_told_when_to_warn(world: HttpWorld) -> None:
+    stated = account("alice", low_balance_warning_seconds=30, cutoff_warning_seconds=10)
+    await world.store.apply([*(each for each in OBJECTS if getattr(each, "id", "") != "alice"), stated], {}, who="test")
+    world.around.found = await world.store.load_catalog(Emergency())
+    whole = good(await world.ask("c1"))
+    assert (whole["quota_seconds"], whole["warn_at_seconds"], whole["cutoff_warn_at_seconds"]) == (120, 90, 110)
+    good(await world.report("end", "c1", answered=False))
+    sliced = good(await world.ask("c2", updates=True))
+    assert (sliced["quota_seconds"], sliced["warn_at_seconds"], sliced["cutoff_warn_at_seconds"]) == (10, 90, 110)
+    answered = good(await world.report("answer", "c2"))
+    assert (answered["warn_at_seconds"], answered["cutoff_warn_at_seconds"]) == (90, 110)
+    good(await world.top_up("alice", "0.60", key="k1"))
+    updated = good(await world.report("update", "c2", duration_seconds=1))
+    assert (updated["warn_at_seconds"], updated["cutoff_warn_at_seconds"]) == (150, 170)
+    assert "warn_at_seconds" not in good(await world.ask("c3", account="carol")), "nothing is asked for there"
