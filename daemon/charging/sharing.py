@@ -20,7 +20,8 @@ from daemon.charging.shares import Look, Sharing, reads_of, room_made, shared_ou
 from daemon.kernel.instant import SECOND, Instant
 from daemon.ledger.account import Standing
 
-CALLS_MAX = 256  # calls of one account that share; what more of them run keep the slices that they have
+CALLS_MAX = 256  # calls of one account that share, 11 ms of work; where more run, all take blocks in turn
+CALLS_READ_MAX = 16_384  # open calls read in one round, some 30 MB; accounts that have more take blocks in turn
 ACCOUNTS_MAX = 4_096  # accounts whose money is watched; beyond, what comes to an account is used at its next renewal
 ROUND_MAX = 64  # accounts looked at in one round: those that have waited longest
 PACE_SECONDS = 0.25  # between two rounds, at least
@@ -118,10 +119,13 @@ class Sharer:
         due = dict.fromkeys(ready[:ROUND_MAX], now)
         if not due:
             return
-        calls = await self._store.open_calls_of(tuple(due), ROUND_MAX * CALLS_MAX)
+        calls = await self._store.open_calls_of(tuple(due), CALLS_READ_MAX + 1)
         self._looked |= due
         for account in due:
             self._poked.pop(account, None)
+        if len(calls) > CALLS_READ_MAX:
+            _log.warning("too many calls run to share money out among them", accounts=len(due), calls=CALLS_READ_MAX)
+            calls = ()
         await asyncio.gather(*(self._looked_at(account, _of(account, calls)) for account in due))
 
     async def _moved(self) -> list[int]:
@@ -226,7 +230,7 @@ class Sharer:
 
 def _of(account: int, calls: Sequence[Call]) -> list[Call]:
     mine = [call for call in calls if any(level.account == account for level in call.levels)]
-    return mine[:CALLS_MAX]
+    return mine if len(mine) <= CALLS_MAX else []
 
 
 def _shared(book: Book, account: int, calls: Sequence[Call], look: Look) -> tuple[Sharing, Standing]:
