@@ -219,6 +219,7 @@ class Daemon:
             "recovery": self.recovery.run(),
             "suspensions": self.suspensions.run(),
             "quality": self.quality.run(),
+            "sharing": self.ocf.sharer.run(),
         }
         await _until(stop, parts)
 

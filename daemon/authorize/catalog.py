@@ -15,6 +15,7 @@ from daemon.authorize.dids import NO_RANGES, DidRanges
 from daemon.authorize.fraud_rule import FraudRule
 from daemon.authorize.networks import Networks
 from daemon.authorize.quality import Qualities
+from daemon.authorize.warning_terms import NO_WARNING, WarningTerms
 from daemon.kernel.dialling import Dialling
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import Instant
@@ -127,6 +128,7 @@ class AccountTerms:
     channel_surcharge_per_minute: int = 0
     packages: tuple[ChannelPackage, ...] = ()
     fraud_rules: tuple[FraudRule, ...] = ()
+    warnings: WarningTerms = NO_WARNING
 
     @property
     def empty_limit(self) -> int | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from daemon.authorize.denial import Denial
+from daemon.authorize.warning_terms import NEVER_WARNED, Warnings
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.kernel.quickly_made import quickly_made
@@ -74,6 +75,7 @@ class Granted:
     is_final: bool
     valid_until: Instant
     emergency: bool = False
+    warnings: Warnings = NEVER_WARNED
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,13 +75,15 @@ class Outcome:
     """What a report did. ``call`` is None where no payer could be found: then it is on the exception list.
 
     ``more_seconds`` counts what this report added to the grant. ``changed`` is False for a repeat. ``reply`` holds the
-    bytes that the road made of it within the same transaction.
+    bytes that the road made of it within the same transaction. ``short``: the accounts whose money no longer lasts for
+    all that run on it.
     """
 
     call: Call | None
     changed: bool
     more_seconds: int = 0
     reply: bytes = b""
+    short: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

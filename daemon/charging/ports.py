@@ -165,6 +165,9 @@ class Store(Protocol):
     async def open_calls(self) -> Sequence[Call]:
         """Return every open call, for recovery and for lists."""
 
+    async def open_calls_of(self, accounts: Collection[int], limit: int) -> Sequence[Call]:
+        """Return at most ``limit`` open calls that one of some accounts pays at any level, oldest first."""
+
     async def expired_accounts(self, now: Instant, limit: int) -> Sequence[int]:
         """Return at most ``limit`` accounts with a bucket whose expiry has come and has not been looked at."""
 

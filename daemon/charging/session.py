@@ -5,18 +5,19 @@ Reports come late, twice and out of order: each finds the part of the call that 
 A call that nobody asked about is priced and charged all the same; what makes no sense is listed for a person.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import Catalog
 from daemon.authorize.decide import decide, dialled, refusal_of
 from daemon.authorize.decision import Decision, Denied, Granted, Level
+from daemon.authorize.denial import Denial
 from daemon.authorize.emergency import EMERGENCY_SECONDS, emergency
 from daemon.authorize.metering import metered
 from daemon.authorize.pricing import Service, tariffs_for
 from daemon.authorize.quote import Limits, Quote
-from daemon.charging import metering, settle
+from daemon.charging import metering, settle, shares
 from daemon.charging.archived import listed_as_archived
 from daemon.charging.attempts import counted, moved_to_route, next_route
 from daemon.charging.both_sides import CalledSide, let_twin_go, voided
@@ -43,6 +44,7 @@ from daemon.charging.ports import (
     Exceptional,
 )
 from daemon.charging.repeats import same_side
+from daemon.charging.warning import with_warnings
 from daemon.kernel.instant import SECOND, Instant, decimal_seconds, format_rfc3339
 from daemon.kernel.money import Rounding
 from daemon.rating.charge import duration_seconds, first_paid_second
@@ -69,6 +71,11 @@ class ChargingSettings:
         return Limits(self.ring_seconds, self.max_grant_seconds, sliced, self.block_seconds_min)
 
     @property
+    def renewable(self) -> Limits:
+        """Return how long a grant may be where it can be renewed."""
+        return Limits(self.ring_seconds, self.max_grant_seconds, self.slice_seconds, self.block_seconds_min)
+
+    @property
     def terms(self) -> settle.Terms:
         """Return what settlement needs of these."""
         return settle.Terms(self.cut_tolerance_seconds, self.interim_seconds, self.ring_seconds)
@@ -89,12 +96,36 @@ class Context:
     new_id: str
     now: Instant
     archived_until: Instant = 0
+    short: Collection[int] = ()  # accounts whose money is shared out already: nobody takes more of it by himself
 
     @property
     def terms(self) -> settle.Terms:
         return self.settings.terms
 
+    @property
+    def look(self) -> shares.Look:
+        """What the money that several calls share is looked at with."""
+        return shares.Look(self.catalog, self.limits, self.terms, self.now)
 
+
+class RoomWanted(Exception):
+    """A question finds its block held by calls that may end earlier: nothing of it is done, and it is asked again.
+
+    ``accounts`` are those whose money they hold.
+    """
+
+    def __init__(self, accounts: tuple[int, ...]) -> None:
+        """Take the accounts."""
+        super().__init__(*accounts)
+        self.accounts = accounts
+
+
+def _never(_accounts: Collection[int]) -> bool:
+    return False
+
+
+MONEY = (Denial.BALANCE_INSUFFICIENT, Denial.DAILY_SPEND, Denial.MONTHLY_SPEND, Denial.UPSTREAM_REFUSED)
+MayYield = Callable[[Collection[int]], bool]
 Act = Callable[[Book, CallReport, Context], Outcome]
 Change = Callable[[Book, Call, Context], Outcome]
 
@@ -124,7 +155,7 @@ def let_replaced_go(book: Book, attempt: CallAttempt, terms: settle.Terms, now: 
 
 @dataclass(frozen=True, slots=True)
 class Initial:
-    """The work of one question."""
+    """The work of one question. ``may_yield``: whether calls on each of some accounts can be told to end earlier."""
 
     catalog: Catalog
     quote: Quote
@@ -134,6 +165,7 @@ class Initial:
     now: Instant
     encode: Encode
     called_side: CalledSide | None = None
+    may_yield: MayYield = _never
 
     def __call__(self, book: Book) -> Decided:
         attempt = self.quote.attempt
@@ -143,6 +175,10 @@ class Initial:
         earlier = same_side(book, attempt)
         grant_id = replaced.grant_id if replaced is not None else self.new_id
         decision = decide(self.quote, book.standing, self.limits, self.now, grant_id, meters=book.meter)
+        if self._lacks_money(decision):
+            short = shares.lacking(book.standing, self.quote, self.limits.block_seconds_min, self.now)
+            if short and self.may_yield(short):
+                raise RoomWanted(short)
         if isinstance(decision, Denied):
             watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, refused=self.quote.called)
             return Decided(decision, self.encode(decision))
@@ -150,12 +186,21 @@ class Initial:
         call = new_call(attempt, decision, number, part, self.now)
         call = call.changed(due_at=settle.due_at(call, self.terms))
         settle.hold(book, call, self.now, counts=replaced is None)
+        call = with_warnings(book, self.catalog, call, self.now)
         book.save_call(call)
+        decision = replace(decision, warnings=call.warnings) if call.warnings != decision.warnings else decision
         if self.called_side is None:
             watch(book, self.catalog, call.levels, call.call_id, self.now)
             return Decided(decision, self.encode(decision), call)
         both, held = self.called_side.held(book, call, decision, counts=replaced is None)
         return Decided(both, self.encode(both), held)
+
+    def _lacks_money(self, decision: Decision) -> bool:
+        if self.may_yield is _never:
+            return False
+        if isinstance(decision, Denied):
+            return decision.denial in MONEY
+        return decision.renewable and decision.seconds < self.limits.block_seconds_min
 
     def journalled(self, granted: Granted) -> tuple[Call, bytes]:
         """Return the call of a grant that the store has not seen, and the bytes that answer the question."""
@@ -190,8 +235,9 @@ def _charging_begins(book: Book, call: Call, report: CallReport, context: Contex
     call = call.moved(CallState.ANSWERED, last_seen_at=answered_at, started=True)
     call = call.changed(due_at=settle.due_at(call, context.terms))
     counted(book, before, call)
+    call = with_warnings(book, context.catalog, call, context.now)
     book.save_call(call)
-    return Outcome(call, True)
+    return Outcome(call, True, short=shares.short_of(book, call, call.granted_seconds, context.settings.slice_seconds))
 
 
 def _after_asked(book: Book, call: Call, report: CallReport, at: Instant, context: Context) -> Instant:
@@ -353,12 +399,20 @@ def _renewed(book: Book, report: CallReport, context: Context, *, paced: bool) -
         return outcome
     if ends(book, context.catalog, call, context.now):
         return outcome
+    is_shared = any(level.account in context.short for level in call.levels)
+    used = duration_seconds(measured_us(call, report), Rounding.UP)
+    if call.wanted or is_shared:
+        call = shares.quoted(book, call, context.look) if paced and call.wanted else call
+        return Outcome(call, outcome.changed, short=shares.short_of(book, call, 0, context.settings.slice_seconds))
     before = call.granted_seconds
-    used = duration_seconds(measured_us(call, report), Rounding.UP) if paced else None
-    call = settle.extended(book, context.catalog, call, context.limits, context.now, used)
+    call = settle.extended(book, context.catalog, call, context.limits, context.now, used if paced else None)
     call = call.changed(due_at=settle.due_at(call, context.terms))
+    call = with_warnings(book, context.catalog, call, context.now)
     book.save_call(call)
-    return Outcome(call, outcome.changed or call.granted_seconds > before, call.granted_seconds - before)
+    more = call.granted_seconds - before
+    left = call.granted_seconds - used if paced else more
+    short = shares.short_of(book, call, left, context.settings.slice_seconds)
+    return Outcome(call, outcome.changed or more > 0, more, short=short)
 
 
 def _alive_again(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
@@ -535,6 +589,12 @@ def on_cut(book: Book, call: Call, _context: Context) -> Outcome:
     call = call.changed(cut=True)
     book.save_call(call)
     return Outcome(call, True)
+
+
+def on_shortened(book: Book, call: Call, seconds: int, context: Context) -> Outcome:
+    """The switch of a call has confirmed that it ends it after ``seconds`` in all."""
+    after = shares.confirmed(book, call, seconds, context.look)
+    return Outcome(after, after is not call)
 
 
 def on_recovery(book: Book, call: Call, by: SettledBy, context: Context) -> Outcome:

@@ -56,6 +56,7 @@ from daemon.config_files.rate_keys import (
     TENANT_OF,
     TIME_BAND,
 )
+from daemon.config_files.warning_keys import ACCOUNT_WARNINGS, TENANT_WARNINGS, WARNING_TONES
 from daemon.kernel.dialling import Numbers
 
 CALL_SECONDS_MAX: Final = 86_400  # seconds; no call is longer than a day
@@ -104,6 +105,7 @@ TENANT: Final = Table(
         ),
         ConfigKey("currency", CURRENCY, REQUIRED, "what it keeps its accounts in"),
         ConfigKey("timezone", ZONE, "UTC", "where its days begin"),
+        *TENANT_WARNINGS,
     )
 )
 
@@ -352,6 +354,7 @@ ACCOUNT: Final = Table(
         ConfigKey("class_of_service", OPTIONAL_IDENTIFIER, "", "what its outbound calls may reach", "every number"),
         ConfigKey("identities", Many(IDENTITY), (), "how a call finds the account", "none: by its id alone"),
         ConfigKey("overrides", Many(OVERRIDE_PRICE), (), "prices of its outbound calls alone", "none"),
+        *ACCOUNT_WARNINGS,
     )
 )
 
@@ -411,6 +414,7 @@ FREESWITCH: Final = Table(
         ),
         _ROUTING,
         *_DIALLING,
+        *WARNING_TONES,
     ),
     check=_check_peer,
 )

@@ -7,7 +7,7 @@ Every charge is a task of its own, so that a slow one delays nobody; there are n
 
 import asyncio
 import re
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 
 import structlog
 
@@ -137,6 +137,14 @@ class CallControl:
         for session in self.sessions:
             if session.call is not None and session.call.grant_id in grant_ids:
                 session.cut()
+
+    def share(self, calls: Iterable[Call]) -> None:
+        """Tell what the store has of running calls: it may have come from another daemon."""
+        by_grant = {call.grant_id: call for call in calls}
+        for session in self.sessions:
+            stored = by_grant.get(session.call.grant_id) if session.call is not None else None
+            if stored is not None:
+                session.share(stored)
 
     async def stop(self) -> None:
         """Let settlements that are under way finish; leave the calls themselves up."""

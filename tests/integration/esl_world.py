@@ -126,7 +126,12 @@ class World:
         self.adapter = EslAdapter(
             self.ocf, self.store, lambda: [replace(self.switch, port=port)], self.outside, self.tally
         )
-        self._running = asyncio.create_task(self.adapter.run())
+        self._running = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self.adapter.run())
+            parts.create_task(self.ocf.sharer.run())
 
     async def linked(self, seconds: float = 5.0) -> None:
         """Wait until the link is up."""

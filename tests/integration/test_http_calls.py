@@ -350,7 +350,7 @@ async def test_an_emergency_call_is_charged_as_the_plan_of_the_account_says(worl
     assert good(await world.ask("e3", account="nobody", to="112"))["emergency"]
     world.wait(20)
     assert refused(await world.report("end", "e3", duration_seconds=10)) == (404, "unknown")
-    assert await world.exceptions() == []
+    assert await world.exceptions() == ["uncollected", "uncollected"], "what the poor one could not pay"
 
 
 async def test_an_emergency_call_passes_the_limit_of_requests(

@@ -104,6 +104,7 @@ class SwitchDouble:
         self.calls: dict[str, Call] = {}
         self.tasks: dict[int, Task] = {}
         self.commands: list[str] = []
+        self.broadcasts: list[tuple[str, str, str, int]] = []  # channel, what is played, to whom, and when
         self.logins = 0
         self.deaf = False
         self.spool: Path | None = None  # where mod_json_cdr would write
@@ -119,6 +120,7 @@ class SwitchDouble:
             "uptime": lambda _w, _t: _api(b"28\n"), "status": lambda _w, _t: _api(b"UP 0 years, 0 days\n"),
             "show": self._show, "uuid_exists": self._exists, "uuid_dump": self._dump, "uuid_getvar": self._getvar,
             "uuid_setvar": self._setvar, "uuid_setvar_multi": self._setvar_multi, "uuid_transfer": self._transfer,
+            "uuid_broadcast": self._broadcast,
             "uuid_kill": self._kill, "sched_hangup": self._sched_hangup, "sched_del": self._sched_del,
         }  # fmt: skip
 
@@ -456,6 +458,13 @@ class SwitchDouble:
         call.destination, call.profile = words[1], self.now()
         call.moved.set()
         return self._replies["ok"]
+
+    def _broadcast(self, words: list[str], _text: str) -> bytes:
+        leg = self._leg(words[0])
+        if leg is None:
+            return self._replies["gone"]
+        self.broadcasts.append((words[0], words[1], words[2] if len(words) > 2 else "aleg", self.now()))
+        return _api(b"+OK Message sent\n")
 
     def _kill(self, words: list[str], _text: str) -> bytes:
         leg = self._leg(words[0])

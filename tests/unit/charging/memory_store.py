@@ -4,7 +4,7 @@ A ``decide`` that raises leaves nothing behind. What a transaction may read is c
 that a use case cannot pass here and miss its accounts in the real store.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -200,6 +200,10 @@ class MemoryStore:
 
     async def open_calls(self) -> Sequence[Call]:
         return [call for call in self.saved.values() if call.is_open]
+
+    async def open_calls_of(self, accounts: Collection[int], limit: int) -> Sequence[Call]:
+        found = [call for call in self.saved.values() if call.is_open]
+        return [call for call in found if any(level.account in accounts for level in call.levels)][:limit]
 
     async def archived_until(self) -> Instant:
         return self.archived
