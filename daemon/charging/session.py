@@ -45,7 +45,7 @@ from daemon.charging.ports import (
 )
 from daemon.charging.repeats import same_side
 from daemon.charging.warning import with_warnings
-from daemon.kernel.instant import SECOND, Instant, decimal_seconds, format_rfc3339
+from daemon.kernel.instant import HOUR, SECOND, Instant, decimal_seconds, format_rfc3339
 from daemon.kernel.money import Rounding
 from daemon.rating.charge import duration_seconds, first_paid_second
 
@@ -312,7 +312,7 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
     if quote is None:
         assert refusal is not None, asked
         kind = "unrated" if refusal.account is not None else "no_account"
-        key = f"{kind}:{attempt.id_domain}:{attempt.call_id}"
+        key = f"{kind}:{attempt.id_domain}:{_listed_by(kind, report, context.now)}"
         detail = refusal.reason if kind == "unrated" else f"{refusal.reason}; {_who_called(report)}"
         book.append_exception(_exception(kind, attempt, detail, context.now, key=key))
         return None
@@ -327,6 +327,15 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
     )  # fmt: skip
     call = new_call(attempt, granted, number, part, context.now)
     return call.changed(authorised=False, emergency=emergency_call, aliases=report.aliases)
+
+
+def _listed_by(kind: str, report: CallReport, now: Instant) -> str:
+    """Return what such a report is listed by: a tenant's token, which is told so, makes one line an hour, not one each.
+
+    Its call ids are what it likes, and would push what a person has to see off the list.
+    """
+    is_nobodys = kind == "no_account" and report.own_token
+    return f"hour {now // HOUR}" if is_nobodys else report.attempt.call_id
 
 
 def _who_called(report: CallReport) -> str:

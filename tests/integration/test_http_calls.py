@@ -199,7 +199,10 @@ async def test_a_call_nobody_asked_about_is_unknown_and_listed(world: HttpWorld)
     body = {"at": world.at(), "duration_seconds": 0}
     assert refused(await world.post("/v1/calls/ghost/update", body)) == (404, "unknown")
     assert refused(await world.post("/v1/calls/ghost/update", body)) == (404, "unknown"), "its repeat too"
-    assert await world.exceptions() == ["no_account"]
+    for made_up in range(20):
+        assert refused(await world.report("end", f"ghost-{made_up}", duration_seconds=5)) == (404, "unknown")
+    assert await world.exceptions() == ["no_account"], "one line an hour, whatever a token makes up"
+    assert await world.store.rows("SELECT count(*) FROM message") == [(0,)]
 
 
 @pytest.mark.parametrize("seconds", [-61, 61])
