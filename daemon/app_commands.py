@@ -79,6 +79,7 @@ from daemon.store.decks import DeckChange, DeckDifference
 from daemon.store.decks import Progress as DeckProgress
 from daemon.store.finding import Finding as StoreFinding
 from daemon.store.objects import no_account, note
+from daemon.store.qualities import listed
 
 T = TypeVar("T")
 
@@ -494,6 +495,10 @@ class Opened:
     async def exceptions(self, limit: int) -> list[dict[str, object]]:
         """Return the newest items of the exception list."""
         return await self.store.exceptions(limit)
+
+    async def carrier_qualities(self) -> list[tuple[object, ...]]:
+        """Return tenant, carrier, first digits, attempts, ASR in percent, ACD in seconds, and both grades."""
+        return await listed(self.store)
 
     async def events(self, text: str | None, limit: int) -> list[dict[str, object]]:
         """Return the newest events of an account, or of all."""

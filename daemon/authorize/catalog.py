@@ -8,11 +8,14 @@ endpoints may make its values when they are asked for: of a million accounts few
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from daemon.authorize.dids import NO_RANGES, DidRanges
 from daemon.authorize.fraud_rule import FraudRule
 from daemon.authorize.networks import Networks
+from daemon.authorize.quality import Qualities
+from daemon.authorize.warning_terms import NO_WARNING, WarningTerms
 from daemon.kernel.dialling import Dialling
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import Instant
@@ -22,6 +25,7 @@ from daemon.rating.conversion import NO_CONVERSIONS, Conversions
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import RateTable
 
+_OUTBOUND: Final = Direction.OUTBOUND  # every decision asks some ten times, and a member of a class costs a search
 MAX_CALL_SECONDS = 14_400  # seconds; the longest call unless the account says otherwise (SPEC section 2, Quota)
 
 
@@ -124,6 +128,7 @@ class AccountTerms:
     channel_surcharge_per_minute: int = 0
     packages: tuple[ChannelPackage, ...] = ()
     fraud_rules: tuple[FraudRule, ...] = ()
+    warnings: WarningTerms = NO_WARNING
 
     @property
     def empty_limit(self) -> int | None:
@@ -142,7 +147,7 @@ class AccountTerms:
 
     def dated(self, direction: Direction) -> tuple[DatedPlan, ...]:
         """Return the plans of a direction, each from its instant on."""
-        return self.plans if direction is Direction.OUTBOUND else self.inbound_plans
+        return self.plans if direction is _OUTBOUND else self.inbound_plans
 
     def plan_at(self, direction: Direction, at: Instant) -> Key | None:
         """Return the plan in force for a direction, or None where there is none."""
@@ -157,7 +162,10 @@ def empty_limit(kind: AccountKind, credit_limit: int | None, when_empty: WhenEmp
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """A supplier: its buy table, its dial string with ``{number}`` in it, its limits."""
+    """A supplier: its buy table, its dial string with ``{number}`` in it, its limits.
+
+    ``beside``: other tables of the name of its own. ``weight``: how often it is first among carriers that are alike.
+    """
 
     number: int
     key: Key
@@ -166,6 +174,9 @@ class Carrier:
     channels: int | None = None
     status: Status = Status.ACTIVE
     tech_prefix: str = ""
+    calls_per_second: int | None = None
+    weight: int = 1
+    beside: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +201,8 @@ class Endpoints:
 
     def called(self, number: str, at: Instant) -> tuple[Key, ...]:
         """Return the accounts whose DID the digits of a number are at an instant."""
+        if number not in self.dids and not self.did_ranges.starts:
+            return ()  # nearly every number that is called
         return (*self.dids.get(number, ()), *self.did_ranges.holding(number, at))
 
 
@@ -204,10 +217,12 @@ class Emergency:
     dial: str = ""
     countries: Mapping[str, frozenset[str]] = field(default_factory=dict)
     anywhere: frozenset[str] = field(init=False)  # every number that is one in any country
+    endings: tuple[str, ...] = field(init=False)  # the same, to be held against the end of a number
 
     def __post_init__(self) -> None:
         """Gather the numbers of all countries once: every question is held against them."""
         object.__setattr__(self, "anywhere", self.numbers.union(*self.countries.values()))
+        object.__setattr__(self, "endings", tuple(sorted(self.anywhere)))
 
     def of(self, country: str) -> frozenset[str]:
         """Return the numbers of a country, or those of all others."""
@@ -228,6 +243,7 @@ class Catalog:
     endpoints: Endpoints = Endpoints()
     emergency: Emergency = Emergency()
     conversions: Conversions = NO_CONVERSIONS
+    quality: Qualities = field(default_factory=dict)  # of carriers, as last graded: it changes without a revision
     postpaid_numbers: Iterable[int] | None = None  # where they are known without a look at every account
 
     def postpaid(self) -> Iterable[int]:
@@ -238,7 +254,8 @@ class Catalog:
 
     def is_on_net(self, tenant: str, number: str, at: Instant) -> bool:
         """Tell whether the digits of a number are a DID of one of a tenant's own accounts at an instant."""
-        return any(account.tenant == tenant for account in self.endpoints.called(number, at))
+        claimed = self.endpoints.called(number, at)
+        return bool(claimed) and any(account.tenant == tenant for account in claimed)
 
     def own_numbers(self, tenant: str) -> frozenset[str]:
         """Return the single, undated DIDs of a tenant's own accounts, which are on-net for it at any time."""

@@ -7,19 +7,19 @@ What it grants is what the caller reserves, whole, at every level; both explain 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import pairwise
+from typing import Final
 
 from daemon.authorize import words
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountTerms, Catalog, OverChannels, Status
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Route
 from daemon.authorize.denial import Denial
-from daemon.authorize.duration import first_block, holding, money_of, seconds_for, spendable
+from daemon.authorize.duration import first_block, holding, is_paid_by, money_of, seconds_for
 from daemon.authorize.fraud import suspicion
 from daemon.authorize.identify import Payer, dialling_of, payer
-from daemon.authorize.limits import channels_of, spend_caps, surcharged
+from daemon.authorize.limits import channels_of, full_channels, spend_caps, surcharged, within_caps
 from daemon.authorize.metering import Meters, metered, no_meter, supply_of, volumes_of
-from daemon.authorize.pricing import Service, tariffs_for, unrated_reason
+from daemon.authorize.pricing import A_CALL, Service, tariffs_for, unrated_reason
 from daemon.authorize.quote import NO_VOLUMES, Limits, Quote, Standings, Trace, refused, told
 from daemon.authorize.routing import candidates, cost_rates_of, earning, open_routes, unconverted_carriers
 from daemon.authorize.suspension import emptied
@@ -29,6 +29,8 @@ from daemon.kernel.instant import SECOND, Instant
 from daemon.ledger.account import Standing
 from daemon.rating.bundle import Supply
 from daemon.rating.tariff import Tariff
+
+_ACTIVE: Final = Status.ACTIVE
 
 
 def prepare(
@@ -51,7 +53,7 @@ def prepare(
 
 
 def status_refusal(terms: AccountTerms) -> Denied | None:
-    if terms.status is Status.ACTIVE:
+    if terms.status is _ACTIVE:
         return None
     denial = Denial.ACCOUNT_SUSPENDED if terms.status is Status.SUSPENDED else Denial.ACCOUNT_CLOSED
     return Denied(denial, f"account {terms.key} is {terms.status.value}", terms.key)
@@ -84,11 +86,12 @@ def _rated(
         reason = "the called number is not 1 to 18 digits"
         return refused(notes, "destination", Denied(Denial.DESTINATION_MALFORMED, reason, terms.key))
     until = now + limits.ring_seconds * SECOND
-    chain = tuple(account.facing(attempt.direction) for account in catalog.chain(terms))
+    direction = attempt.direction
+    chain = tuple([account.facing(direction) for account in catalog.chain(terms)])
 
     def pricing(account: AccountTerms, volumes: Mapping[str, int]) -> tuple[Tariff, ...]:
-        service = Service(attempt.override, volumes=volumes)
-        return tariffs_for(catalog, account, attempt.direction, called, now, until, service)
+        service = Service(attempt.override, volumes=volumes) if attempt.override or volumes else A_CALL
+        return tariffs_for(catalog, account, direction, called, now, until, service)
 
     tariffs = [pricing(account, NO_VOLUMES) for account in chain]
     refusal = _unpriced(tariffs[0], called, terms.key)
@@ -99,21 +102,19 @@ def _rated(
         return refused(notes, "rate", refusal)
     told(notes, words.rate, tariffs[0][0])
     upstream = _upstream(chain, tariffs, called)
-    costs = [*(cost_rates_of(catalog, *pair, now, until) for pair in pairwise(chain)), ()]
-    priced = [
-        (account, Level(account.number, account.key, account.currency, found, conversions=rates))
-        for account, found, rates in zip(chain, tariffs, costs, strict=True)
-    ]
-    levels = tuple([metered(catalog, account, level, called, attempt.direction) for account, level in priced])
-    routed = attempt.routed and attempt.direction is Direction.OUTBOUND
-    carriers, routes = candidates(catalog, chain, called, now, until) if routed else ((), ())
+    levels = []
+    for place, (account, found) in enumerate(zip(chain, tariffs, strict=True)):
+        above = chain[place + 1] if place + 1 < len(chain) else account
+        rates = cost_rates_of(catalog, account, above, now, until) if above.currency != account.currency else ()
+        level = Level(account.number, account.key, account.currency, found, 0, (), (), (), rates)
+        levels.append(metered(catalog, account, level, called, direction))
+    routed = attempt.routed and direction is Direction.OUTBOUND
+    carriers, routes = candidates(catalog, chain, attempt, called, now, until, notes) if routed else ((), ())
     if routed and not routes:
         reason = f"no active carrier has a valid rate for {called}{unconverted_carriers(catalog, chain[-1], now)}"
         refusal = Denied(Denial.NO_CARRIER, reason, terms.key)
         return refused(notes, "carrier", refusal)
-    if routed:
-        told(notes, words.carriers, chain[-1], len(routes))
-    return Quote(attempt, called, chain, levels, routes, carriers, routed, upstream, pricing)
+    return Quote(attempt, called, chain, tuple(levels), routes, carriers, routed, upstream, pricing)
 
 
 def _unpriced(tariffs: tuple[Tariff, ...], called: str, key: Key) -> Denied | None:
@@ -131,8 +132,8 @@ def refusal_of(quote: Quote | Denied) -> Denied | None:
 
 
 def _upstream(chain: tuple[AccountTerms, ...], tariffs: list[tuple[Tariff, ...]], called: str) -> Denied | None:
-    for account, found in zip(chain[1:], tariffs[1:], strict=True):
-        refusal = status_refusal(account) or _unpriced(found, called, account.key)
+    for place in range(1, len(chain)):
+        refusal = status_refusal(chain[place]) or _unpriced(tariffs[place], called, chain[place].key)
         if refusal is not None:
             return Denied(Denial.UPSTREAM_REFUSED, f"refused upstream: {refusal.denial.value}", chain[0].key)
     return None
@@ -150,24 +151,26 @@ def decide(
     _tell_meters(level, supplies[0], trace)
     units = supplies[0].units
     block = first_block(level, units)
+    least = 0 if is_paid_by(level, units) else block
     refusal = (
-        _emptied(payer, standing, quote.attempt.direction, units, trace)
-        or suspicion(payer, standing, level, quote.attempt.direction, 0 if units else block, now, trace)
+        _emptied(payer, standing, quote.attempt.direction, is_paid_by(level, units), trace)
+        or suspicion(payer, standing, level, quote.attempt.direction, least, now, trace)
         or _calls_per_second(payer, standing, now, trace)
         or _channels(payer, standing, quote.attempt.direction, now, trace)
         or _too_dear(payer, level, block, units, trace)
     )
     if refusal is not None:
         return refusal
-    routes = open_routes(quote, standings, trace)
+    routes = open_routes(quote, standings, now, trace)
     if isinstance(routes, Denied):
         return routes
     seconds = _affordable(payer, level, standing, block, units, limits, now, trace)
     if isinstance(seconds, Denied):
         return seconds
-    for account, above, has in zip(quote.chain[1:], quote.levels[1:], supplies[1:], strict=True):
+    for place in range(1, len(quote.chain)):
+        account, above, has = quote.chain[place], quote.levels[place], supplies[place].units
         more = quote.upstream or _affordable_above(
-            account, above, standings(account.number), has.units, quote, limits, now, trace
+            account, above, standings(account.number), has, quote, limits, now, trace
         )
         if isinstance(more, Denied):
             denied = Denied(Denial.UPSTREAM_REFUSED, more.reason, payer.key, by=more.by)
@@ -195,9 +198,9 @@ def _tell_meters(level: Level, has: Supply, notes: Trace | None) -> None:
 
 
 def _emptied(
-    terms: AccountTerms, standing: Standing, direction: Direction, units: int, notes: Trace | None
+    terms: AccountTerms, standing: Standing, direction: Direction, is_paid: bool, notes: Trace | None
 ) -> Denied | None:
-    refusal = emptied(terms, standing, direction, units) if standing.suspended_at else None
+    refusal = emptied(terms, standing, direction, is_paid=is_paid) if standing.suspended_at else None
     return refused(notes, "status", refusal) if refusal is not None else None
 
 
@@ -216,12 +219,12 @@ def _calls_per_second(terms: AccountTerms, standing: Standing, now: Instant, not
 def _channels(
     terms: AccountTerms, standing: Standing, direction: Direction, now: Instant, notes: Trace | None
 ) -> Denied | None:
-    limits = channels_of(terms, standing, direction, now)
-    for each in limits:
-        if each.is_full and terms.over_channels is OverChannels.REFUSE:
-            reason = f"{each.used} of {each.limit} channels ({each.name}) are in use"
-            return refused(notes, "channels", Denied(Denial.CHANNELS, reason, terms.key))
-    told(notes, words.channels, limits)
+    full = full_channels(terms, standing, direction, now)
+    if full is not None and terms.over_channels is OverChannels.REFUSE:
+        reason = f"{full.used} of {full.limit} channels ({full.name}) are in use"
+        return refused(notes, "channels", Denied(Denial.CHANNELS, reason, terms.key))
+    if notes is not None:
+        told(notes, words.channels, channels_of(terms, standing, direction, now))
     return None
 
 
@@ -229,7 +232,7 @@ def _too_dear(terms: AccountTerms, level: Level, block: int, units: int, notes: 
     most = terms.max_call_charge
     if most is None:
         return None
-    if block > most and not units:
+    if block > most and not is_paid_by(level, units):
         detail = words.block_and_most(level, block, most)
         return refused(notes, "max_call_charge", Denied(Denial.CALL_TOO_DEAR, detail, terms.key))
     told(notes, words.max_call_charge, level, block, most)
@@ -241,14 +244,15 @@ def _affordable(
     notes: Trace | None,
 ) -> int | Denied:  # fmt: skip
     # Caps and money bear on what units do not pay: whoever has some may call that long whatever his money is.
-    money, left = money_of(terms, standing), spendable(terms, standing, level.watched, now)
+    money = money_of(terms, standing)
+    left = within_caps(terms, standing, level.watched, money, now)
     for cap in spend_caps(terms, standing, level.watched, now) if left < money else ():
-        if cap.left < block <= money and not units:
+        if cap.left < block <= money and not is_paid_by(level, units):
             detail = words.block_and_spend(level, block, cap.left, cap.of)
             return refused(notes, cap.rule, Denied(cap.denial, detail, terms.key))
         if cap.left < money:
             told(notes, words.spend, cap.rule, level, block, cap.left, cap.of)
-    is_broke = block > money and not units
+    is_broke = block > money and not is_paid_by(level, units)
     seconds = 0 if is_broke else seconds_for(level, left, 0, 0, terms, limits, units)
     if seconds == 0:
         detail = words.block_and_money(terms, level, block, money)
@@ -263,9 +267,10 @@ def _affordable_above(
 ) -> int | Denied:  # fmt: skip
     quiet: Trace | None = [] if notes is not None else None
     block = first_block(level, units)
+    least = 0 if is_paid_by(level, units) else block
     answer = (
-        _emptied(terms, standing, quote.attempt.direction, units, quiet)
-        or suspicion(terms, standing, level, quote.attempt.direction, 0 if units else block, now, quiet)
+        _emptied(terms, standing, quote.attempt.direction, is_paid_by(level, units), quiet)
+        or suspicion(terms, standing, level, quote.attempt.direction, least, now, quiet)
         or _calls_per_second(terms, standing, now, quiet)
         or _channels(terms, standing, quote.attempt.direction, now, quiet)
         or _too_dear(terms, level, block, units, quiet)

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 
 from daemon.authorize.denial import Denial
+from daemon.authorize.warning_terms import NEVER_WARNED, Warnings
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
+from daemon.kernel.quickly_made import quickly_made
 from daemon.rating.bundle import Bundle, Units, volume_meter
 from daemon.rating.conversion import Conversion
 from daemon.rating.tariff import Tariff
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Level:
     """One level of the chain: who pays, by which tariffs in force within the grant's validity, and what is held.
@@ -40,6 +43,7 @@ class Level:
         return tuple((self.account, name) for name in names)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Route:
     """A carrier that may take the call; ``number`` is its place in the list from 1.
@@ -55,6 +59,7 @@ class Route:
     conversions: tuple[Conversion, ...] = ()
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Granted:
     """Seconds from answer that are reserved at every level; ``is_final`` where no renewal can follow."""
@@ -70,6 +75,7 @@ class Granted:
     is_final: bool
     valid_until: Instant
     emergency: bool = False
+    warnings: Warnings = NEVER_WARNED
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,25 +6,37 @@ always the charge of all the seconds granted, by the dearest tariff in force mea
 
 from daemon.authorize.catalog import AccountTerms
 from daemon.authorize.decision import Level
-from daemon.authorize.limits import spend_caps
+from daemon.authorize.limits import within_caps
 from daemon.authorize.metering import units_for
 from daemon.authorize.quote import Limits
 from daemon.kernel.instant import Instant
+from daemon.kernel.money import NANO_MAX
 from daemon.ledger.account import Standing, available, room
 from daemon.rating.bundle import Supply
-from daemon.rating.charge import block_end, charge, first_paid_second
+from daemon.rating.charge import block_end, charge, first_paid_second, outlast_free
 from daemon.rating.quota import quota
 from daemon.rating.tariff import Tariff
 
 
 def first_block(level: Level, units: int = 0) -> int:
     """Return the dearest first paid block among the tariffs of a level behind a bundle's units, in nano-units."""
-    return max([charge(tariff, first_paid_second(tariff, units), units).amount for tariff in level.tariffs])
+    dearest = 0
+    for tariff in level.tariffs:
+        dearest = max(dearest, charge(tariff, first_paid_second(tariff, units), units).amount)
+    return dearest
+
+
+def is_paid_by(level: Level, units: int) -> bool:
+    """Tell whether units alone pay for a call at a level, whatever its money is."""
+    return units > 0 and all(outlast_free(tariff, units) for tariff in level.tariffs)
 
 
 def money_of(terms: AccountTerms, standing: Standing) -> int:
     """Return what an account has, and where its credit has no limit what the ledger can still hold of its debt."""
-    money, most = available(standing, terms.credit_limit), room(standing)
+    money = available(standing, terms.credit_limit)
+    if money is not None and money + standing.reserved <= NANO_MAX and (terms.credit_limit or 0) <= NANO_MAX:
+        return money  # far from the end of 64 bits, as nearly all are: ``room`` is no less
+    most = room(standing)
     return most if money is None else min(money, most)
 
 
@@ -32,10 +44,7 @@ def spendable(terms: AccountTerms, standing: Standing, watched: tuple[str, ...],
     """Return what a new reservation may take: what is available, and what is left of the day's and month's spend and
     of that of the fraud rules that watch the call.
     """
-    money = money_of(terms, standing)
-    if terms.daily_spend is None and terms.monthly_spend is None and not watched:
-        return money
-    return min([money, *(cap.left for cap in spend_caps(terms, standing, watched, now))])
+    return within_caps(terms, standing, watched, money_of(terms, standing), now)
 
 
 def seconds_for(
@@ -60,7 +69,9 @@ def seconds_for(
 
 
 def _quota(level: Level, money: int | None, cap_seconds: int, units: int) -> int:
-    return min([quota(tariff, money, cap_seconds, units) for tariff in level.tariffs])
+    for tariff in level.tariffs:
+        cap_seconds = quota(tariff, money, cap_seconds, units)
+    return cap_seconds
 
 
 def _slice_end(tariff: Tariff, seconds: int, units: int) -> int:
@@ -72,7 +83,10 @@ def _slice_end(tariff: Tariff, seconds: int, units: int) -> int:
 
 def held_for(level: Level, seconds: int, units: int = 0) -> int:
     """Return what a level reserves for ``seconds``: the dearest of the tariffs in force, in nano-units."""
-    return max([charge(tariff, seconds, units).amount for tariff in level.tariffs])
+    dearest = 0
+    for tariff in level.tariffs:
+        dearest = max(dearest, charge(tariff, seconds, units).amount)
+    return dearest
 
 
 def holding(level: Level, seconds: int, has: Supply) -> Level:

@@ -19,7 +19,7 @@ def _emergency_number(catalog: Catalog, called: str, numbers: frozenset[str]) ->
     number = called.removeprefix("+")
     if number in numbers:
         return number
-    if not number.endswith(tuple(catalog.emergency.numbers)):
+    if not number.endswith(catalog.emergency.endings):
         return None
     prefixes = catalog.endpoints.networks.tech_prefixes
     ends = (whole for whole in numbers if number.endswith(whole))
@@ -35,7 +35,8 @@ def is_emergency_number(catalog: Catalog, called: str) -> bool:
 def _of_attempt(catalog: Catalog, attempt: CallAttempt, now: Instant) -> str | None:
     """Return the emergency number of the caller's country that was called, or None."""
     read = attempt.dialling.normal(attempt.called) if attempt.dialling is not None else None
-    forms = [form for form in dict.fromkeys((attempt.called, read)) if form and is_emergency_number(catalog, form)]
+    dialled = (attempt.called,) if read is None or read == attempt.called else (attempt.called, read)
+    forms = [form for form in dialled if form and is_emergency_number(catalog, form)]
     if not forms:
         return None  # the payer is not sought for other calls: that is for the decision to do, once
     numbers = catalog.emergency.of(_country(catalog, attempt, now))

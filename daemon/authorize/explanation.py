@@ -89,6 +89,10 @@ RULES = (
         (Denial.CALL_TOO_DEAR,),
     ),
     RuleText(
+        "carrier_calls_per_second", "May a carrier be sent one call more in this second?",
+        "no carrier was left out for its calls a second",
+    ),
+    RuleText(
         "carrier_channels", "Has a carrier a channel left?", "no carrier was left out for want of one"
     ),
     RuleText("conversion", "Can prices be compared?", "every price is in a currency that can be compared"),
@@ -115,7 +119,8 @@ RULES = (
     RuleText("load", "Has the daemon time for it?", "whoever is told this was not too many", (Denial.OVERLOADED,)),
 )  # fmt: skip
 NAMES = tuple(text.name for text in RULES)
-_SHARED = frozenset({"carrier", "carrier_channels", "margin"})  # of the whole chain: refused to all of it alike
+# Of the whole chain: refused to all of it alike.
+_SHARED = frozenset({"carrier", "carrier_calls_per_second", "carrier_channels", "margin"})
 
 
 def told(trace: Trace, decision: Decision, viewer: str | None) -> tuple[Told, ...]:
@@ -244,12 +249,13 @@ def _line(text: RuleText, outcome: Outcome, detail: str, level: Key | None = Non
 
 _WITHOUT_FIGURES = {
     "carrier": "no carrier has a rate in force for the number",
+    "carrier_calls_per_second": "no carrier may be sent one call more in this second",
     "carrier_channels": "no carrier has a channel left",
     "margin": "no carrier leaves the margin that a level of the chain asks for",
 }
 assert _WITHOUT_FIGURES.keys() == _SHARED
-_OF_ONE_SUPPLIER = frozenset({"margin", "conversion"})
-_LEVELLED = frozenset({"carrier", "margin", "conversion", "cost", "rate"})  # stand in their own place, not upstream
+_OF_ONE_SUPPLIER = frozenset({"margin", "conversion", "carrier_calls_per_second", "carrier_channels"})
+_LEVELLED = _OF_ONE_SUPPLIER | {"carrier", "cost", "rate"}  # stand in their own place, not upstream
 
 
 def _outcome(rule: Rule, trace: Trace) -> Outcome:

@@ -7,7 +7,7 @@ month has cost is what was charged in it, and what is reserved counts with it, i
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from daemon.authorize import words
 from daemon.authorize.catalog import AccountTerms, OverChannels
@@ -20,6 +20,8 @@ from daemon.kernel.instant import Instant, local_day
 from daemon.kernel.money import NANO_MAX, Rounding, divide
 from daemon.ledger.account import Standing
 from daemon.rating.bundle import period_number
+
+_OUTBOUND: Final = Direction.OUTBOUND
 
 
 class Channels(NamedTuple):
@@ -48,15 +50,31 @@ def channels_of(terms: AccountTerms, standing: Standing, direction: Direction, n
     return total, Channels(direction.value, standing.channels_out, limit(terms.channels_out, "channels_out"))
 
 
+def full_channels(terms: AccountTerms, standing: Standing, direction: Direction, now: Instant) -> Channels | None:
+    """Return the first limit that one call more is over, None where there is room; packages are asked only if not."""
+    total, own, used = terms.channels_total, terms.channels_out, standing.channels_out
+    if direction is not _OUTBOUND:
+        own, used = terms.channels_in, standing.channels_in
+    if (total is None or standing.channels_in + standing.channels_out < total) and (own is None or used < own):
+        return None
+    return next((each for each in channels_of(terms, standing, direction, now) if each.is_full), None)
+
+
 def is_over(terms: AccountTerms, standing: Standing, direction: Direction, now: Instant) -> bool:
     """Tell whether one call more is over a channel limit of an account that pays a surcharge for it."""
     if terms.over_channels is not OverChannels.SURCHARGE:
         return False
-    return any(each.is_full for each in channels_of(terms, standing, direction, now))
+    return full_channels(terms, standing, direction, now) is not None
 
 
 def surcharged(quote: Quote, standings: Standings, now: Instant, notes: Trace | None) -> Quote:
     """Return a quote whose levels over a channel limit ask the surcharge that their account agreed to."""
+    paying = OverChannels.SURCHARGE
+    for terms in quote.chain:
+        if terms.over_channels is paying:
+            break
+    else:
+        return quote  # nearly every call: no standing need be asked for
     direction = quote.attempt.direction
     over = [is_over(terms, standings(terms.number), direction, now) for terms in quote.chain]
     if not any(over):
@@ -97,6 +115,13 @@ def spend_caps(terms: AccountTerms, standing: Standing, watched: tuple[str, ...]
     if terms.monthly_spend is not None:
         left = terms.monthly_spend - _month_spent(terms, standing, now)[1] - standing.reserved
         yield SpendCap("monthly_spend", Denial.MONTHLY_SPEND, left, "the month's spend")
+
+
+def within_caps(terms: AccountTerms, standing: Standing, watched: tuple[str, ...], money: int, now: Instant) -> int:
+    """Return the part of an amount, in nano-units, that every cap of ``spend_caps`` leaves."""
+    if terms.daily_spend is None and terms.monthly_spend is None and not watched:
+        return money
+    return min([money, *[cap.left for cap in spend_caps(terms, standing, watched, now)]])
 
 
 def with_spent(terms: AccountTerms, standing: Standing, amount: int, now: Instant) -> Standing:

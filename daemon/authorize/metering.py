@@ -13,7 +13,7 @@ from daemon.authorize.decision import Level
 from daemon.authorize.fraud import watching
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import Instant
-from daemon.rating.bundle import NO_SUPPLY, Meter, Supply, Units, period_number, supply, volume_meter
+from daemon.rating.bundle import NO_SUPPLY, Bundle, Meter, Supply, Units, period_number, supply, volume_meter
 from daemon.rating.charge import bundle_units
 from daemon.rating.tariff import SECONDS
 
@@ -22,18 +22,22 @@ Meters = Callable[[int, str], Meter]  # of an account's number and a meter's nam
 
 def metered(catalog: Catalog, account: AccountTerms, level: Level, called: str, direction: Direction) -> Level:
     """Return a level with the bundles and fraud rules that a call concerns, and the tables that have tiers."""
-    unit = level.tariffs[0].unit if level.tariffs else SECONDS
-    bundles = tuple([replace(each, prefixes=frozenset()) for each in account.bundles if each.fits(called, unit)])
+    bundles: tuple[Bundle, ...] = ()
+    if account.bundles:
+        unit = level.tariffs[0].unit if level.tariffs else SECONDS
+        bundles = tuple([replace(each, prefixes=frozenset()) for each in account.bundles if each.fits(called, unit)])
     tiered = _tiered(catalog, account, direction)
-    watched = watching(account, called, direction)
+    watched = watching(account, called, direction) if account.fraud_rules else ()
     if not bundles and not tiered and not watched:
         return level
     return replace(level, bundles=bundles, tiered=tiered, watched=watched)
 
 
 def _tiered(catalog: Catalog, account: AccountTerms, direction: Direction) -> tuple[tuple[str, str], ...]:
-    plans = [catalog.plans.get(each.plan) for each in account.dated(direction)]
-    found = [each for plan in plans if plan is not None for each in plan.tiered]
+    found: list[tuple[str, str]] = []
+    for each in account.dated(direction):
+        plan = catalog.plans.get(each.plan)
+        found += plan.tiered if plan is not None else ()
     return tuple(dict.fromkeys(found)) if found else ()
 
 

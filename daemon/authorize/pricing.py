@@ -21,6 +21,7 @@ from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import Found, Usage
 from daemon.rating.tariff import Gap, Tariff
 
+_OUTBOUND: Final = Direction.OUTBOUND
 _NO_VOLUMES: Final[Mapping[str, int]] = MappingProxyType({})
 
 
@@ -33,17 +34,21 @@ class Service(NamedTuple):
 
 
 A_CALL: Final = Service()
+OFF_NET: Final = Usage()
+ON_NET: Final = Usage(on_net=True)
 
 
 def usage_of(catalog: Catalog, tenant: str, direction: Direction, called: str, at: Instant, service: Service) -> Usage:
     """Return the usage that a plan of a tenant is asked for at an instant."""
-    on_net = direction is Direction.OUTBOUND and catalog.is_on_net(tenant, called, at)
+    on_net = direction is _OUTBOUND and catalog.is_on_net(tenant, called, at)
+    if service is A_CALL:
+        return ON_NET if on_net else OFF_NET
     return Usage(service.override, service.rate_type, on_net, service.volumes)
 
 
 def own_rates(account: AccountTerms, direction: Direction) -> AccountRates | None:
     """Return the prices and the class of service that count for a direction."""
-    return account.rates if direction is Direction.OUTBOUND else None
+    return account.rates if direction is _OUTBOUND else None
 
 
 def tariffs_for(
@@ -59,11 +64,11 @@ def tariffs_for(
     usage = usage_of(catalog, account.key.tenant, direction, called, start, service)
     own = own_rates(account, direction)
     plans = _plans(catalog, account, direction, start, end)
-    if len(plans) == 1:
-        plan = plans[0][2]
-        more = plan.tariffs(called, start, end, usage, own) if plan is not None else ()
-        if len(more) == 1 and more[0].currency == account.currency:
-            return more  # nearly every call: one plan, one price, in the account's own currency
+    plan = plans[0][2]
+    if len(plans) == 1 and plan is not None:
+        lasting = plan.tariffs(called, start, end, usage, own)
+        if len(lasting) == 1 and lasting[0].currency == account.currency:
+            return lasting  # nearly every call: one plan, one price, in the account's own currency
     exchange = exchange_of(catalog, account)
     found: dict[Tariff, None] = {}
     for begins, ends, plan in plans:

@@ -11,6 +11,7 @@ from typing import ParamSpec
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountTerms, Carrier
 from daemon.authorize.decision import Denied, Level, Route, Rule
+from daemon.kernel.quickly_made import quickly_made
 from daemon.ledger.account import Standing
 from daemon.rating.tariff import Tariff
 
@@ -31,6 +32,7 @@ class Limits:
     block_seconds_min: int = 10
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Quote:
     """A call that may go ahead as far as the configuration can tell; ``pricing`` prices it again by volumes."""
@@ -48,7 +50,11 @@ class Quote:
     @property
     def meters(self) -> tuple[tuple[int, str], ...]:
         """The account and the name of all meters that the decision needs."""
-        return tuple([meter for level in self.levels for meter in level.meters])
+        found: tuple[tuple[int, str], ...] = ()
+        for level in self.levels:
+            if level.bundles or level.tiered:
+                found += level.meters
+        return found
 
     @property
     def accounts(self) -> tuple[int, ...]:

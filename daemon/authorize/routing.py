@@ -1,4 +1,5 @@
-"""Carriers of a call: those with a valid rate, cheapest first, less those that are full or leave too little margin.
+"""Carriers of a call: those with a valid rate, in the order of ``route_order``, less those that are full or leave too
+little margin.
 
 Each level keeps its floor against what it buys from, the level above or the carrier, for the first block and for the
 whole grant, in its own currency. Each dial string carries its carrier and its number in the list.
@@ -6,52 +7,67 @@ whole grant, in its own currency. Each dial string carries its carrier and its n
 
 from collections.abc import Iterable
 from itertools import pairwise, product
+from operator import itemgetter
 from typing import NamedTuple
 
 from daemon.authorize import words
+from daemon.authorize.attempt import CallAttempt
+from daemon.authorize.carrier_limits import free_routes
+from daemon.authorize.carrier_rates import carrier_tariffs
 from daemon.authorize.catalog import AccountTerms, Carrier, Catalog, Status
 from daemon.authorize.decision import Denied, Level, Route
 from daemon.authorize.denial import Denial
 from daemon.authorize.pricing import cost_rates, exchange_of
+from daemon.authorize.quality import group_of
 from daemon.authorize.quote import Quote, Standings, Trace, refused, told
+from daemon.authorize.route_order import Candidate, ordered
 from daemon.kernel.instant import Instant
 from daemon.kernel.money import NANO
-from daemon.rating.charge import charge, first_paid_second
+from daemon.rating.charge import charge, first_paid_second, minute_charge
 from daemon.rating.conversion import Conversion, at_one_instant
 from daemon.rating.margin import cost_max, margin_holds
 from daemon.rating.tariff import Tariff
 
+_COST_AND_ID = itemgetter(0, 1)
+_made = tuple.__new__  # what ``Sale`` calls itself, without a second call
 ROUTES_MAX = 16  # carriers in one grant; a channel variable and a RADIUS reply have to hold them
 
 
 def candidates(
-    catalog: Catalog, chain: tuple[AccountTerms, ...], called: str, now: Instant, until: Instant
-) -> tuple[tuple[Carrier, ...], tuple[Route, ...]]:
-    """Return the active carriers of the chain's uppermost tenant that have a valid rate, cheapest minute first."""
-    priced: list[tuple[Carrier, tuple[Tariff, ...], tuple[Conversion, ...]]] = []
-    top = chain[-1]
-    for carrier in catalog.carriers.get(top.key.tenant, ()):
-        table = catalog.tables.get(carrier.table)
-        tariffs = table.tariffs(called, now, until) if table is not None else ()
-        if carrier.status is not Status.ACTIVE or not tariffs or tariffs[0].blocked:
+    catalog: Catalog, chain: tuple[AccountTerms, ...], attempt: CallAttempt, called: str, now: Instant,
+    until: Instant, notes: Trace | None = None,
+) -> tuple[tuple[Carrier, ...], tuple[Route, ...]]:  # fmt: skip
+    """Return the active carriers of the chain's uppermost tenant that have a valid rate, in the order of trying."""
+    priced: list[Candidate] = []
+    top, group, active = chain[-1], group_of(called), Status.ACTIVE
+    tenant, paid_in = top.key.tenant, top.currency
+    for carrier in catalog.carriers.get(tenant, ()):
+        if carrier.status is not active:
+            continue
+        tariffs = carrier_tariffs(catalog, carrier, called, now, until, attempt.override)
+        if not tariffs or tariffs[0].blocked:
             continue
         currency = tariffs[0].currency
-        rates = cost_rates(catalog, top.key.tenant, currency, top.currency, now, until)
-        if rates or currency == top.currency:
-            priced.append((carrier, tariffs, rates))
-    priced.sort(key=lambda each: (_minute_cost(each[1], each[2]), each[0].key.id))
-    del priced[ROUTES_MAX:]
-    routes = tuple(
-        Route(place, carrier.number, carrier.key, _dial(carrier, called, place), tariffs, rates)
-        for place, (carrier, tariffs, rates) in enumerate(priced, start=1)
-    )
-    return tuple(carrier for carrier, _, _ in priced), routes
+        rates = cost_rates(catalog, tenant, currency, paid_in, now, until) if currency != paid_in else ()
+        if rates or currency == paid_in:
+            quality = catalog.quality.get((carrier.number, group))
+            priced.append(Candidate(_minute_cost(tariffs, rates), carrier, tariffs, rates, quality))
+    priced = ordered(priced, attempt.call_id)[:ROUTES_MAX]
+    if notes is not None:
+        told(notes, words.carriers, top, len(priced))
+        notes.extend([words.place(top, place, each) for place, each in enumerate(priced, start=1)])
+    routes = [
+        Route(place, each.carrier.number, each.carrier.key, _dial(each.carrier, called, place), each.tariffs,
+              each.conversions)
+        for place, each in enumerate(priced, start=1)
+    ]  # fmt: skip
+    return tuple([each.carrier for each in priced]), tuple(routes)
 
 
-def _minute_cost(tariffs: Iterable[Tariff], rates: tuple[Conversion, ...]) -> int:
+def _minute_cost(tariffs: tuple[Tariff, ...], rates: tuple[Conversion, ...]) -> int:
     """Return the dearest minute of a carrier, in the uppermost account's currency, exact to NANO-ths of a nano-unit."""
-    rate = max([each.rate for each in rates]) if rates else NANO
-    return max([charge(tariff, 60).amount for tariff in tariffs]) * rate
+    dearest = minute_charge(tariffs[0]) if len(tariffs) == 1 else max([minute_charge(tariff) for tariff in tariffs])
+    return dearest * (max([each.rate for each in rates]) if rates else NANO)
 
 
 def cost_rates_of(
@@ -75,22 +91,17 @@ def _dial(carrier: Carrier, called: str, place: int) -> str:
     return f"[tollway_carrier={carrier.key.id},tollway_route={place}]{string}"
 
 
-def open_routes(quote: Quote, standings: Standings, notes: Trace | None) -> tuple[Route, ...] | Denied:
+def open_routes(quote: Quote, standings: Standings, now: Instant, notes: Trace | None) -> tuple[Route, ...] | Denied:
     if not quote.routed:
         return ()
-    payer = quote.chain[0].key
-    free = [
-        route
-        for route, carrier in zip(quote.routes, quote.carriers, strict=True)
-        if carrier.channels is None or standings(carrier.number).channels < carrier.channels
-    ]
-    if not free:
-        return refused(notes, "carrier_channels", Denied(Denial.CHANNELS, "no carrier has a channel left", payer))
+    free = free_routes(quote, standings, now, notes)
+    if isinstance(free, Denied):
+        return free
     seconds = max([first_paid_second(tariff) for tariff in quote.levels[0].tariffs])
     paying = earning(quote, free, seconds)
     if not paying:
         reason = f"no carrier leaves the margin that a level of the chain asks for{_unconverted(quote, notes)}"
-        return refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, payer))
+        return refused(notes, "margin", Denied(Denial.MARGIN_BELOW_FLOOR, reason, quote.chain[0].key))
     if notes is not None:
         told(notes, words.margin, quote.chain[-1], len(paying), len(free), _compared_at(quote, paying))
     return paying
@@ -120,12 +131,28 @@ def earning(quote: Quote, routes: Iterable[Route], seconds: int) -> tuple[Route,
 
     The levels below the uppermost buy from the level above, whichever carrier takes the call: they are asked once.
     """
-    sales = [Sale.of(*each, seconds) for each in zip(quote.chain, quote.levels, strict=True)]
+    sales = [Sale.of(account, level, seconds) for account, level in zip(quote.chain, quote.levels, strict=True)]
     for sale, above in pairwise(sales):
         if not sale.earns(above.level.tariffs, above.level.currency, sale.level.conversions, above.price):
             return ()
     top = sales[-1]
-    return tuple([each for each in routes if top.earns(each.tariffs, each.tariffs[0].currency, each.conversions)])
+    currency, most = top.account.currency, top.cost_max
+    found = []
+    for route in routes:
+        buys = route.tariffs
+        buy = buys[0]
+        if (
+            most is not None
+            and len(buys) == 1
+            and buy.currency == currency
+            and not (route.conversions or buy.conversion)
+        ):
+            earns = charge(buy, seconds).amount <= most  # as ``earns`` says of nearly every carrier
+        else:
+            earns = top.earns(buys, buy.currency, route.conversions)
+        if earns:
+            found.append(route)
+    return tuple(found)
 
 
 class Sale(NamedTuple):
@@ -149,7 +176,7 @@ class Sale(NamedTuple):
         most = (
             cost_max(price, seconds, account.margin_floor_percent, account.margin_floor_per_minute) if price else None
         )
-        return cls(account, level, seconds, price, most)
+        return _made(cls, (account, level, seconds, price, most))
 
     def earns(
         self, buys: tuple[Tariff, ...], currency: str, rates: tuple[Conversion, ...], cost: int | None = None

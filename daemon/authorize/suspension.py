@@ -19,10 +19,10 @@ from daemon.ledger.account import Standing, is_spent
 _ORDER = {denial: place for place, denial in enumerate(Denial)}
 
 
-def emptied(terms: AccountTerms, standing: Standing, direction: Direction, units: int = 0) -> Denied | None:
-    """Return the refusal of a call of an account that the rule suspended; ``units`` are those left for the call."""
+def emptied(terms: AccountTerms, standing: Standing, direction: Direction, *, is_paid: bool = False) -> Denied | None:
+    """Return the refusal of a call of an account that the rule suspended; ``is_paid``: by units that are left."""
     limit = terms.empty_limit
-    if not standing.suspended_at or limit is None or units or not is_spent(standing, limit):
+    if not standing.suspended_at or limit is None or is_paid or not is_spent(standing, limit):
         return None
     if direction is Direction.INBOUND and terms.when_empty is not WhenEmpty.ALL:
         return None

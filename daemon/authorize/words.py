@@ -9,8 +9,10 @@ from dataclasses import replace
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountKind, AccountTerms
-from daemon.authorize.decision import Level, Rule
-from daemon.kernel.money import format_nano
+from daemon.authorize.decision import Level, Route, Rule
+from daemon.authorize.quality import SAMPLE_MIN, WINDOW_HOURS, Quality
+from daemon.authorize.route_order import Candidate
+from daemon.kernel.money import NANO, Rounding, divide, format_nano
 from daemon.rating.bundle import Part
 from daemon.rating.tariff import Tariff
 
@@ -37,6 +39,30 @@ def _priced_by(tariff: Tariff) -> str:
 
 def carriers(top: AccountTerms, count: int) -> Rule:
     return Rule("carrier", True, f"carriers with a valid rate: {count}", level=top.key)
+
+
+def place(top: AccountTerms, number: int, found: Candidate) -> Rule:
+    """Say why a carrier has its place: what it was compared by, in the order of comparing."""
+    minute = f"{format_nano(divide(found.cost, NANO, Rounding.UP))} {top.currency} for the first minute"
+    carrier = found.carrier
+    detail = f"{number}. {carrier.key.id}: {minute}, {_quality(found.quality)}, weight {carrier.weight}"
+    return Rule("carrier", True, detail, level=top.key)
+
+
+def _quality(quality: Quality | None) -> str:
+    if quality is None:
+        return f"fewer than {SAMPLE_MIN} attempts in {WINDOW_HOURS} hours"
+    asr = f"ASR {quality.asr // 10}.{quality.asr % 10} % of {quality.attempts} (grade {quality.asr_grade})"
+    return f"{asr}, ACD {quality.acd} s (grade {quality.acd_grade})"
+
+
+def carrier_calls_per_second(top: AccountTerms, route: Route, calls: int, limit: int) -> Rule:
+    detail = f"{route.carrier.id}: {calls_in_second(calls, limit)}"
+    return Rule("carrier_calls_per_second", False, detail, level=top.key)
+
+
+def carrier_channels(top: AccountTerms, route: Route, used: int, limit: int) -> Rule:
+    return Rule("carrier_channels", False, f"{route.carrier.id}: {used} in use, {_at_most(limit)}", level=top.key)
 
 
 def tier(tariff: Tariff) -> Rule:

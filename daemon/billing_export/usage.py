@@ -89,6 +89,7 @@ COLUMNS: dict[str, Callable[[UsageLine], Value]] = {
     "cost_conversion_from": lambda line: _date(line.record.cost_conversion),
     "surcharge": lambda line: money(line.record.surcharge),
     "surcharge_rate": lambda line: money(line.record.surcharge_rate),
+    "overrun_seconds": lambda line: seconds(line.record.overrun_us),
 }
 CSV_HEADER = csv_line(COLUMNS)
 _NAMES, _CELLS = tuple(COLUMNS), tuple(COLUMNS.values())

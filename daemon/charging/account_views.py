@@ -135,15 +135,23 @@ class SipUsers(Mapping[str, tuple[SipUser, ...]]):
         """Take the names of the claimants, and the rows that hold their endpoints."""
         self._claims = claims
         self._rows = rows
+        self._kept: dict[str, tuple[SipUser, ...]] = {}
 
     def __getitem__(self, user: str) -> tuple[SipUser, ...]:
         """Return the proofs. Raises KeyError."""
-        return tuple(
+        kept = self._kept.get(user)
+        if kept is not None:
+            return kept
+        found = tuple(
             SipUser(key_of(name), endpoint.password, endpoint.ha1)
             for name in names_of(self._claims[user])
             for endpoint in self._rows[name].identities()
             if endpoint.sip_user == user
         )
+        if len(self._kept) >= TERMS_MAX:
+            self._kept.clear()
+        self._kept[user] = found
+        return found
 
     def __iter__(self) -> Iterator[str]:
         """Yield the users in no order."""

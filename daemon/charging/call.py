@@ -13,6 +13,7 @@ import msgspec
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.decision import Granted, Level, Route
+from daemon.authorize.warning_terms import NEVER_WARNED, Warnings
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND, Instant
 from daemon.ledger.bucket import Buckets
@@ -78,7 +79,10 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     ``dialled`` is the number as received, where ``called`` is not the same digits. ``twin`` is
     the grant by which the called side of the same call pays. ``counted_at`` is the instant in whose minute fraud rules
-    count its end, 0 where none does.
+    count its end, 0 where none does. ``wanted``: the seconds in all to which its switch is to shorten it, since other
+    calls of the account share its money; ``told``: those that a peer was told which moves its timer itself. Until the
+    switch has confirmed them the call holds what it held. 0: none. ``overrun_us``: how late our own cut was, unbilled.
+    ``tried``: its end was told, and nobody answered by the route in use.
     """
 
     grant_id: str
@@ -120,6 +124,11 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     dialled: str = ""
     twin: str = ""
     counted_at: Instant = 0
+    tried: bool = False
+    wanted: int = 0
+    told: int = 0
+    warnings: Warnings = NEVER_WARNED
+    overrun_us: int = 0
 
     @property
     def payer(self) -> Key:
@@ -147,6 +156,11 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return tuple(meter for level in self.levels for meter in level.meters)
 
     @property
+    def told_seconds(self) -> int:
+        """The seconds after which whoever has the call ends it, as far as it was told."""
+        return min(self.granted_seconds, self.told) if self.told else self.granted_seconds
+
+    @property
     def limit_at(self) -> Instant | None:
         """The instant at which the granted seconds end, once answered."""
         return None if self.answered_at is None else self.answered_at + self.granted_seconds * SECOND
@@ -166,6 +180,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
             grant_id=self.grant_id, seconds=self.granted_seconds, reserved=self.levels[0].reserved,
             currency=self.levels[0].currency, levels=self.levels, routes=self.routes, called=self.called,
             renewable=self.renewable, is_final=not self.renewable, valid_until=self.due_at, emergency=self.emergency,
+            warnings=self.warnings,
         )  # fmt: skip
 
 

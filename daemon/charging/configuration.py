@@ -26,6 +26,7 @@ from daemon.authorize.catalog import (
     WhenEmpty,
     empty_limit,
 )
+from daemon.authorize.warning_terms import Hears, WarningTerms
 from daemon.charging.account_views import Accounts, ByNumber, endpoints_of
 from daemon.charging.accounts import AccountIndex, Endpoint, Row, cut, diallings, index_of, whole
 from daemon.charging.limits_stated import ChannelPackageSpec, FraudRuleSpec, LimitsStated
@@ -44,18 +45,26 @@ from daemon.rating.tariff import SECONDS
 from daemon.rating.time_band import TimeBand, parse_intervals
 
 EVERY_NUMBER: Final = "*"  # the prefix that a class of service writes for all of them
+LOW_BALANCE_TONE: Final = "tone_stream://%(300,300,480);loops=3"
+CUTOFF_TONE: Final = "tone_stream://%(150,150,950);loops=2"
 _EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class TenantSpec:
-    """``[[tenant]]``; ``account`` is the id of its own account with ``parent``."""
+    """``[[tenant]]``; ``account`` is the id of its own account with ``parent``.
+
+    Warnings are those of its accounts that state none.
+    """
 
     id: str
     currency: str
     timezone: str = "UTC"
     parent: str = ""
     account: str = ""
+    low_balance_warning_seconds: int = 0
+    cutoff_warning_seconds: int = 0
+    warn: Hears = Hears.CALLER
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +201,8 @@ class CarrierSpec:
     channels: int | None = None
     status: Status = Status.ACTIVE
     tech_prefix: str = ""
+    calls_per_second: int | None = None
+    weight: int = 1
 
 
 EndpointSpec = Endpoint  # is stored as it stands in the index
@@ -217,7 +228,7 @@ class OverrideSpec:
 class AccountSpec:
     """``[[account]]``. ``balance``: the opening balance, given once. A limit of None is none; a credit, unlimited.
 
-    ``inbound_kind`` None: calls in are paid as calls out.
+    ``inbound_kind`` None: calls in are paid as calls out. Warnings of None are the tenant's.
     """
 
     tenant: str
@@ -250,6 +261,10 @@ class AccountSpec:
     over_channels: OverChannels = OverChannels.REFUSE
     channel_surcharge: int = 0
     channel_surcharge_per_minute: int = 0
+    low_balance_warning_seconds: int | None = None
+    low_balance_warning: int = 0
+    cutoff_warning_seconds: int | None = None
+    warn: Hears | None = None
 
     @property
     def empty_limit(self) -> int | None:
@@ -297,6 +312,8 @@ class FreeswitchSpec:
     country: str = ""
     international_prefix: str = ""
     national_prefix: str = ""
+    low_balance_tone: str = LOW_BALANCE_TONE
+    cutoff_tone: str = CUTOFF_TONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,7 +470,7 @@ def build_catalog(
         by_number=ByNumber(known.names, accounts),
         plans=plans,
         tables=dict(tables),
-        carriers=_carriers(configuration.carriers, numbers),
+        carriers=_carriers(configuration, numbers),
         endpoints=endpoints_of(known),
         emergency=emergency,
         conversions=conversions_of(configuration),
@@ -520,6 +537,7 @@ class _Prices:
 
     def __init__(self, configuration: Configuration, plans: Mapping[Key, RatePlan]) -> None:
         self._plans = plans
+        self._tenants = {spec.id: spec for spec in configuration.tenants}
         standard = {each.tenant: _code_list(each) for each in configuration.code_lists if each.standard}
         self._groups = {
             (spec.tenant, spec.id): frozenset(_group(spec, standard.get(spec.tenant)))
@@ -541,6 +559,16 @@ class _Prices:
         """Return the bundles of an account in the order of use: by priority, then by their ids."""
         found = self._bundles.get((spec.tenant, spec.id), ())
         return tuple(sorted(found, key=lambda bundle: bundle.priority))
+
+    def warnings(self, spec: AccountSpec) -> WarningTerms:
+        """Return when calls of an account are warned: as it states, else its tenant."""
+        tenant = self._tenants.get(spec.tenant)
+        low, cutoff, hears = spec.low_balance_warning_seconds, spec.cutoff_warning_seconds, spec.warn
+        if tenant is not None:
+            low = tenant.low_balance_warning_seconds if low is None else low
+            cutoff = tenant.cutoff_warning_seconds if cutoff is None else cutoff
+            hears = tenant.warn if hears is None else hears
+        return WarningTerms(low or 0, spec.low_balance_warning, cutoff or 0, hears or Hears.CALLER)
 
     @property
     def limits(self) -> LimitsStated:
@@ -599,15 +627,20 @@ def _terms(spec: AccountSpec, row: Row, prices: _Prices) -> AccountTerms:
         monthly_spend=spec.monthly_spend, over_channels=spec.over_channels, channel_surcharge=spec.channel_surcharge,
         channel_surcharge_per_minute=spec.channel_surcharge_per_minute,
         packages=prices.limits.packages(spec.tenant, spec.id), fraud_rules=prices.limits.rules(spec.tenant, spec.id),
+        warnings=prices.warnings(spec),
     )  # fmt: skip
 
 
-def _carriers(specs: Iterable[CarrierSpec], numbers: Numbers) -> dict[str, tuple[Carrier, ...]]:
+def _carriers(configuration: Configuration, numbers: Numbers) -> dict[str, tuple[Carrier, ...]]:
     by_tenant: dict[str, tuple[Carrier, ...]] = {}
-    for spec in specs:
+    names = {Key(spec.tenant, spec.id): spec.name for spec in configuration.rate_tables if spec.name}
+    for spec in configuration.carriers:
+        table = Key(spec.tenant, spec.rate_table)
+        beside = [key for key, name in names.items() if (key.tenant, name) == (spec.tenant, names.get(table))]
         carrier = Carrier(
-            numbers["carrier", spec.tenant, spec.id], Key(spec.tenant, spec.id), Key(spec.tenant, spec.rate_table),
-            spec.dial, spec.channels, spec.status, spec.tech_prefix,
+            numbers["carrier", spec.tenant, spec.id], Key(spec.tenant, spec.id), table, spec.dial, spec.channels,
+            spec.status, spec.tech_prefix, spec.calls_per_second, spec.weight,
+            tuple(sorted(key for key in beside if key != table)),
         )  # fmt: skip
         by_tenant[spec.tenant] = (*by_tenant.get(spec.tenant, ()), carrier)
     return by_tenant

@@ -33,7 +33,8 @@ class CallReport:
     switch measured from answer to release, None where only instants are known. ``route`` is the carrier's route that
     answered, 0 where unknown. ``answered`` False says that the call ended without ever being answered. ``exact``: where
     a grant is named, no other call is meant. ``weak_aliases`` find only a call that no report has joined yet.
-    ``own_token``: a tenant's own token tells it, whose instants are held against our clock.
+    ``own_token``: a tenant's own token tells it, whose instants are held against our clock. ``tried`` False says of a
+    call that nobody answered that no carrier was asked for it either.
     """
 
     attempt: CallAttempt
@@ -52,6 +53,7 @@ class CallReport:
     exact: bool = False
     weak_aliases: tuple[str, ...] = ()
     own_token: bool = False
+    tried: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,15 @@ class Outcome:
     """What a report did. ``call`` is None where no payer could be found: then it is on the exception list.
 
     ``more_seconds`` counts what this report added to the grant. ``changed`` is False for a repeat. ``reply`` holds the
-    bytes that the road made of it within the same transaction.
+    bytes that the road made of it within the same transaction. ``short``: the accounts whose money no longer lasts for
+    all that run on it.
     """
 
     call: Call | None
     changed: bool
     more_seconds: int = 0
     reply: bytes = b""
+    short: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

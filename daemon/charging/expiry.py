@@ -32,6 +32,7 @@ class Expiring:
         self.message, self.save_message = book.message, book.save_message
         self.records, self.append_record = book.records, book.append_record
         self.append_exception, self.append_event, self.keep = book.append_exception, book.append_event, book.keep
+        self.tally = book.tally
 
     def standing(self, account: int) -> Standing:
         """Return the standing of an account, after what had expired when it was first asked for. Raises KeyError."""

@@ -16,7 +16,8 @@ from daemon.charging.call import Call
 from daemon.charging.ports import Book
 from daemon.kernel.instant import Instant
 from daemon.rating.bundle import NO_SUPPLY, Supply, Units, counted, period_number, turned, volume_meter
-from daemon.rating.charge import Charge, bundle_units, charge, duration_seconds
+from daemon.rating.charge import bundle_units, charge, duration_seconds
+from daemon.rating.tariff import Charge
 
 
 @dataclass(frozen=True, slots=True)

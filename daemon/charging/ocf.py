@@ -52,17 +52,22 @@ from daemon.charging.session import (
     Encode,
     Initial,
     PayerWanted,
+    RoomWanted,
     emergency_line,
     let_replaced_go,
     on_alive,
     on_answer,
+    on_attempt,
     on_cut,
     on_due,
     on_end,
     on_paced_renewal,
     on_recovery,
     on_renewal,
+    on_shortened,
 )
+from daemon.charging.settle import Terms
+from daemon.charging.sharing import Sharer
 from daemon.charging.without_store import WithoutStore
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
@@ -93,8 +98,12 @@ class OnlineCharging:
         self.settings = settings
         self._without_store = without_store
         self._emergencies = EmergencyCalls()
+        self.sharer = Sharer(store, directory, outside, self._renewable_limits)
         self.stuck: dict[str, str] = {}  # calls that could not be resolved in the last round, and why
         self.stuck_accounts: dict[int, str] = {}  # accounts whose buckets could not be closed in it, and why
+
+    def _renewable_limits(self) -> tuple[Limits, Terms]:
+        return self.settings.renewable, self.settings.terms
 
     def now(self) -> Instant:
         """Return the instant by the clock that every charge is dated by."""
@@ -107,7 +116,18 @@ class OnlineCharging:
     async def authorize(
         self, attempt: CallAttempt, *, message: MessageKey | None = None, encode: Encode = _no_bytes
     ) -> Authorized:
-        """Initial: decide, and reserve what is granted. ``encode`` makes the reply's bytes inside the transaction."""
+        """Initial: decide, and reserve what is granted. ``encode`` makes the reply's bytes inside the transaction.
+
+        Where calls that can be told at once hold its money, they are, and it is asked again.
+        """
+        try:
+            return await self._asked(attempt, message, encode, may_make_room=attempt.renewable)
+        except RoomWanted:
+            return await self._asked(attempt, message, encode, may_make_room=False)
+
+    async def _asked(
+        self, attempt: CallAttempt, message: MessageKey | None, encode: Encode, *, may_make_room: bool
+    ) -> Authorized:
         now = self._outside.now()
         catalog = self._directory.catalog()
         granted = emergency(catalog, attempt, now)
@@ -124,10 +144,15 @@ class OnlineCharging:
         terms, new_id = self.settings.terms, self._outside.new_id
         beside = CalledSide(catalog, inward, limits, terms, new_id(), now) if inward is not None else None
         work = Initial(catalog, quote, limits, terms, new_id(), now, encode, beside)
+        if may_make_room and beside is None:
+            work = replace(work, may_yield=self.sharer.may_yield)
         reads = of_question(attempt.id_domain, attempt.call_id, message, quote, inward)
         stands = question_stands(message, attempt, now)
         try:
             answer = await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
+        except RoomWanted as wanted:
+            await self.sharer.make_room(quote, wanted.accounts)
+            raise
         except StoreUnavailable as error:
             return await self._from_memory(work, message, error)
         if self._without_store is not None and message is not None and not isinstance(answer, Conflict):
@@ -236,6 +261,10 @@ class OnlineCharging:
         """The called side answered: charging starts. An unauthorised call reserves what it can and is charged."""
         return await self._report(report, on_answer, encode, check)
 
+    async def attempted(self, report: CallReport) -> Reported:
+        """A carrier of the list is being tried, the report's route, or has failed: the call's channel moves."""
+        return await self._report(report, on_attempt, None, None)
+
     async def alive(
         self, report: CallReport, *, renew: bool = False, paced: bool = False,
         encode: EncodeOutcome | None = None, check: Check | None = None,
@@ -261,7 +290,7 @@ class OnlineCharging:
         catalog = self._directory.catalog()
         report = self._emergencies.completed(report, now)
         limits = self.settings.limits(report.attempt)
-        context = Context(catalog, self.settings, limits, None, self._outside.new_id(), now)
+        context = Context(catalog, self.settings, limits, None, self._outside.new_id(), now, short=self.sharer.short)
         try:
             return await self._transacted(report, act, encode, check, context)
         except PayerWanted:
@@ -285,7 +314,16 @@ class OnlineCharging:
             return outcome if encode is None else replace(outcome, reply=encode(outcome))
 
         stands = report_stands(report, lambda book: joined_call(book, report))
-        return await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
+        reported_as = await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
+        if isinstance(reported_as, Outcome):
+            self._share(reported_as)
+        return reported_as
+
+    def _share(self, outcome: Outcome) -> None:
+        """Have the money shared out of accounts that a call leaves short, or that it leaves."""
+        self.sharer.poke(outcome.short)
+        if outcome.call is not None and outcome.changed and not outcome.call.is_open:
+            self.sharer.ended(outcome.call)
 
     async def resolve(self, grant_id: str, change: Change) -> Outcome:
         """Apply a change to one call by its grant: expiry, recovery, a person's cut."""
@@ -301,6 +339,13 @@ class OnlineCharging:
     async def cut(self, grant_id: str) -> Outcome:
         """End an open call by a person's wish: it is renewed no more, and whoever has its switch ends it there."""
         return await self.resolve(grant_id, on_cut)
+
+    async def shortened(self, grant_id: str, seconds: int) -> Outcome:
+        """Take that the switch of a call ends it after ``seconds`` in all: what it holds beyond is free for others."""
+        outcome = await self.resolve(grant_id, lambda book, call, context: on_shortened(book, call, seconds, context))
+        if outcome.call is not None:
+            self.sharer.confirmed(outcome.call)
+        return outcome
 
     async def expire_due(self) -> list[Call]:
         """Free what lapsed and settle what nobody reports the end of; return the calls that changed."""

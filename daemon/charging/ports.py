@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 
 from daemon.authorize.catalog import Catalog
+from daemon.authorize.quality import Tally
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
 from daemon.kernel.instant import Instant
@@ -148,6 +149,9 @@ class Book(Protocol):
     def append_event(self, event: Event) -> None:
         """Keep what a rule saw."""
 
+    def tally(self, tally: Tally) -> None:
+        """Add to what is counted of a carrier in an hour; nothing of it is read here."""
+
 
 class Store(Protocol):
     """The durable side of the ledger."""
@@ -160,6 +164,9 @@ class Store(Protocol):
 
     async def open_calls(self) -> Sequence[Call]:
         """Return every open call, for recovery and for lists."""
+
+    async def open_calls_of(self, accounts: Collection[int], limit: int) -> Sequence[Call]:
+        """Return at most ``limit`` open calls that one of some accounts pays at any level, oldest first."""
 
     async def expired_accounts(self, now: Instant, limit: int) -> Sequence[int]:
         """Return at most ``limit`` accounts with a bucket whose expiry has come and has not been looked at."""

@@ -15,12 +15,16 @@ from daemon.charging.ports import Reads
 
 def of_question(id_domain: str, call_id: str, message: MessageKey | None, *quotes: Quote | None) -> Reads:
     """Return what a question needs: the earlier calls of its id, and where it may go ahead the payers of each side."""
-    sides = [quote for quote in quotes if quote is not None]
+    accounts: tuple[int, ...] = ()
+    meters: tuple[tuple[int, str], ...] = ()
+    for quote in quotes:
+        if quote is not None:
+            accounts, meters = accounts + quote.accounts, meters + quote.meters
     return Reads(
-        accounts=tuple(dict.fromkeys(number for quote in sides for number in quote.accounts)),
+        accounts=tuple(dict.fromkeys(accounts)),
         calls=((id_domain, call_id),),
         messages=(message.key,) if message is not None else (),
-        meters=tuple(dict.fromkeys(meter for quote in sides for meter in quote.meters)),
+        meters=tuple(dict.fromkeys(meters)) if meters else (),
     )
 
 

@@ -34,6 +34,8 @@ def once(
         book.append_exception(_conflict(message, attempt, now))
         return Conflict(message.key)
     result = work(book)
+    if message.of_call and isinstance(result, Outcome) and result.call is None:
+        return result  # nothing happened, and the same again is answered the same: a made-up call id leaves no row
     grant_id = result.call.grant_id if result.call is not None else ""
     book.save_message(Message(message.key, message.body, result.reply, now, grant_id))
     return result

@@ -5,19 +5,21 @@ Reports come late, twice and out of order: each finds the part of the call that 
 A call that nobody asked about is priced and charged all the same; what makes no sense is listed for a person.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import Catalog
 from daemon.authorize.decide import decide, dialled, refusal_of
 from daemon.authorize.decision import Decision, Denied, Granted, Level
+from daemon.authorize.denial import Denial
 from daemon.authorize.emergency import EMERGENCY_SECONDS, emergency
 from daemon.authorize.metering import metered
 from daemon.authorize.pricing import Service, tariffs_for
 from daemon.authorize.quote import Limits, Quote
-from daemon.charging import metering, settle
+from daemon.charging import metering, settle, shares
 from daemon.charging.archived import listed_as_archived
+from daemon.charging.attempts import counted, moved_to_route, next_route
 from daemon.charging.both_sides import CalledSide, let_twin_go, voided
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call
 from daemon.charging.cdr import EndReport
@@ -42,7 +44,8 @@ from daemon.charging.ports import (
     Exceptional,
 )
 from daemon.charging.repeats import same_side
-from daemon.kernel.instant import SECOND, Instant, decimal_seconds, format_rfc3339
+from daemon.charging.warning import with_warnings
+from daemon.kernel.instant import HOUR, SECOND, Instant, decimal_seconds, format_rfc3339
 from daemon.kernel.money import Rounding
 from daemon.rating.charge import duration_seconds, first_paid_second
 
@@ -68,6 +71,11 @@ class ChargingSettings:
         return Limits(self.ring_seconds, self.max_grant_seconds, sliced, self.block_seconds_min)
 
     @property
+    def renewable(self) -> Limits:
+        """Return how long a grant may be where it can be renewed."""
+        return Limits(self.ring_seconds, self.max_grant_seconds, self.slice_seconds, self.block_seconds_min)
+
+    @property
     def terms(self) -> settle.Terms:
         """Return what settlement needs of these."""
         return settle.Terms(self.cut_tolerance_seconds, self.interim_seconds, self.ring_seconds)
@@ -88,12 +96,36 @@ class Context:
     new_id: str
     now: Instant
     archived_until: Instant = 0
+    short: Collection[int] = ()  # accounts whose money is shared out already: nobody takes more of it by himself
 
     @property
     def terms(self) -> settle.Terms:
         return self.settings.terms
 
+    @property
+    def look(self) -> shares.Look:
+        """What the money that several calls share is looked at with."""
+        return shares.Look(self.catalog, self.limits, self.terms, self.now)
 
+
+class RoomWanted(Exception):
+    """A question finds its block held by calls that may end earlier: nothing of it is done, and it is asked again.
+
+    ``accounts`` are those whose money they hold.
+    """
+
+    def __init__(self, accounts: tuple[int, ...]) -> None:
+        """Take the accounts."""
+        super().__init__(*accounts)
+        self.accounts = accounts
+
+
+def _never(_accounts: Collection[int]) -> bool:
+    return False
+
+
+MONEY = (Denial.BALANCE_INSUFFICIENT, Denial.DAILY_SPEND, Denial.MONTHLY_SPEND, Denial.UPSTREAM_REFUSED)
+MayYield = Callable[[Collection[int]], bool]
 Act = Callable[[Book, CallReport, Context], Outcome]
 Change = Callable[[Book, Call, Context], Outcome]
 
@@ -123,7 +155,7 @@ def let_replaced_go(book: Book, attempt: CallAttempt, terms: settle.Terms, now: 
 
 @dataclass(frozen=True, slots=True)
 class Initial:
-    """The work of one question."""
+    """The work of one question. ``may_yield``: whether calls on each of some accounts can be told to end earlier."""
 
     catalog: Catalog
     quote: Quote
@@ -133,6 +165,7 @@ class Initial:
     now: Instant
     encode: Encode
     called_side: CalledSide | None = None
+    may_yield: MayYield = _never
 
     def __call__(self, book: Book) -> Decided:
         attempt = self.quote.attempt
@@ -142,6 +175,10 @@ class Initial:
         earlier = same_side(book, attempt)
         grant_id = replaced.grant_id if replaced is not None else self.new_id
         decision = decide(self.quote, book.standing, self.limits, self.now, grant_id, meters=book.meter)
+        if self._lacks_money(decision):
+            short = shares.lacking(book.standing, self.quote, self.limits.block_seconds_min, self.now)
+            if short and self.may_yield(short):
+                raise RoomWanted(short)
         if isinstance(decision, Denied):
             watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, decision)
             return Decided(decision, self.encode(decision))
@@ -149,12 +186,21 @@ class Initial:
         call = new_call(attempt, decision, number, part, self.now)
         call = call.changed(due_at=settle.due_at(call, self.terms))
         settle.hold(book, call, self.now, counts=replaced is None)
+        call = with_warnings(book, self.catalog, call, self.now)
         book.save_call(call)
+        decision = replace(decision, warnings=call.warnings) if call.warnings != decision.warnings else decision
         if self.called_side is None:
             watch(book, self.catalog, call.levels, call.call_id, self.now)
             return Decided(decision, self.encode(decision), call)
         both, held = self.called_side.held(book, call, decision, counts=replaced is None)
         return Decided(both, self.encode(both), held)
+
+    def _lacks_money(self, decision: Decision) -> bool:
+        if self.may_yield is _never:
+            return False
+        if isinstance(decision, Denied):
+            return decision.denial in MONEY
+        return decision.renewable and decision.seconds < self.limits.block_seconds_min
 
     def journalled(self, granted: Granted) -> tuple[Call, bytes]:
         """Return the call of a grant that the store has not seen, and the bytes that answer the question."""
@@ -173,7 +219,7 @@ def on_answer(book: Book, report: CallReport, context: Context) -> Outcome:
         assert call.ended_at is not None, call
         return _settled(book, call, replace(report, at=call.ended_at, answered_at=answered_at), context)
     if call.state in (CallState.EXPIRED, CallState.VOIDED):
-        revived = _revived(book, call, context)
+        revived = _revived(book, _untried(book, call), context)
         return _charging_begins(book, revived, report, context, answered_at)
     if call.state is CallState.SETTLED and call.settled_by in ESTIMATES:
         return _alive_again(book, call, report, context)
@@ -181,15 +227,17 @@ def on_answer(book: Book, report: CallReport, context: Context) -> Outcome:
 
 
 def _charging_begins(book: Book, call: Call, report: CallReport, context: Context, answered_at: Instant) -> Outcome:
-    answered_at = _after_asked(book, call, report, answered_at, context)
-    call = settle.moved_to_route(book, adopted(book, call, report), report.route, context.now)
+    answered_at, before = _after_asked(book, call, report, answered_at, context), call
+    call = moved_to_route(book, adopted(book, call, report), report.route, context.now, holds=True)
     _end_earlier_parts(book, call, report, answered_at, context)
     call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
     call = settle.reaffirmed(book, context.catalog, call, context.now, can_shorten=report.attempt.hears_answer)
     call = call.moved(CallState.ANSWERED, last_seen_at=answered_at, started=True)
     call = call.changed(due_at=settle.due_at(call, context.terms))
+    counted(book, before, call)
+    call = with_warnings(book, context.catalog, call, context.now)
     book.save_call(call)
-    return Outcome(call, True)
+    return Outcome(call, True, short=shares.short_of(book, call, call.granted_seconds, context.settings.slice_seconds))
 
 
 def _after_asked(book: Book, call: Call, report: CallReport, at: Instant, context: Context) -> Instant:
@@ -210,6 +258,13 @@ def _end_earlier_parts(book: Book, call: Call, report: CallReport, answered_at: 
         if other.state is CallState.ANSWERED and other.part < call.part and other.payer == call.payer:
             until = other.changed(last_seen_at=max(other.last_seen_at, answered_at))
             _estimated(book, until, SettledBy.NEXT_PART, context)
+
+
+def _untried(book: Book, call: Call) -> Call:
+    """Return a closed call that was answered after all: its attempt did not fail."""
+    again = call.changed(tried=False)
+    counted(book, call, again)
+    return again
 
 
 def _revived(book: Book, call: Call, context: Context) -> Call:
@@ -257,7 +312,7 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
     if quote is None:
         assert refusal is not None, asked
         kind = "unrated" if refusal.account is not None else "no_account"
-        key = f"{kind}:{attempt.id_domain}:{attempt.call_id}"
+        key = f"{kind}:{attempt.id_domain}:{_listed_by(kind, report, context.now)}"
         detail = refusal.reason if kind == "unrated" else f"{refusal.reason}; {_who_called(report)}"
         book.append_exception(_exception(kind, attempt, detail, context.now, key=key))
         return None
@@ -275,6 +330,15 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
     )  # fmt: skip
     call = new_call(attempt, granted, number, part, context.now)
     return call.changed(authorised=False, emergency=emergency_call, aliases=report.aliases)
+
+
+def _listed_by(kind: str, report: CallReport, now: Instant) -> str:
+    """Return what such a report is listed by: a tenant's token, which is told so, makes one line an hour, not one each.
+
+    Its call ids are what it likes, and would push what a person has to see off the list.
+    """
+    is_nobodys = kind == "no_account" and report.own_token
+    return f"hour {now // HOUR}" if is_nobodys else report.attempt.call_id
 
 
 def _who_called(report: CallReport) -> str:
@@ -347,23 +411,32 @@ def _renewed(book: Book, report: CallReport, context: Context, *, paced: bool) -
         return outcome
     if ends(book, context.catalog, call, context.now):
         return outcome
+    is_shared = any(level.account in context.short for level in call.levels)
+    used = duration_seconds(measured_us(call, report), Rounding.UP)
+    if call.wanted or is_shared:
+        call = shares.quoted(book, call, context.look) if paced and call.wanted else call
+        return Outcome(call, outcome.changed, short=shares.short_of(book, call, 0, context.settings.slice_seconds))
     before = call.granted_seconds
-    used = duration_seconds(measured_us(call, report), Rounding.UP) if paced else None
-    call = settle.extended(book, context.catalog, call, context.limits, context.now, used)
+    call = settle.extended(book, context.catalog, call, context.limits, context.now, used if paced else None)
     call = call.changed(due_at=settle.due_at(call, context.terms))
+    call = with_warnings(book, context.catalog, call, context.now)
     book.save_call(call)
-    return Outcome(call, outcome.changed or call.granted_seconds > before, call.granted_seconds - before)
+    more = call.granted_seconds - before
+    left = call.granted_seconds - used if paced else more
+    short = shares.short_of(book, call, left, context.settings.slice_seconds)
+    return Outcome(call, outcome.changed or more > 0, more, short=short)
 
 
 def _alive_again(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
     """A call that was settled by an estimate still runs: take the charge back and hold again what it used."""
-    call = settle.reversed_charge(book, context.catalog, call, context.now)
+    settled, call = call, settle.reversed_charge(book, context.catalog, call, context.now)
     used, call = call.levels, call.changed(ended_at=None, settled_by=SettledBy.NOBODY)
     levels = metering.needed(book, context.catalog, call, call.granted_seconds, context.now)
     call = call.changed(levels=levels)
     settle.hold(book, call, context.now, used)
     call = call.moved(CallState.ANSWERED, last_seen_at=max(call.last_seen_at, min(report.at, context.now)), interims=0)
     call = call.changed(due_at=max(settle.due_at(call, context.terms), context.now + 60 * SECOND))
+    counted(book, settled, call)
     book.save_call(call)
     return Outcome(call, True)
 
@@ -379,22 +452,47 @@ def on_end(book: Book, report: CallReport, context: Context) -> Outcome:
             return _unasked_end(book, replace(report, part=0), context)
         return _again(book, call, report, context)
     if call.answered_at is None and not was_answered(report):
-        return _end_kept(book, call, report, context) if report.answered else _voided(book, call, context)
+        return _end_kept(book, call, report, context) if report.answered else _voided(book, call, report, context)
     return _settled(book, call, report, context)
 
 
 def _end_kept(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
     """Void a call of which only an end without a duration was told, and keep its instant: the answer may come late."""
-    call = settle.let_go(book, adopted(book, call, report), context.now)
-    call = call.moved(CallState.VOIDED, ended_at=min(report.at, context.now), settled_by=SettledBy.HANGUP)
-    book.save_call(call)
-    return Outcome(call, True)
+    freed = settle.let_go(book, _tried(book, adopted(book, call, report), report, context), context.now)
+    freed = freed.moved(CallState.VOIDED, ended_at=min(report.at, context.now), settled_by=SettledBy.HANGUP)
+    counted(book, call, freed)
+    book.save_call(freed)
+    return Outcome(freed, True)
 
 
-def _voided(book: Book, call: Call, context: Context) -> Outcome:
-    call = settle.let_go(book, call, context.now).moved(CallState.VOIDED, ended_at=context.now)
-    book.save_call(call)
-    return Outcome(call, True)
+def _voided(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
+    freed = settle.let_go(book, _tried(book, call, report, context), context.now)
+    freed = freed.moved(CallState.VOIDED, ended_at=context.now)
+    counted(book, call, freed)
+    book.save_call(freed)
+    return Outcome(freed, True)
+
+
+def _tried(book: Book, call: Call, report: CallReport, context: Context) -> Call:
+    """Return a call that nobody answered on the route that was tried last, if any was."""
+    return moved_to_route(book, call, report.route, context.now, holds=True).changed(tried=report.tried)
+
+
+def on_attempt(book: Book, report: CallReport, context: Context) -> Outcome:
+    """A carrier is being tried: the channel of an unanswered call moves to it. One that was passed is not gone back to.
+
+    A report without a route says that the one in use has failed.
+    """
+    call = joined_call(book, report)
+    if call is None or call.state is not CallState.GRANTED:
+        return Outcome(call, False)
+    route = report.route or next_route(call)
+    if route <= call.route:
+        return Outcome(call, False)
+    moved = moved_to_route(book, call, route, context.now, holds=True)
+    counted(book, call, moved)
+    book.save_call(moved)
+    return Outcome(moved, moved is not call)
 
 
 def _late_end(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
@@ -414,18 +512,20 @@ def _unasked_end(book: Book, report: CallReport, context: Context) -> Outcome:
 
 
 def _settled(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
+    before = call
     if call.answered_at is None:
         answered_at = report.answered_at
         if answered_at is None:
             answered_at = report.at - (report.duration_us or 0)
         call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
-    call = settle.moved_to_route(book, call, report.route, context.now) if call.is_open else call
+    call = moved_to_route(book, call, report.route, context.now, holds=call.is_open)
     duration_us = measured_us(call, report)
     _question_duration(book, call, report, duration_us, context)
     _note_late(book, call, report, duration_us, context)
     by = SettledBy(report.settled_by) if report.settled_by else SettledBy.HANGUP
     end = EndReport(report.at, duration_us, report.cause, report.switch_seconds, 0, report.attempt.source)
     call = settle.settled(book, context.catalog, adopted(book, call, report), end, by, context.terms, context.now)
+    counted(book, before, call)
     book.save_call(call)
     return Outcome(call, True)
 
@@ -486,8 +586,9 @@ def _estimated(book: Book, call: Call, by: SettledBy, context: Context) -> Outco
     if lived_us == 0:
         lived_us = first_paid_second(call.levels[0].tariffs[0]) * SECOND
     end = EndReport(call.answered_at + lived_us, lived_us, "", None, 0)
-    seen = call.last_seen_at  # an estimate proves nothing: a late end is held against what was told
+    seen, before = call.last_seen_at, call  # an estimate proves nothing: a late end is held against what was told
     call = settle.settled(book, context.catalog, call, end, by, context.terms, context.now).changed(last_seen_at=seen)
+    counted(book, before, call)
     book.save_call(call)
     detail = f"nobody reported the end; charged for {decimal_seconds(lived_us)} s, its last proof of life"
     book.append_exception(settle.estimate_listed(call, by, detail, context.now))
@@ -500,6 +601,12 @@ def on_cut(book: Book, call: Call, _context: Context) -> Outcome:
     call = call.changed(cut=True)
     book.save_call(call)
     return Outcome(call, True)
+
+
+def on_shortened(book: Book, call: Call, seconds: int, context: Context) -> Outcome:
+    """The switch of a call has confirmed that it ends it after ``seconds`` in all."""
+    after = shares.confirmed(book, call, seconds, context.look)
+    return Outcome(after, after is not call)
 
 
 def on_recovery(book: Book, call: Call, by: SettledBy, context: Context) -> Outcome:

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import msgspec
 
+from daemon.authorize.carrier_rates import carrier_tariffs
 from daemon.authorize.catalog import AccountKind, Catalog
 from daemon.authorize.decision import Level, Route
 from daemon.authorize.duration import seconds_for, spendable
@@ -18,11 +19,12 @@ from daemon.authorize.limits import with_spent
 from daemon.authorize.pricing import Service, cost_rates, tariffs_for
 from daemon.authorize.quote import Limits
 from daemon.charging import fraud, metering
+from daemon.charging.attempts import hold_carrier, release_carrier
 from daemon.charging.call import ESTIMATES, OPEN_STATES, Call, CallState, Posted, SettledBy
 from daemon.charging.cdr import EndReport, rated, reversal, supplies
 from daemon.charging.joining import CLOCK_TOLERANCE
+from daemon.charging.losses import lost_on
 from daemon.charging.ports import Book, Exceptional
-from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant
 from daemon.kernel.money import format_nano
 from daemon.ledger import posting
@@ -57,20 +59,6 @@ def hold(book: Book, call: Call, now: Instant, held: tuple[Level, ...] = (), *, 
     hold_carrier(book, call, now)
 
 
-def hold_carrier(book: Book, call: Call, now: Instant) -> None:
-    """Reserve a channel of the carrier in use."""
-    route = call.carrier
-    if route is not None and route.account:
-        book.post(posting.reserve(book.standing(route.account), call.grant_id, 0, Direction.OUTBOUND, now))
-
-
-def release_carrier(book: Book, call: Call, now: Instant) -> None:
-    """Let go of the channel of the carrier in use."""
-    route = call.carrier
-    if route is not None and route.account:
-        book.post(posting.release(book.standing(route.account), call.grant_id, 0, Direction.OUTBOUND, now))
-
-
 def let_go(book: Book, call: Call, now: Instant, *, expired: bool = False) -> Call:
     """Void all that a call holds, and return it holding nothing."""
     for level in call.levels:
@@ -86,28 +74,19 @@ def let_go(book: Book, call: Call, now: Instant, *, expired: bool = False) -> Ca
 
 def held_afresh(book: Book, catalog: Catalog, call: Call, limits: Limits, now: Instant) -> Call:
     """Return a call that held nothing holding what its payers can pay of the first slice, down to nothing."""
-    seconds = min(_payable(book, catalog, call, level, 0, limits, now) for level in call.levels)
+    seconds = min(payable(book, catalog, call, level, 0, limits, now) for level in call.levels)
     call = call.changed(granted_seconds=seconds, levels=metering.needed(book, catalog, call, seconds, now))
     hold(book, call, now)
     fraud.watch(book, catalog, call.levels, call.call_id, now)
     return call
 
 
-def _payable(book: Book, catalog: Catalog, call: Call, level: Level, begins: int, limits: Limits, now: Instant) -> int:
+def payable(book: Book, catalog: Catalog, call: Call, level: Level, begins: int, limits: Limits, now: Instant) -> int:
+    """Return the seconds in all that one level can pay beside what the call holds; see ``duration.seconds_for``."""
     terms = catalog.by_number[level.account].facing(call.direction)
     money = spendable(terms, book.standing(level.account), level.watched, now)
     units = metering.call_supply(book, catalog, call, level, now).units
     return seconds_for(level, money, level.reserved, begins, terms, limits, units)
-
-
-def moved_to_route(book: Book, call: Call, route: int, now: Instant) -> Call:
-    """Return the call with the carrier that answered; its channel moves with it."""
-    if route in (0, call.route) or all(known.number != route for known in call.routes):
-        return call
-    release_carrier(book, call, now)
-    moved = call.changed(route=route)
-    hold_carrier(book, moved, now)
-    return moved
 
 
 def priced_at_answer(book: Book, catalog: Catalog, call: Call, answered_at: Instant, now: Instant) -> Call:
@@ -165,8 +144,7 @@ def _route_at(catalog: Catalog, call: Call, route: Route, at: Instant) -> Route:
 def _carrier_tariffs(catalog: Catalog, call: Call, carrier: object, at: Instant) -> tuple[Tariff, ...]:
     for found in catalog.carriers.get(call.levels[-1].key.tenant, ()):
         if found.key == carrier:
-            table = catalog.tables.get(found.table)
-            return table.tariffs(call.called, at, at)[:1] if table is not None else ()
+            return carrier_tariffs(catalog, found, call.called, at, at, call.override)[:1]
     return ()
 
 
@@ -178,7 +156,7 @@ def extended(
     The slice begins where the grant ends, or at ``used_seconds``: then asking twice reserves it once.
     """
     begins = call.granted_seconds if used_seconds is None else used_seconds
-    seconds = min(_payable(book, catalog, call, level, begins, limits, now) for level in call.levels)
+    seconds = min(payable(book, catalog, call, level, begins, limits, now) for level in call.levels)
     return regranted(book, catalog, call, seconds, now) if seconds > call.granted_seconds else call
 
 
@@ -188,8 +166,15 @@ def reaffirmed(book: Book, catalog: Catalog, call: Call, now: Instant, *, can_sh
     They may be dearer than what was held. Where the switch can still be told, the call gets as many as can be paid.
     """
     limits = Limits(max_grant_seconds=call.granted_seconds)
-    payable = [_payable(book, catalog, call, level, 0, limits, now) for level in call.levels if can_shorten]
-    return regranted(book, catalog, call, min([call.granted_seconds, *payable]), now)
+    able = [payable(book, catalog, call, level, 0, limits, now) for level in call.levels if can_shorten]
+    return regranted(book, catalog, call, min([call.granted_seconds, *able]), now)
+
+
+def extended_to(book: Book, catalog: Catalog, call: Call, seconds: int, now: Instant) -> Call:
+    """Return the call holding as many of ``seconds`` in all as every level can pay now, never fewer than before."""
+    limits = Limits(max_grant_seconds=seconds)
+    seconds = min(payable(book, catalog, call, level, 0, limits, now) for level in call.levels)
+    return regranted(book, catalog, call, seconds, now) if seconds > call.granted_seconds else call
 
 
 def regranted(book: Book, catalog: Catalog, call: Call, seconds: int, now: Instant) -> Call:
@@ -218,12 +203,12 @@ def settled(
     if earlier:
         call = reversed_charge(book, catalog, call, now)
     call = _answered(call, report)
-    overrun = report.duration_us - call.granted_seconds * SECOND
+    overrun = report.duration_us - call.told_seconds * SECOND
     told = call.authorised or call.renewable  # only then did the switch have a limit of ours
     ours = told and 0 <= overrun <= terms.cut_tolerance_seconds * SECOND
     if settled_by is SettledBy.HANGUP and ours:
         settled_by = SettledBy.OWN_LIMIT
-    paid_us = min(report.duration_us, call.granted_seconds * SECOND) if ours else report.duration_us
+    paid_us = min(report.duration_us, call.told_seconds * SECOND) if ours else report.duration_us
     holding = call.state in OPEN_STATES
     call = call.changed(duration_us=report.duration_us, counted_at=_counted_at(catalog, call, report, settled_by, now))
     posted, billed = [], []
@@ -241,14 +226,17 @@ def settled(
     call = call.moved(
         CallState.SETTLED, settled_by=settled_by, ended_at=report.ended_at, duration_us=report.duration_us,
         posted=tuple(posted), revision=call.revision + 1, last_seen_at=max(call.last_seen_at, report.ended_at),
-        levels=tuple(replace(level, reserved=0, units=()) for level in call.levels),
+        levels=tuple(replace(level, reserved=0, units=()) for level in call.levels), wanted=0, told=0,
     )  # fmt: skip
-    report = msgspec.structs.replace(report, overrun_us=max(0, overrun) if ours else 0)
+    call = call.changed(overrun_us=max(0, overrun) if ours else 0)
+    report = msgspec.structs.replace(report, overrun_us=call.overrun_us)
     bought = supplies(call, report.duration_us)
     for record in rated(call, report, tuple(billed), bought, now):
         book.append_record(record)
+        for item in lost_on(catalog, call, record, now):
+            book.append_exception(item)
     _list_lapsed(book, call, [supply.conversion for supply in bought], now)
-    for item in _beyond_ledger(catalog, call, now):
+    for item in _unpaid(catalog, call, now):
         book.append_exception(item)
     return call
 
@@ -267,15 +255,18 @@ def _list_lapsed(book: Book, call: Call, bought: list[Conversion | None], now: I
             )
 
 
-def _beyond_ledger(catalog: Catalog, call: Call, now: Instant) -> Iterator[Exceptional]:
-    """Yield what the balance of a postpaid account could not hold of a charge: it is owed all the same."""
+def _unpaid(catalog: Catalog, call: Call, now: Instant) -> Iterator[Exceptional]:
+    """Yield what a prepaid account could not pay of a charge, or a postpaid balance not hold: it is owed."""
     for level, posted in zip(call.levels, call.posted, strict=True):
-        if posted.uncollected and _is_postpaid(catalog, call, level):
-            detail = f"{format_nano(posted.uncollected)} of the charge of {level.key} is beyond 64 bits of its balance"
-            key = f"beyond_ledger:{call.grant_id}:{level.account}:{call.revision}"
-            yield Exceptional(
-                "beyond_ledger", call.tenant, call.source, call.switch, call.call_id, detail, now, key=key
-            )
+        if not posted.uncollected:
+            continue
+        owed = f"{format_nano(posted.uncollected)} of the charge of {level.key}"
+        if _is_postpaid(catalog, call, level):
+            kind, detail = "beyond_ledger", f"{owed} is beyond 64 bits of its balance"
+        else:
+            kind, detail = "uncollected", f"{owed} is a debt: its balance did not cover it"
+        key = f"{kind}:{call.grant_id}:{level.account}:{call.revision}"
+        yield Exceptional(kind, call.tenant, call.source, call.switch, call.call_id, detail, now, key=key)
 
 
 def _is_postpaid(catalog: Catalog, call: Call, level: Level) -> bool:
@@ -334,7 +325,7 @@ def reversed_charge(book: Book, catalog: Catalog, call: Call, now: Instant) -> C
     for record in book.records(call.grant_id):
         if record.status == "rated" and record.record_id.endswith(f".{call.revision}"):
             book.append_record(reversal(record, revision, now))
-    return metering.taken_back(book, call).changed(posted=(), revision=revision)
+    return metering.taken_back(book, call).changed(posted=(), revision=revision, overrun_us=0)
 
 
 def estimate_listed(call: Call, by: SettledBy, detail: str, now: Instant) -> Exceptional:

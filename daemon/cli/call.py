@@ -23,6 +23,7 @@ from daemon.kernel.instant import decimal_seconds, format_rfc3339
 from daemon.kernel.money import format_nano
 from daemon.rating.bundle import bundle_of
 
+NOTHING = format_nano(0)
 MARKS = {
     Outcome.PASSED: "pass", Outcome.LEFT_OUT: "out ", Outcome.REFUSED: "FAIL", Outcome.NOT_APPLICABLE: "-   ",
     Outcome.NOT_ASKED: "    ",
@@ -108,7 +109,8 @@ def show(selected: Chosen, call_id: str, as_json: bool) -> None:
         print_pairs((name, _blank(part)) for name, part in value.items())
         for level in levels:
             by = f", {level['conversion']}" if level["conversion"] else ""
-            paid = f"{level['charged']} {level['currency']}, held {level['reserved']}{by}"
+            debt = f", {level['uncollected']} of it uncollected" if level["uncollected"] != NOTHING else ""
+            paid = f"{level['charged']} {level['currency']}{debt}, held {level['reserved']}{by}"
             click.echo(f"  paid by {level['tenant']}/{level['account']}: {paid}")
             for line in _particulars(level):
                 click.echo(f"    {printable(line)}")
@@ -130,7 +132,7 @@ def _whole(found: Call) -> dict[str, Any]:
     return {
         **call_value(found), "attempt": found.attempt, "part": found.part, "authorised": found.authorised,
         "ended_at": format_rfc3339(found.ended_at) if found.ended_at is not None else None,
-        "duration_seconds": decimal_seconds(found.duration_us),
+        "duration_seconds": decimal_seconds(found.duration_us), "overrun_seconds": decimal_seconds(found.overrun_us),
         "settled_by": found.settled_by.value, "carrier": found.carrier.carrier.id if found.carrier else "",
         "levels": [_level(found, place) for place in range(len(found.levels))],
     }  # fmt: skip
@@ -144,6 +146,7 @@ def _level(found: Call, place: int) -> dict[str, Any]:
     return {
         "tenant": level.key.tenant, "account": level.key.id, "currency": level.currency,
         "prefix": _prefix(found, place), "reserved": format_nano(level.reserved), "charged": format_nano(charged),
+        "uncollected": format_nano(posted.uncollected if posted is not None else 0),
         "conversion": _conversion(found, place), "destination": tariff.destination if tariff is not None else "",
         "price": _price(tariff) if tariff is not None else "",
         "units": [{"bundle": bundle_of(each.meter), "units": each.units} for each in posted.units] if posted else [],

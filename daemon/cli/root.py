@@ -25,6 +25,7 @@ COMMANDS = {
     "rate": "daemon.cli.rate:rate",
     "radius": "daemon.cli.radius:radius",
     "call": "daemon.cli.call:call",
+    "carrier": "daemon.cli.carrier:carrier",
     "export": "daemon.cli.export:export",
     "exception": "daemon.cli.exception:exception",
     "db": "daemon.cli.db:db",

@@ -160,6 +160,7 @@ _ACCOUNT_KEYS = (
     "max_call_seconds", "max_call_charge", "margin_floor_percent", "margin_floor_per_minute", "class_of_service",
     "suspend_when_empty",
     "monthly_spend", "over_channels", "channel_surcharge", "channel_surcharge_per_minute",
+    "low_balance_warning_seconds", "low_balance_warning", "cutoff_warning_seconds", "warn",
 )  # fmt: skip
 
 

@@ -56,9 +56,12 @@ from daemon.config_files.rate_keys import (
     TENANT_OF,
     TIME_BAND,
 )
+from daemon.config_files.warning_keys import ACCOUNT_WARNINGS, TENANT_WARNINGS, WARNING_TONES
 from daemon.kernel.dialling import Numbers
 
 CALL_SECONDS_MAX: Final = 86_400  # seconds; no call is longer than a day
+CALLS_PER_SECOND_MAX: Final = 100_000  # more than any store commits
+WEIGHT_MAX: Final = 1_000  # in all, far below what a draw tells apart
 PROFILES: Final = ("generic", "cisco", "kamailio", "opensips", "freeswitch", "asterisk", "sippy", "audiocodes")
 IDENTITY_KINDS: Final = ("sip_user", "ip", "caller", "pin", "did")
 
@@ -75,7 +78,7 @@ _ROUTING = ConfigKey(
     "routing",
     FLAG,
     UNSTATED,
-    "the daemon chooses the carrier, by cost; else the switch routes by itself",
+    "the daemon chooses the carriers and their order; else the switch routes by itself",
     "true where the owner has a carrier",
 )
 
@@ -102,6 +105,7 @@ TENANT: Final = Table(
         ),
         ConfigKey("currency", CURRENCY, REQUIRED, "what it keeps its accounts in"),
         ConfigKey("timezone", ZONE, "UTC", "where its days begin"),
+        *TENANT_WARNINGS,
     )
 )
 
@@ -112,6 +116,19 @@ CARRIER: Final = Table(
         ConfigKey("rate_table", IDENTIFIER, REQUIRED, "its buy prices, a rate table of its tenant"),
         ConfigKey("dial", DIAL, REQUIRED, "where a switch sends the call; {number} becomes the dialled digits"),
         ConfigKey("channels", _CHANNELS, None, "calls at the same time", "no limit"),
+        ConfigKey(
+            "calls_per_second",
+            whole(1, CALLS_PER_SECOND_MAX, "calls a second"),
+            None,
+            "calls that may be sent to it in one second",
+            "no limit",
+        ),
+        ConfigKey(
+            "weight",
+            whole(1, WEIGHT_MAX, "a weight"),
+            1,
+            "of carriers alike in cost and quality, one of twice the weight is tried first twice as often",
+        ),
         ConfigKey("status", choice(Status), Status.ACTIVE, "only an active one is offered"),
         ConfigKey(
             "tech_prefix",
@@ -309,7 +326,7 @@ ACCOUNT: Final = Table(
         ),
         ConfigKey(
             "calls_per_second",
-            whole(1, 100_000, "calls a second"),
+            whole(1, CALLS_PER_SECOND_MAX, "calls a second"),
             None,
             "questions that are granted in one second",
             "no limit",
@@ -337,6 +354,7 @@ ACCOUNT: Final = Table(
         ConfigKey("class_of_service", OPTIONAL_IDENTIFIER, "", "what its outbound calls may reach", "every number"),
         ConfigKey("identities", Many(IDENTITY), (), "how a call finds the account", "none: by its id alone"),
         ConfigKey("overrides", Many(OVERRIDE_PRICE), (), "prices of its outbound calls alone", "none"),
+        *ACCOUNT_WARNINGS,
     )
 )
 
@@ -396,6 +414,7 @@ FREESWITCH: Final = Table(
         ),
         _ROUTING,
         *_DIALLING,
+        *WARNING_TONES,
     ),
     check=_check_peer,
 )

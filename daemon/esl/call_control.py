@@ -7,7 +7,7 @@ Every charge is a task of its own, so that a slow one delays nobody; there are n
 
 import asyncio
 import re
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 
 import structlog
 
@@ -28,6 +28,7 @@ from daemon.esl.legs import (
     Intent,
     Legs,
     Paid,
+    Tried,
     Unanswered,
     Unclear,
     Unpaid,
@@ -89,6 +90,8 @@ class CallControl:
                     self._end(paid, intent)
                 case Unanswered():
                     self._settled(self._void(intent))
+                case Tried():
+                    self._settled(self._tried(intent))
                 case Unpaid():
                     self._settled(self._unpaid(intent))
                 case Unclear(channel):
@@ -134,6 +137,14 @@ class CallControl:
         for session in self.sessions:
             if session.call is not None and session.call.grant_id in grant_ids:
                 session.cut()
+
+    def share(self, calls: Iterable[Call]) -> None:
+        """Tell what the store has of running calls: it may have come from another daemon."""
+        by_grant = {call.grant_id: call for call in calls}
+        for session in self.sessions:
+            stored = by_grant.get(session.call.grant_id) if session.call is not None else None
+            if stored is not None:
+                session.share(stored)
 
     async def stop(self) -> None:
         """Let settlements that are under way finish; leave the calls themselves up."""
@@ -199,6 +210,10 @@ class CallControl:
         report = self._reporter.unanswered(gone)
         await persisted(lambda: self._ocf.ended(report), "void", gone.channel)
 
+    async def _tried(self, leg: Tried) -> None:
+        report = self._reporter.tried(leg)
+        await persisted(lambda: self._ocf.attempted(report), "attempt", leg.channel)
+
     async def _unpaid(self, leg: Unpaid) -> None:
         report = self._reporter.unpaid(leg)
         self._counters.count("tollway_reports_total", road="esl", kind="unpaid")
@@ -260,7 +275,7 @@ class CallControl:
         return answer.decision, answer.call
 
     async def _grant(self, event: Event, granted: Granted, call: Call | None) -> None:
-        grant = Grant(call.grant_id, call.part, granted.called) if call is not None else None
+        grant = Grant(call.grant_id, call.part, granted.called, call.route) if call is not None else None
         try:
             if grant is not None and not self._legs.granted(event.channel, grant):
                 raise ChannelGone("hung up while we decided")

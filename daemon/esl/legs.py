@@ -34,11 +34,12 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a question about a leg got: the number is frozen by it."""
+    """What a question about a leg got: the number is frozen by it. ``route``: whose channel is held, 0 for none."""
 
     grant_id: str
     part: int
     number: str
+    route: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,28 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A granted leg is gone and nobody ever answered it; where it ``vanished``, nobody told whether anybody did."""
+    """A granted leg is gone and nobody ever answered it; where it ``vanished``, nobody told whether anybody did.
+
+    ``route`` is the last that was tried, 0 where no leg named one; ``called``: it called somebody at all.
+    """
 
     channel: str
     grant: Grant
     at: Instant
     cause: str
     vanished: bool = False
+    route: int = 0
+    called: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A granted leg calls by another of its routes than the one before, which has failed."""
+
+    channel: str
+    grant: Grant
+    route: int
+    at: Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +146,7 @@ class Closed:
     role: Role
 
 
-Intent = Asked | Began | Ended | Unanswered | Unpaid | Unclear | Vanished | Closed
+Intent = Asked | Began | Ended | Unanswered | Tried | Unpaid | Unclear | Vanished | Closed
 
 HANGING_UP = frozenset({"CHANNEL_HANGUP", "CHANNEL_HANGUP_COMPLETE", "CHANNEL_DESTROY"})
 CLOSING = frozenset({"CHANNEL_HANGUP_COMPLETE", "CHANNEL_DESTROY"})
@@ -202,6 +218,8 @@ class _Leg:
     moved_at: Instant = 0
     last_end: Instant = 0
     grant: Grant | None = None
+    tried: int = 0  # the last route of its grant that a leg was called by
+    called_any: bool = False  # since its grant
     next_part: int = 1
     own_begun: bool = False
     paid_once: bool = False
@@ -253,7 +271,7 @@ class Legs:
         leg = self._legs.get(channel)
         if leg is None or leg.hung_up_at:
             return False
-        leg.grant = grant
+        leg.grant, leg.tried, leg.called_any = grant, 0, False
         leg.next_part = max(leg.next_part, grant.part)
         return True
 
@@ -268,7 +286,7 @@ class Legs:
         leg.next_part = max(leg.next_part, paid.part + 1)
         leg.paid_once = True
         if not answered:
-            leg.grant = Grant(paid.grant_id, paid.part, paid.number)
+            leg.grant = Grant(paid.grant_id, paid.part, paid.number, paid.route)
         elif all(paying.paid.part != paid.part for paying in leg.calls):
             leg.calls.append(_Paying(paid, "", own=False, destination="", adopted=True))
 
@@ -293,6 +311,7 @@ class Legs:
         self._pay(leg, intents)
         caller = self._legs.get(leg.originator) if leg.originator else None
         if caller is not None:
+            _try(caller, leg, event, intents)
             self._pay(caller, intents)
         if event.name in CLOSING:
             self._close(leg, event, intents)
@@ -579,7 +598,7 @@ class Legs:
     def _forgotten(self, leg: _Leg, at: Instant, cause: str, *, vanished: bool = False) -> list[Intent]:
         intents: list[Intent] = []
         if leg.grant is not None:
-            intents.append(Unanswered(leg.channel, leg.grant, at, cause, vanished))
+            intents.append(Unanswered(leg.channel, leg.grant, at, cause, vanished, leg.tried, leg.called_any))
         intents.append(Closed(leg.channel, self._role(leg)))
         self._forget(leg)
         return intents
@@ -600,6 +619,16 @@ class Legs:
             siblings.pop(leg.channel, None)
             if not siblings:
                 del self._called_by[leg.originator]
+
+
+def _try(caller: _Leg, called: _Leg, event: Event, intents: list[Intent]) -> None:
+    """Follow which route of its grant a leg calls by; of legs that ring together the last in the list counts."""
+    if caller.grant is None or caller.hung_up_at:
+        return
+    caller.called_any = True
+    if called.route > max(caller.tried, caller.grant.route):
+        intents.append(Tried(caller.channel, caller.grant, called.route, event.at))
+    caller.tried = max(caller.tried, called.route)
 
 
 def _bridged(paying: _Paying, event: Event) -> None:

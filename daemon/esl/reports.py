@@ -15,7 +15,7 @@ from daemon.esl import dialplan
 from daemon.esl.cdr import SpooledLeg
 from daemon.esl.dialplan import Rules
 from daemon.esl.events import Event
-from daemon.esl.legs import Ended, Grant, Paid, Unanswered, Unpaid
+from daemon.esl.legs import Ended, Grant, Paid, Tried, Unanswered, Unpaid
 from daemon.esl.link import SwitchClock
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant
@@ -116,7 +116,15 @@ class Reporter:
 
     def unanswered(self, gone: Unanswered) -> CallReport:
         """Report that a granted call was never answered."""
-        return self.void(gone.channel, gone.grant, gone.at, gone.cause)
+        void = self.void(gone.channel, gone.grant, gone.at, gone.cause)
+        return replace(void, route=gone.route, tried=gone.called)
+
+    def tried(self, leg: Tried) -> CallReport:
+        """Report that a granted call is on another route."""
+        attempt = self._attempt(leg.channel, Identity(), leg.grant.number, "", Direction.OUTBOUND, "", routed=False)
+        return CallReport(
+            attempt, self.ours(leg.at), grant_id=leg.grant.grant_id, part=leg.grant.part, route=leg.route, exact=True
+        )
 
     def void(self, channel: str, grant: Grant, at: Instant, cause: str) -> CallReport:
         """Report that a grant is not needed."""

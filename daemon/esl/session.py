@@ -21,6 +21,7 @@ from daemon.esl.link import LinkLost
 from daemon.esl.reports import Reporter
 from daemon.esl.road import Road
 from daemon.esl.timers import ChannelGone, CommandRefused, checked
+from daemon.esl.warning import Warner
 from daemon.kernel.instant import SECOND, Instant
 
 AHEAD_SECONDS_MAX = 20.0  # how long before its end a slice is renewed at most
@@ -57,10 +58,12 @@ class ChargingSession:
         self._reporter = reporter
         self._road = road
         self._timer = timer
+        self._warner = Warner(ocf, road, reporter.spec, paid.channel, paid.answered_at)
         self._over: Ended | Vanished | None = None
         self._wake = asyncio.Event()
         self._cut = False
         self._armed: Instant = 0  # the limit that the timer in the switch stands for
+        self._wanted: Call | None = None  # as the store has the call now: longer, or wanted shorter
 
     @property
     def grant_ids(self) -> set[str]:
@@ -82,6 +85,15 @@ class ChargingSession:
         self._cut = True
         self._wake.set()
 
+    def share(self, call: Call) -> None:
+        """Tell how the store has the call: it may go on longer, or others of its account need its money."""
+        known = self.call
+        if known is None:
+            return
+        if call.wanted or call.granted_seconds > known.granted_seconds or call.warnings != known.warnings:
+            self._wanted = call
+            self._wake.set()
+
     async def run(self, call: Call | None = None) -> None:
         """Charge the call. ``call`` where it is open in the store already."""
         if call is None and self._over is None:
@@ -89,7 +101,12 @@ class ChargingSession:
             call = _call_of(await self._until_stored(lambda: self._ocf.answered(report), "answer"))
         self.call = call
         if call is not None and call.state is CallState.ANSWERED:
-            await self._meter(call)
+            self._ocf.sharer.follow(call, self.share)
+            self.share(call)
+            try:
+                await self._meter(call)
+            finally:
+                self._ocf.sharer.leave(call.grant_id)
         await self._ended()
         await self._settle()
 
@@ -127,18 +144,26 @@ class ChargingSession:
             if self._cut or now >= limit:
                 await self._kill()
                 return
+            if self._wanted is not None and self._road.is_up:
+                limit = await self._shared(limit)
+                renew_at = limit - _ahead((limit - now) / SECOND)
+                continue
             if self._armed != limit:
                 await self._arm(limit)
             if now >= renew_at:
                 more = await self._renewed()
-                limit += more * SECOND
+                call = self.call or call
+                limit = self._limit(call)
                 renew_at = limit - _ahead(float(more)) if more else now + int(ASK_AGAIN_SECONDS * SECOND)
                 alive_at = now + self._interim_us
             elif now >= alive_at:
                 await self.prove_life(now)
                 alive_at = now + self._interim_us
+            call = self.call or call
+            await self._warner.play(call, now)
             if self._armed == limit or not self._road.is_up:
-                await self._sleep((min(limit, renew_at, alive_at) - self._road.now()) / SECOND)
+                warn_at = self._warner.next_at(call)
+                await self._sleep((min(limit, renew_at, alive_at, warn_at or limit) - self._road.now()) / SECOND)
 
     @property
     def _interim_us(self) -> int:
@@ -166,17 +191,47 @@ class ChargingSession:
         self._cut = self._cut or call.cut
         return max(more, 0) if call.state is CallState.ANSWERED else 0
 
-    async def _arm(self, limit: Instant) -> None:
-        """Move the timer inside the switch. Where that fails the earlier one stands: it can only be early."""
+    async def _shared(self, limit: Instant) -> Instant:
+        """Go on as long as the store has the call now, or end earlier; return the limit.
+
+        Money is let go of only when the switch has the shorter timer, and only the store says how much.
+        """
+        heard, self._wanted = self._wanted, None
+        assert heard is not None
+        assert self.call is not None
+        if heard.granted_seconds > self.call.granted_seconds:
+            self.call = heard
+        elif heard.warnings != self.call.warnings:
+            self.call = self.call.changed(warnings=heard.warnings)
+        used = -(-(self._road.now() - self.paid.answered_at) // SECOND)
+        seconds = max(heard.wanted, used + 1)
+        if not heard.wanted or seconds >= self.call.granted_seconds:
+            return self._limit(self.call)
+        if not await self._arm(self.paid.answered_at + seconds * SECOND):
+            return limit
+        try:
+            call = (await self._ocf.shortened(heard.grant_id, seconds)).call
+        except StoreError as error:
+            _log.warning("a shorter limit is not recorded", call_id=self.paid.channel, error=str(error))
+            return limit  # the store wants it still, and says so again
+        self.call = call if call is not None and call.state is CallState.ANSWERED else self.call
+        return self._limit(self.call)
+
+    async def _arm(self, limit: Instant) -> bool:
+        """Move the timer inside the switch, and tell whether it was. Where that fails the earlier one stands."""
         try:
             self._timer = await self._road.move_timer(self.paid.channel, limit, self._timer)
         except LinkLost:
-            return  # tried again when the link is back
+            return False  # tried again when the link is back
         except ChannelGone:
             _log.info("no timer for a channel that is gone", call_id=self.paid.channel)
         except (CommandRefused, wire.LocalWireError) as error:
             _log.error("timer not armed", call_id=self.paid.channel, error=str(error))
+        else:
+            self._armed = limit
+            return True
         self._armed = limit
+        return False
 
     async def _kill(self) -> None:
         """End the leg, again and again until it is gone."""
@@ -202,7 +257,8 @@ class ChargingSession:
         if self._over is not None:
             return
         try:
-            await asyncio.wait_for(self._wake.wait(), max(seconds, 0.0))
+            async with asyncio.timeout(max(seconds, 0.0)):  # wait_for may forget that it was cancelled
+                await self._wake.wait()
         except TimeoutError:
             return
         self._wake.clear()

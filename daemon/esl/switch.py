@@ -211,7 +211,7 @@ class Switch:
                 _log.error("a record of the switch is left where it is", switch=self.spec.id, error=str(error))
 
     async def _follow_cuts(self) -> None:
-        """End what a person wants ended, whichever road he took to say so."""
+        """End what a person wants ended, whichever road he took to say so, and what the store wants earlier."""
         while True:
             await asyncio.sleep(CUTS_SECONDS + CUTS_SHARE * len(self.control.sessions))
             if not self.control.sessions:
@@ -221,6 +221,7 @@ class Switch:
             except StoreError:
                 continue
             self.control.cut({call.grant_id for call in calls if call.cut})
+            self.control.share(calls)
 
 
 async def _first_failure(*tasks: asyncio.Task[None]) -> None:

@@ -181,6 +181,7 @@ def _message(headers: dict[str, str], body: bytes) -> Message:
 
 _UUID = re.compile(r"[0-9A-Za-z._@-]{1,253}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_PLAYED = re.compile(r"[!-~]{1,256}")
 _WORD = re.compile(r"[0-9A-Za-z*#+._~:@][0-9A-Za-z*#+._~:@-]{0,252}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 # switch_separate_string takes the quote, the backslash, the delimiter and outer blanks as its own.
@@ -230,6 +231,13 @@ def word(text: str) -> str:
     """Return a destination, dialplan, context or cause that is one word and no option. Raises LocalWireError."""
     if _WORD.fullmatch(text) is None:
         raise LocalWireError(f"{text[:80]!r} is not one plain word")
+    return text
+
+
+def played(text: str) -> str:
+    """Return a file or a tone that is one word, whatever it holds beside blanks. Raises LocalWireError."""
+    if _PLAYED.fullmatch(text) is None:
+        raise LocalWireError(f"{text[:80]!r} is not one word that a switch can play")
     return text
 
 

@@ -106,7 +106,8 @@ class RuleReply(msgspec.Struct, frozen=True):
 class AuthorizeReply(msgspec.Struct, frozen=True, kw_only=True):
     """``reason`` is empty where granted; ``q850`` and ``sip`` are its codes where denied, else 0.
 
-    ``reserved``, ``currency`` and ``sell`` are those of the level that the token's tenant sells at.
+    ``reserved``, ``currency`` and ``sell`` are those of the level that the token's tenant sells at. Where the payer is
+    to be warned, the seconds from answer say when: that its money is low, and that the call is about to be ended.
     """
 
     result: str
@@ -122,6 +123,8 @@ class AuthorizeReply(msgspec.Struct, frozen=True, kw_only=True):
     q850: int = 0
     sip: int = 0
     emergency: bool = False
+    warn_at_seconds: int | UnsetType = UNSET
+    cutoff_warn_at_seconds: int | UnsetType = UNSET
     rules: tuple[RuleReply, ...] | UnsetType = UNSET
 
 
@@ -155,7 +158,10 @@ class EndRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class CallReply(msgspec.Struct, frozen=True, kw_only=True):
-    """A running call: ``quota_seconds`` from answer; ``final``: it ends there, or at once where that has passed."""
+    """A running call: ``quota_seconds`` from answer; ``final``: it ends there, or at once where that has passed.
+
+    The seconds at which to warn are as of a grant, and may have moved.
+    """
 
     call_id: str
     grant_id: str
@@ -167,6 +173,8 @@ class CallReply(msgspec.Struct, frozen=True, kw_only=True):
     final: bool
     cut: bool
     update_within_seconds: int
+    warn_at_seconds: int | UnsetType = UNSET
+    cutoff_warn_at_seconds: int | UnsetType = UNSET
 
 
 class EndReply(msgspec.Struct, frozen=True, kw_only=True):

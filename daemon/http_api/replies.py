@@ -5,6 +5,7 @@ What a call has cost so far is the price of the seconds used, by the one price f
 """
 
 import msgspec
+from msgspec import UNSET
 
 from daemon.authorize.catalog import AccountTerms
 from daemon.authorize.decision import Decision, Denied, Granted, Level, Route
@@ -54,7 +55,8 @@ def _granted(granted: Granted, settings: ChargingSettings, tenant: str) -> Autho
         currency=level.currency if level else "", renewable=granted.renewable, update_within_seconds=within,
         routes=tuple(route_of(route, tenant) for route in granted.routes), grant_id=granted.grant_id,
         sell=_sell(level) if level else None,
-        emergency=granted.emergency,
+        emergency=granted.emergency, warn_at_seconds=granted.warnings.low or UNSET,
+        cutoff_warn_at_seconds=granted.warnings.cutoff or UNSET,
     )  # fmt: skip
 
 
@@ -105,10 +107,10 @@ def charged_so_far(call: Call, place: int, used_us: int) -> int:
 
 def call_reply(call: Call, used_us: int, settings: ChargingSettings, tenant: str) -> bytes:
     """Return the answer of a tenant's level to an answer or an update of a call that has used so many microseconds."""
-    left = call.granted_seconds - duration_seconds(used_us, Rounding.UP)
+    left = call.told_seconds - duration_seconds(used_us, Rounding.UP)
     running = call.is_open
     final = not running or call.cut or not call.renewable or left < settings.block_seconds_min
-    quota = call.granted_seconds
+    quota = call.told_seconds
     if call.cut and not call.emergency:
         quota = min(quota, duration_seconds(used_us, Rounding.DOWN))
     place = level_of(call, tenant)
@@ -121,6 +123,7 @@ def call_reply(call: Call, used_us: int, settings: ChargingSettings, tenant: str
             call_id=call.call_id, grant_id=call.grant_id, state=call.state.value, quota_seconds=quota,
             reserved=format_nano(reserved), charged=format_nano(charged), currency=currency, final=final, cut=call.cut,
             update_within_seconds=_update_within(call.renewable, left, settings) if running else 0,
+            warn_at_seconds=call.warnings.low or UNSET, cutoff_warn_at_seconds=call.warnings.cutoff or UNSET,
         )
     )  # fmt: skip
 

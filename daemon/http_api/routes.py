@@ -5,7 +5,6 @@ A failure of ours is logged and told as one word; a refused question of a call c
 so that a dialplan which looks at nothing else still fails closed.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -17,12 +16,15 @@ from daemon.charging.ports import Counters, StoreError
 from daemon.http_api.access import SWITCH, Door, TooMany
 from daemon.http_api.calls import OPERATIONS, CallDesk
 from daemon.http_api.messages import BODY_SIZE_MAX
+from daemon.http_api.patience import Patience
 from daemon.http_api.refusal import RequestRefused, malformed, overloaded, store_unavailable
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+Reply = Callable[[int, Headers, bytes], bool]
 
 IN_FLIGHT_MAX = 1024  # requests decided at once; four batches of the store, some 50 ms of waiting
 IN_FLIGHT_EMERGENCY_MAX = 256  # room above the limit for emergency numbers, which wait for no store
@@ -30,6 +32,7 @@ DECIDE_SECONDS_MAX = 10  # seconds that a request may wait for the store; dialpl
 AUTHORIZE = "/v1/authorize"
 CALLS = b"/v1/calls/"
 JSON_TYPE = (b"content-type", b"application/json")
+REPLY, SENDS = "tollway.reply", "sends"  # an extension of ASGI: what sends a whole response, or says that it cannot
 
 _log = structlog.get_logger("tollway.http")
 
@@ -48,6 +51,7 @@ class PerCall:
         self._counters = counters
         self._beyond = beyond
         self._in_flight = 0
+        self._patience = Patience()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -63,14 +67,16 @@ class PerCall:
             return
         finally:
             self._in_flight -= 1
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        reply: Reply | None = scope.get("extensions", {}).get(REPLY, {}).get(SENDS)
+        if reply is None or not reply(status, headers, body):
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
 
     def discarded(self, reason: str) -> None:
         """Count a request that was not answered as it asked."""
         self._counters.count("tollway_discarded_total", listener="http", reason=reason)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, Headers]:
         try:
             body = await self._decide(scope, receive)
         except RequestRefused as refused:
@@ -83,9 +89,7 @@ class PerCall:
         try:
             if self._in_flight > IN_FLIGHT_MAX and not self._may_be_emergency(scope):
                 raise overloaded()
-            work = await self._work(scope, receive)
-            async with asyncio.timeout(DECIDE_SECONDS_MAX):
-                return await work
+            return await self._patience.wait(await self._work(scope, receive), DECIDE_SECONDS_MAX)
         except (StoreError, TimeoutError) as error:
             _log.warning("the store did not commit", error=repr(error), path=scope["path"])
             raise store_unavailable() from None

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside
@@ -22,7 +22,7 @@ from daemon.http_api.accounts import AccountDesk
 from daemon.http_api.administration import Links, StoreWithPing, application
 from daemon.http_api.calls import CallDesk
 from daemon.http_api.metrics import Metrics
-from daemon.http_api.routes import PerCall
+from daemon.http_api.routes import REPLY, SENDS, Headers, PerCall
 
 HEAD_SIZE_MAX = 1 << 14  # octets of a request line and headers; nginx and h11 allow as much
 REQUEST_SECONDS_MAX = 15  # seconds from a request's first byte (or a connection) to its last
@@ -67,7 +67,9 @@ class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 protocol with a limit on the head, and the instant since which a request is incomplete."""
 
     waiting_since: float | None = None
+    idle_since: float | None = None
     _head_octets = 0
+    _head_octets_most = 0  # those of a head that ends in the octets being read
     _in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -79,8 +81,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Feed the parser, and refuse a head that does not end."""
         if self.waiting_since is None:
             self.waiting_since = self.loop.time()
+        self.idle_since = None
+        self._head_octets_most = self._head_octets + len(data)
         if not self._in_body:
-            self._head_octets += len(data)
+            self._head_octets = self._head_octets_most
         super().data_received(data)
         if not self._in_body and self._head_octets > HEAD_SIZE_MAX and not self.transport.is_closing():
             self.send_400_response("The request's head is too large.")
@@ -94,9 +98,46 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Refuse a head above the limit even where it came in one piece."""
         self._in_body = True
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_SIZE_MAX:
+        if self._head_octets_most > HEAD_SIZE_MAX and self._head_size() > HEAD_SIZE_MAX:
             raise ValueError("the request's head is too large")
+        self.scope["extensions"] = {REPLY: {SENDS: self.reply}}
         super().on_headers_complete()
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def reply(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Send the response to the request under way in one piece, as uvicorn does in two; False where it has to.
+
+        It has to where the request is not the newest, the connection does not stay, or the client reads too slowly.
+        """
+        cycle = self.cycle
+        whole = cycle.keep_alive and not cycle.disconnected and cycle.scope["method"] != "HEAD"
+        if not whole or self.pipeline or self.flow.write_paused:
+            return False
+        named = [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *headers)]
+        self.transport.write(b"".join((STATUS_LINE[status], *named, b"\r\n", body)))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
+    def on_response_complete(self) -> None:
+        """Begin the next request, or note since when there is none: a sweep looks at all, where uvicorn has timers."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self.idle_since = self.loop.time()
+
+    def is_over(self, now: float) -> bool:
+        """Tell whether a request takes longer than it may to arrive, or the connection has been idle for too long."""
+        waiting, idle = self.waiting_since, self.idle_since
+        is_slow = waiting is not None and waiting < now - REQUEST_SECONDS_MAX
+        return is_slow or (idle is not None and idle < now - KEEP_ALIVE_SECONDS)
 
     def on_message_complete(self) -> None:
         """Wait for nothing more."""
@@ -168,13 +209,12 @@ class HttpServer:
         self._server = None
 
     async def _sweep(self, server: uvicorn.Server) -> None:
-        """Close connections whose request takes longer than REQUEST_SECONDS_MAX to arrive, for ever."""
+        """Close connections that are over, for ever."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            latest = asyncio.get_running_loop().time() - REQUEST_SECONDS_MAX
+            now = asyncio.get_running_loop().time()
             for connection in list(server.server_state.connections):
-                since = getattr(connection, "waiting_since", None)
-                if since is not None and since < latest:
+                if isinstance(connection, BoundedProtocol) and connection.is_over(now):
                     connection.transport.close()
 
 

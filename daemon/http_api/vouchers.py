@@ -42,7 +42,9 @@ class VoucherDesk:
 
     def _refused(self, result: NotRedeemed, by: str, terms: AccountTerms) -> RequestRefused:
         self.counters.count("tollway_vouchers_total", outcome=result.fault.value)
-        _log.warning(
+        # What is refused unseen is counted only: whoever has no more tries could fill the log with them.
+        tell = _log.debug if result.fault is Fault.LIMITED else _log.warning
+        tell(
             "voucher not redeemed", account=str(terms.key), token=by, reason=result.fault.value, batch=result.batch,
             serial=result.serial,
         )  # fmt: skip

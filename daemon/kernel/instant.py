@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 Instant: TypeAlias = int  # microseconds since the epoch, UTC
 SECOND: Final = 1_000_000  # microseconds
 MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
 DAY: Final = 86_400 * SECOND
 INSTANT_MAX: Final = 253_402_300_799 * SECOND  # 9999-12-31T23:59:59Z, the last that RFC 3339 can write
 NEVER: Final[Instant] = 1 << 62  # an instant behind every page of a calendar too, and sums with it fit 64 bits

@@ -91,6 +91,14 @@ class Fields:
                 return self._pairs[name].strip()
         return ""
 
+    def member(self, attribute: str, name: str) -> str:
+        """Return what follows ``name=``, ``name:`` or ``name#`` in the values of an attribute, or nothing."""
+        for value in self._values.get(attribute, ()):
+            written = text(value)
+            if written.startswith(name) and written[len(name) : len(name) + 1] in ("=", ":", "#"):
+                return written[len(name) + 1 :].strip()
+        return ""
+
     def clock(self, *names: str) -> Instant | None:
         """Return the instant that a VoIP or text attribute tells, or None where it cannot be believed."""
         written = self.voip(*names)

@@ -12,6 +12,7 @@ from daemon.radius.dictionary import ACCESS, canonical
 from daemon.radius.fields import Fields, plausible
 
 CANCEL = 2  # Sip-Method's bit, alike in Kamailio and OpenSIPS (core/parser/msg_parser.h), where many others differ
+ROUTE_DIGITS_MAX = 4  # of a route's number; a grant has 16 routes at most
 DIFFERENCE_SECONDS_MAX = 2  # seconds by which a written connect and disconnect may differ from the counted ones
 
 
@@ -150,6 +151,17 @@ def leg(fields: Fields) -> str:
     direction = fields.text("Freeswitch-Direction")
     origin = fields.voip("h323-call-origin")
     return direction or {"originate": "originate", "answer": "answer"}.get(origin, "")
+
+
+def route(fields: Fields) -> int:
+    """Return the number of the carrier's route that a record names, 0 where it names none.
+
+    It is written ``tollway_route=N``: in an AVPair of any vendor, of mod_radius_cdr too, or as a SIP proxy's SIP-AVP.
+    """
+    written = fields.voip("tollway_route")
+    for attribute in ("Freeswitch-AVPair", "SIP-AVP"):
+        written = written or fields.member(attribute, "tollway_route")
+    return int(written) if written.isascii() and written.isdigit() and len(written) <= ROUTE_DIGITS_MAX else 0
 
 
 def cause(fields: Fields, switch: Profile) -> str:

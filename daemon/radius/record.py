@@ -15,7 +15,7 @@ from daemon.kernel.ids import is_id
 from daemon.kernel.instant import SECOND, Instant
 from daemon.radius.fields import Fields, happened_at, plausible, text
 from daemon.radius.packet import MESSAGE_AUTHENTICATOR, Packet, encode_attribute
-from daemon.radius.profile import Profile, cause, leg, profile
+from daemon.radius.profile import Profile, cause, leg, profile, route
 from daemon.radius.question import (
     body_digest,
     joint_ids,
@@ -36,6 +36,7 @@ class Act(Enum):
     ANSWERED = "answered"
     ALIVE = "alive"
     ENDED = "ended"
+    ATTEMPT = "attempt"  # a carrier failed, and the call may go on by the next
     KEPT = "kept"  # acknowledged once it is on record; it charges nothing
     REBOOT = "reboot"
     INVALID = "invalid"
@@ -69,7 +70,7 @@ def read_record(packet: Packet, nas: NasSpec, source: str, catalog: Catalog, arr
     report = CallReport(
         attempt=replace(attempt, aliases=()), at=at, grant_id=_class(packet), aliases=joint_ids(fields),
         weak_aliases=stations(fields, switch), cause=cause(fields, switch),
-        message=_message(packet, fields, nas, call_id, status),
+        message=_message(packet, fields, nas, call_id, status), route=route(fields),
     )  # fmt: skip
     assert report.message is not None
     if status in (ON, OFF):
@@ -134,7 +135,8 @@ def _of_call(status: int, fields: Fields, switch: Profile, report: CallReport, a
         return Record(Act.ENDED, report.message, replace(report, answered=False, duration_us=0))
     ended = _ended(fields, switch, report, arrival)
     if switch.routing and not ended.answered and leg(fields) == "originate":
-        return Record(Act.KEPT, report.message, ended, "one route did not answer; the call may go on by the next")
+        failed = replace(ended, route=0)  # whichever it was: the one in use
+        return Record(Act.ATTEMPT, report.message, failed, "one route did not answer; the call may go on by the next")
     return Record(Act.ENDED, report.message, ended, unmeasured=ended.answered and ended.duration_us is None)
 
 

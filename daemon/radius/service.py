@@ -127,6 +127,8 @@ class RadiusService:
                 await self._charging.alive(report)
             case Act.ENDED:
                 await self._ended(record)
+            case Act.ATTEMPT:
+                await self._charging.attempted(report)
             case Act.KEPT:
                 await self._kept(record)
             case Act.REBOOT:

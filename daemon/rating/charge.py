@@ -10,25 +10,20 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from daemon.kernel.instant import SECOND
-from daemon.kernel.money import NANO, Rounding, divide, round_nano
+from daemon.kernel.money import DECIMALS_MAX, NANO, Rounding, divide, round_nano
 from daemon.rating.formula import (
     InForce,
     Scalar,
     Stretch,
+    billed_at_one_rate,
     converted,
     is_money,
     stretches,
 )
-from daemon.rating.tariff import FOREVER, NO_RATES, Rates, Step, Tariff, Tier
+from daemon.rating.tariff import FOREVER, NO_RATES, Charge, Plain, PlainTerms, Rates, Step, Tariff, Tier
 
 _SCALAR = Scalar()
-
-
-class Charge(NamedTuple):
-    """What a call costs, in nano-units, and the seconds of the blocks it pays for: one function returns both."""
-
-    amount: int
-    billed_seconds: int
+MINUTE_SECONDS = 60  # seconds
 
 
 NOTHING = Charge(0, 0)
@@ -86,10 +81,62 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
     all. A call within its included seconds still pays connect fee and minimum charge. ``blocked`` is the caller's to
     ask.
     """
+    try:
+        plain = tariff.plain
+    except AttributeError:
+        plain = _worked_out(tariff)
+    if plain is None:
+        return charge_of_any(tariff, seconds, units)
+    after, until, block, _, terms = plain
+    if after < seconds <= until and not units:
+        return block  # every decision comes here some twenty times, half of them for the first block
+    assert seconds >= 0, seconds
+    # ``is_money`` and ``billed_at_one_rate`` of one call.
+    free, included, billed, following, rate, fee, least, divisor, step = terms
+    begins = included + units
+    if seconds <= free or (units and seconds <= begins):
+        return NOTHING
+    rest = seconds - begins
+    if rest > billed:
+        billed -= (billed - rest) // following * following
+    elif rest <= 0:
+        billed = 0
+    counted = billed * rate + fee
+    return _made(Charge, ((counted if counted > least else least) // divisor * step, billed))
+
+
+def _worked_out(tariff: Tariff) -> Plain | None:
+    """Note with a tariff what ``charge`` needs of it, None where it has to look at it whole."""
+    is_plain = not (tariff.alternatives or tariff.surcharge or tariff.surcharge_rate or tariff.conversion)
+    plain = None
+    if is_plain and tariff.rounding is Rounding.UP and min(tariff.rate, tariff.connect_fee, tariff.minimum_charge) >= 0:
+        per, step = tariff.per, 10 ** (DECIMALS_MAX - tariff.decimals)
+        up = per * step - 1  # what makes the division below round up
+        terms = PlainTerms(
+            tariff.free_seconds, tariff.included_seconds, tariff.first_seconds, tariff.next_seconds, tariff.rate,
+            per * tariff.connect_fee + up, per * tariff.minimum_charge + up, per * step, step,
+        )  # fmt: skip
+        after, until = max(terms.free, terms.included), terms.included + terms.first
+        block, minute = charge_of_any(tariff, max(after + 1, until)), charge_of_any(tariff, MINUTE_SECONDS)
+        plain = Plain(after, until, block, minute.amount, terms)
+    object.__setattr__(tariff, "plain", plain)
+    return plain
+
+
+def minute_charge(tariff: Tariff) -> int:
+    """Return the amount of ``charge`` for a call of 60 seconds, in nano-units: known of a plain tariff."""
+    try:
+        plain = tariff.plain
+    except AttributeError:
+        plain = _worked_out(tariff)
+    return charge_of_any(tariff, MINUTE_SECONDS).amount if plain is None else plain.minute
+
+
+def charge_of_any(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
+    """Return ``charge`` of a tariff of any form: with steps, tiers, bands, surcharges, a conversion, any rounding."""
     assert seconds >= 0, seconds
     begins = tariff.included_seconds + units
-    # ``is_money`` of one call; every decision comes here some twenty times.
-    if seconds <= tariff.free_seconds or (units and seconds <= begins):
+    if not costs_money(tariff, seconds, units):
         return NOTHING
     if tariff.alternatives:
         blocks, billed = 0, 0
@@ -97,7 +144,7 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
             billed += count * length
             blocks += count * length * rate
     else:
-        billed = _billed_at_one_rate(seconds - begins, tariff.first_seconds, tariff.next_seconds)
+        billed = billed_at_one_rate(_SCALAR, seconds - begins, tariff.first_seconds, tariff.next_seconds)
         blocks = billed * tariff.rate
     if tariff.surcharge or tariff.surcharge_rate:
         return _surcharged(tariff, blocks, billed)
@@ -107,14 +154,7 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
         exact = per * least
     if tariff.conversion is not None:
         exact, per = converted(exact, per, tariff.conversion.rate, NANO)
-    return _made(Charge, (round_nano(exact, per, tariff.decimals, tariff.rounding), billed))
-
-
-def _billed_at_one_rate(rest: int, first: int, following: int) -> int:
-    """Return ``formula.billed_at_one_rate`` of one call."""
-    if rest <= first:
-        return first if rest > 0 else 0
-    return first - (first - rest) // following * following
+    return Charge(round_nano(exact, per, tariff.decimals, tariff.rounding), billed)
 
 
 class Scale(NamedTuple):
@@ -169,6 +209,11 @@ def first_paid_second(tariff: Tariff, units: int = 0) -> int:
     """Return the shortest duration, in seconds, that pays for a block: what an account must be able to afford."""
     free, begins = tariff.free_seconds, tariff.included_seconds + units
     return (free if free > begins else begins) + 1
+
+
+def outlast_free(tariff: Tariff, units: int) -> bool:
+    """Tell whether units pay for a call that is longer than a free one: those that do not are used by no free call."""
+    return units > 0 and tariff.included_seconds + units > tariff.free_seconds
 
 
 def bundle_units(tariff: Tariff, seconds: int, units: int) -> int:

@@ -38,12 +38,13 @@ def cost_max(price: int, seconds: int, floor_percent_nano: int | None, floor_per
 
     It is the exact bound of ``margin_holds`` in one currency: what each floor keeps is rounded up, as costs are whole.
     """
-    kept = []
+    most = None
     if floor_per_minute_nano is not None:
-        kept.append(-(-floor_per_minute_nano * seconds // 60))
+        most = price + -floor_per_minute_nano * seconds // 60
     if floor_percent_nano is not None:
-        kept.append(-(-floor_percent_nano * price // _PERCENT))
-    return price - max(kept) if kept else None
+        of_percent = price + -floor_percent_nano * price // _PERCENT
+        most = of_percent if most is None or of_percent < most else most
+    return most
 
 
 def costs_nothing(sell: Tariff) -> bool:

@@ -30,15 +30,11 @@ class MarkedTable(NamedTuple):
     markups: tuple[Markup, ...] = ()
 
     def find(self, number: str, at: Instant, usage: Usage) -> Found:
-        """Return what the table says, marked up."""
-        return self._marked_up(self.table.find(number, at, usage))
+        """Return what the table says at an instant, marked up."""
+        return self.marked_up(self.table.find(number, at, usage))
 
-    def lasting(self, number: str, start: Instant, end: Instant, usage: Usage) -> Found | Changing:
-        """Return what the table says at every instant between two, marked up, or CHANGING."""
-        found = self.table.lasting(number, start, end, usage)
-        return found if found is CHANGING else self._marked_up(found)
-
-    def _marked_up(self, found: Found) -> Found:
+    def marked_up(self, found: Found) -> Found:
+        """Return what the table says with the mark-ups."""
         if self.markups and isinstance(found, Tariff):
             for markup in self.markups:
                 found = markup.applied(found)
@@ -160,10 +156,12 @@ class RatePlan:
         if usage.on_net and self.on_net:
             return CHANGING
         best: Found = None
-        for table in self.taking_part(usage.override_value):
-            found = table.lasting(number, start, end, usage)
+        for marked in self.taking_part(usage.override_value):
+            found = marked.table.lasting(number, start, end, usage)
             if found is CHANGING:
                 return CHANGING
+            if marked.markups:
+                found = marked.marked_up(found)
             if found is not None and (best is None or len(found.prefix) > len(best.prefix)):
                 best = found
         return best

@@ -222,12 +222,12 @@ class RateTable:
             return CHANGING
         offers = self.offers
         offer = offers.lasting(number, start, end)
-        if offer is None or (offer == NO_OFFER and self._other):
-            return CHANGING
-        if offer == NO_OFFER:
-            return None
+        if offer is None or offer == NO_OFFER:
+            return CHANGING if offer is None or self._other else None
         pick = offers.picks[offer]
-        return CHANGING if pick < 0 else self._tariff(pick, number[: offers.lengths[offer]], usage)
+        if pick < 0:
+            return CHANGING
+        return self._kept.get(pick) or self._tariff(pick, number[: offers.lengths[offer]], usage)
 
     def _is_of(self, offer: int, at: Instant, kind: RateType) -> bool:
         """Tell whether the row of an offer that is in force at an instant is of a rate type."""

@@ -49,8 +49,52 @@ class Span(NamedTuple):
     rates: int
 
 
+class Charge(NamedTuple):
+    """What a call costs, in nano-units, and the seconds of the blocks it pays for: one function returns both."""
+
+    amount: int
+    billed_seconds: int
+
+
+class Plain(NamedTuple):
+    """What ``charge`` needs of a tariff of one rate that is rounded up in its own currency.
+
+    ``block`` is the charge of a call without units that is longer than ``after`` seconds and ends by ``until``: of the
+    first block. ``minute`` is that of 60 seconds, which orders carriers.
+    """
+
+    after: int
+    until: int
+    block: Charge
+    minute: int
+    terms: "PlainTerms"
+
+
+class PlainTerms(NamedTuple):
+    """Lengths as those of a tariff. ``fee`` and ``least`` are what is added and the least, counted as the exact price
+    is, with what rounds it up; ``divisor`` of those make one ``step`` of nano-units.
+    """
+
+    free: int
+    included: int
+    first: int
+    following: int
+    rate: int
+    fee: int
+    least: int
+    divisor: int
+    step: int
+
+
+class _WorkedOut:
+    """Where ``charge`` notes what it works out of a tariff once: no field, so neither compared, copied nor stored."""
+
+    __slots__ = ("plain",)
+    plain: "Plain | None"
+
+
 @dataclass(frozen=True, slots=True)
-class Tariff:
+class Tariff(_WorkedOut):
     """Amounts in nano-units, lengths in whole units (seconds of a call) from answer; ``rate`` is for ``per`` units.
 
     ``alternatives`` and ``spans`` are empty where one rate and one increment hold to the end of the call. A tariff

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
+from daemon.authorize.quality import Tally, added
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
 from daemon.charging.ports import Event, Exceptional, Message, Reads
@@ -19,6 +20,7 @@ KEY_LENGTH_MAX = 1_024  # characters of a message key; the longest that a road m
 REPLY_SIZE_MAX = 1 << 16  # octets of a kept reply; a UDP datagram holds no more
 CallKey = tuple[str, str]  # id domain and call id, or id domain and alias
 MeterKey = tuple[int, str]  # account and name
+TallyKey = tuple[int, str, int]  # carrier, group and hour
 _charged_as = attrgetter("id_domain", "call_id", "direction", "attempt", "part")  # the charge key, but its payer
 
 
@@ -43,6 +45,7 @@ class Working:
     appended: list[RatedCdr] = field(default_factory=list)
     exceptions: list[Exceptional] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    tallies: dict[TallyKey, Tally] = field(default_factory=dict)  # what is to be added
     stored: set[str] = field(default_factory=set)  # grant ids of calls that have a row, whatever becomes of it
     unanswered: set[str] = field(default_factory=set)  # keys of messages that surely have none
 
@@ -78,7 +81,7 @@ class Working:
     def is_changed(self) -> bool:
         """Tell whether anything has to be written."""
         written = (self.entries, self.saved, self.answered, self.appended, self.exceptions, self.touched, self.counted)
-        return any(written) or bool(self.events)
+        return any(written) or bool(self.events) or bool(self.tallies)
 
 
 def _payer(call: Call) -> int:
@@ -90,7 +93,7 @@ class Overlay:
 
     __slots__ = (
         "_calls", "_entries", "_events", "_exceptions", "_messages", "_meters", "_reads", "_records", "_standings",
-        "_under",
+        "_tallies", "_under",
     )  # fmt: skip
 
     def __init__(self, working: Working, reads: Reads) -> None:
@@ -105,6 +108,7 @@ class Overlay:
         self._records: list[RatedCdr] = []
         self._exceptions: list[Exceptional] = []
         self._events: list[Event] = []
+        self._tallies: list[Tally] = []
 
     def standing(self, account: int) -> Standing:
         """Return the standing of an account that was named, or that a visible call names. Raises KeyError."""
@@ -223,6 +227,10 @@ class Overlay:
         """Keep an event."""
         self._events.append(event)
 
+    def tally(self, tally: Tally) -> None:
+        """Keep what is to be added to the counts of a carrier."""
+        self._tallies.append(tally)
+
     def merge(self) -> None:
         """Make everything done here part of the batch."""
         under = self._under
@@ -236,6 +244,9 @@ class Overlay:
             under.counted.update(self._meters)
         under.exceptions += self._exceptions
         under.events += self._events
+        for tally in self._tallies:
+            there = under.tallies.get(tally[:3])
+            under.tallies[tally[:3]] = tally if there is None else added(there, tally)
         for call in self._calls.values():
             under.put(call)
         for record in self._records:

@@ -59,6 +59,16 @@ class LedgerStore(Administration):
         query = "SELECT grant_id, body FROM call WHERE is_open = 1 ORDER BY number"
         return self._readable(await self.rows(query))
 
+    async def open_calls_of(self, accounts: Collection[int], limit: int) -> Sequence[Call]:
+        """Return at most ``limit`` open calls that one of some accounts pays at any level, oldest first.
+
+        Only the rows that may be meant are decoded: a level begins with its account, as a route does not.
+        """
+        named = " OR ".join("body LIKE ?" for _ in accounts)
+        query = f"SELECT grant_id, body FROM call WHERE is_open = 1 AND ({named}) ORDER BY number LIMIT ?"
+        rows = await self.rows(query, (*(f'%{{"account":{number:d},%' for number in accounts), limit))
+        return [call for call in self._readable(rows) if any(level.account in accounts for level in call.levels)]
+
     async def expired_accounts(self, now: Instant, limit: int) -> Sequence[int]:
         """Return at most ``limit`` accounts with a bucket whose expiry has come and has not been looked at."""
         query = "SELECT number FROM account WHERE bucket_due <= ? ORDER BY bucket_due LIMIT ?"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from daemon.charging.ports import StoreError
 
-HEAD = "0010"  # the newest revision that this release knows
+HEAD = "0011"  # the newest revision that this release knows
 
 
 def current(path: Path) -> str:

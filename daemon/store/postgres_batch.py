@@ -1,7 +1,8 @@
 """What a batch on PostgreSQL writes, as its statement takes it: in parts, so that the server works while we decide.
 
-A part is all that functions decided since the part before, but accounts and meters, which are written once, at the
-end; and what is listed for a person, whose keys two daemons may both list: all of a batch in the order of its keys.
+A part is all that functions decided since the part before, but accounts, meters and counts of carriers, which are
+written once, at the end; and what is listed for a person, whose keys two daemons may both list: all of a batch in the
+order of its keys.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from daemon.store import postgres_statements as sql
 from daemon.store.book import Working
 from daemon.store.rows import Row, written
 
-LAST: Final = frozenset({"account", "meter", "exceptional"})
+LAST: Final = frozenset({"account", "meter", "carrier_tally", "exceptional"})
 
 
 class Packed(NamedTuple):

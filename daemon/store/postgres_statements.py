@@ -17,7 +17,19 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table
 
 from daemon.charging.ports import CALLS_LOADED_MAX, Reads
 from daemon.rating.bundle import Meter
-from daemon.store.schema import account, call, call_alias, entry, event, exceptional, message, metadata, meter, record
+from daemon.store.schema import (
+    account,
+    call,
+    call_alias,
+    carrier_tally,
+    entry,
+    event,
+    exceptional,
+    message,
+    metadata,
+    meter,
+    record,
+)
 from daemon.store.standing_row import READ, WRITTEN
 
 _PLACE = re.compile(r"\$(\d+)")
@@ -184,6 +196,13 @@ def changed(row: Sequence[object]) -> Sequence[object]:
     return _changed(row)  # type: ignore[no-any-return]
 
 
+def _adding(table: Table, key: Sequence[str]) -> str:
+    """Return the statement that adds the numbers of rows to those that are there; of one key is one row."""
+    columns = _columns(table)
+    sums = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in columns if name not in key)
+    return inserting(table, columns, f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sums}")
+
+
 def _updated(table: Table, names: Sequence[str]) -> str:
     """Return the statement that updates rows by the first of some columns."""
     sets = ", ".join(f"{name} = v.{name}" for name in names[1:])
@@ -196,6 +215,8 @@ def _updated(table: Table, names: Sequence[str]) -> str:
 WRITES: Final = {
     "account": _updated(account, STANDING),
     "meter": _replacing(meter, ("account", "name")),
+    # Two daemons never add to a carrier at once: its row of account is locked by whoever has a call that names it.
+    "carrier_tally": _adding(carrier_tally, ("carrier", "prefix", "hour")),
     "call": inserting(call, _columns(call)),
     "call_moved": _replacing(call, ("grant_id",)),
     "call_changed": _updated(call, CHANGED),

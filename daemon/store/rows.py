@@ -34,6 +34,7 @@ def written(working: Working) -> Iterator[Written]:
     """Yield what a batch has to write; the order of tables is everybody's, so that nobody waits in a ring."""
     yield Written("account", [row_of(working.standings[number]) for number in sorted(working.touched)])
     yield Written("meter", [working.meters[key] for key in sorted(working.counted)])
+    yield Written("carrier_tally", [working.tallies[key] for key in sorted(working.tallies)])
     yield Written("call", [call_row(call) for call in working.saved.values()])
     yield Written("call_alias", working.new_aliases)
     yield Written("entry", [_entry_row(entry) for entry in working.entries])

@@ -79,6 +79,29 @@ meter = Table(  # units of bundles and volumes of tiers; held by open calls, use
     CheckConstraint("used >= 0 AND held >= 0 AND carried >= 0"),
 )
 
+carrier_tally = Table(  # what attempts of an hour of calls told; corrections may make a count negative
+    "carrier_tally",
+    metadata,
+    Column("carrier", Number, ForeignKey("account.number"), primary_key=True),
+    Column("prefix", Words, primary_key=True),  # the first digits of the called numbers
+    Column("hour", Integer, primary_key=True),  # since 1970
+    Column("attempts", BigInteger, nullable=False),
+    Column("answered", BigInteger, nullable=False),
+    Column("seconds", BigInteger, nullable=False),
+)
+
+carrier_quality = Table(  # what was made of them the last time, by which routes are ordered
+    "carrier_quality",
+    metadata,
+    Column("carrier", Number, ForeignKey("account.number"), primary_key=True),
+    Column("prefix", Words, primary_key=True),
+    Column("attempts", BigInteger, nullable=False),
+    Column("answered", BigInteger, nullable=False),
+    Column("seconds", BigInteger, nullable=False),
+    Column("asr_grade", Integer, nullable=False),
+    Column("acd_grade", Integer, nullable=False),
+)
+
 entry = Table(
     "entry",
     metadata,

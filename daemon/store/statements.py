@@ -18,7 +18,19 @@ from sqlalchemy.dialects.sqlite import insert
 
 from daemon.charging.ports import CALLS_LOADED_MAX
 from daemon.rating.bundle import Meter
-from daemon.store.schema import account, call, call_alias, entry, event, exceptional, message, meter, record, spent_key
+from daemon.store.schema import (
+    account,
+    call,
+    call_alias,
+    carrier_tally,
+    entry,
+    event,
+    exceptional,
+    message,
+    meter,
+    record,
+    spent_key,
+)
 from daemon.store.standing_row import READ, WRITTEN
 
 ROWS_MAX = 64  # rows of one statement; with the widest table a twentieth of SQLite's limit of 32,766 values
@@ -142,6 +154,11 @@ def _turning(statement: Any) -> Any:
     return statement.on_conflict_do_update(index_elements=["account", "name"], set_=kept)
 
 
+def _adding(statement: Any) -> Any:
+    sums = {name: carrier_tally.c[name] + statement.excluded[name] for name in ("attempts", "answered", "seconds")}
+    return statement.on_conflict_do_update(index_elements=["carrier", "prefix", "hour"], set_=sums)
+
+
 def _replacing(*but: str) -> Callable[[Any], Any]:
     """Return what makes an insert of calls replace those that are there, all but some columns."""
 
@@ -165,6 +182,7 @@ def _standings_written() -> Rows:
 WRITES: Final = {
     "account": _standings_written(),
     "meter": _inserting(meter, conflict=_turning),
+    "carrier_tally": _inserting(carrier_tally, conflict=_adding),
     "entry": _inserting(entry),
     "call": _inserting(call, conflict=_replacing()),
     "call_alias": _inserting(call_alias),

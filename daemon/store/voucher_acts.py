@@ -107,10 +107,11 @@ def _fault(spec: AccountSpec, tenant: str, terms: VoucherTerms, is_blocked: bool
 def _credit(connection: Link, account: Key, batch: str, serial: int, terms: VoucherTerms, act: Act) -> None:
     named = Act(key_of(batch, serial), act.who, f"voucher {batch}, serial {serial}", act.now)
     if terms.units:
-        account_acts.give_units(connection, account, terms.bundle, terms.units, None, named)
-        return
-    wanted = wanted_of(terms, act.now)
-    if account_acts.credit(connection, account, EntryKind.VOUCHER, terms.amount, named, wanted):
+        was_used = account_acts.give_units(connection, account, terms.bundle, terms.units, None, named)
+    else:
+        wanted = wanted_of(terms, act.now)
+        was_used = account_acts.credit(connection, account, EntryKind.VOUCHER, terms.amount, named, wanted)
+    if was_used:
         raise Refused(f"the key {named.key} was used before: something else was entered under this voucher's name")
 
 

@@ -82,14 +82,12 @@ class Vouchers(Handoff):
 
     async def _clear(self, batch: Key) -> None:
         """Take away what an interrupted run left under this name, a piece at a time. Raises Refused for a batch."""
-        query = "SELECT number, size, is_published FROM voucher_batch WHERE tenant = ? AND id = ?"
-        for number, size, is_published in await self.rows(query, batch):
-            if is_published:
-                raise Refused(f"there is a batch {batch} already: choose another name")
+        query = "SELECT number, size FROM voucher_batch WHERE tenant = ? AND id = ?"
+        for number, size in await self.rows(query, batch):
             for done in range(0, size, PIECE):
                 piece = (number, done + 1, done + PIECE)
-                await self.administer(lambda link, piece=piece: link.execute(_DROP, piece))  # type: ignore[misc]
-            await self.administer(lambda link, number=number: link.execute(_DROP_BATCH, (number,)))  # type: ignore[misc]
+                await self.administer(lambda link, piece=piece: _dropped(link, batch, _DROP, piece))  # type: ignore[misc]
+            await self.administer(lambda link, number=number: _dropped(link, batch, _DROP_BATCH, (number,)))  # type: ignore[misc]
 
     async def redeem_voucher(
         self, account: Key, code: str, *, token: str, who: str
@@ -162,6 +160,15 @@ def _refuse_unusable(size: int, terms: VoucherTerms, now: int) -> None:
         raise Refused("these vouchers would have expired already: state an expiry to come")
 
 
+def _dropped(connection: Link, batch: Key, statement: str, values: tuple[int, ...]) -> None:
+    """Take away a piece of an unfinished batch. Refused where it is finished by now: somebody made it meanwhile."""
+    query = f"SELECT is_published FROM voucher_batch WHERE number = ?{connection.locking}"
+    row = connection.execute(query, values[:1]).fetchone()
+    if row is not None and row[0]:
+        raise Refused(f"there is a batch {batch} already: choose another name")
+    connection.execute(statement, values)
+
+
 def _begun(connection: Link, batch: Key, size: int, terms: VoucherTerms, act: Act) -> tuple[int, bytes]:
     """Enter a batch that is being made, and return its number and the salt of the store's codes."""
     tenant = objects.found(connection, ("tenant", "", batch.tenant))
@@ -195,9 +202,11 @@ def _made(salt: bytes, size: int) -> list[bytes]:
 
 
 def _published(connection: Link, batch: Key, number: int, size: int, act: Act) -> None:
-    (there,) = connection.execute("SELECT count(*) FROM voucher WHERE batch = ?", (number,)).fetchone()
+    # The row is taken first: whoever takes an unfinished batch away waits for it, and then finds it finished.
     query = "UPDATE voucher_batch SET is_published = 1 WHERE number = ? AND is_published = 0 RETURNING number"
-    if there != size or connection.execute(query, (number,)).fetchone() is None:
+    mine = connection.execute(query, (number,)).fetchone()
+    (there,) = connection.execute("SELECT count(*) FROM voucher WHERE batch = ?", (number,)).fetchone()
+    if there != size or mine is None:
         raise Refused(f"somebody else made a batch {batch} meanwhile: this one is void")
     detail = f"{size} vouchers"
     objects.note(connection, ("voucher_batch", *batch), "create", detail, act.who, act.reason, act.now)

@@ -461,6 +461,31 @@ def test_a_decision_is_explained_without_effect(sample: DaemonProcess) -> None:
     assert sample.json("call", "list") == []
 
 
+def test_what_carriers_did_is_listed(fresh: DaemonProcess) -> None:
+    fresh.apply()
+    assert fresh.json("carrier", "quality") == []
+    graded = (
+        "INSERT INTO carrier_quality (carrier, prefix, attempts, answered, seconds, asr_grade, acd_grade)"
+        " SELECT number, '442', 200, 125, 12500, 6, 3 FROM account WHERE role = 'carrier'"
+    )
+    if fresh.url:
+        ran(fresh.url, graded)
+    else:
+        with sqlite3.connect(fresh.store) as connection:
+            connection.execute(graded)
+        connection.close()
+    assert fresh.json("carrier", "quality") == [
+        {
+            "tenant": "main", "carrier": "carrier-a", "prefix": "442", "attempts": 200, "asr_percent": "62.5",
+            "acd_seconds": 100, "asr_grade": 6, "acd_grade": 3,
+        }
+    ]  # fmt: skip
+    assert "62.5" in works(fresh.command("carrier", "quality"))
+    told = works(fresh.command("call", "explain", "--account", "carol", "--to", LONDON))
+    assert "1. carrier-a: " in told
+    assert "ASR 62.5 % of 200 (grade 6), ACD 100 s (grade 3), weight 1" in told
+
+
 def test_a_call_that_is_not_there_cannot_be_ended(sample: DaemonProcess) -> None:
     fails(sample.command("call", "end", "nothing"), REFUSED, "nothing")
     fails(sample.command("call", "show", "nothing"), REFUSED, "nothing")

@@ -41,6 +41,7 @@ DECK = """prefix,destination,rate,first_seconds,next_seconds
 81,Japan by two seconds,0.60,2,2
 """
 BUY_DECK = "prefix,rate\n44,0.10\n33,0.10\n49,0.10\n39,0.10\n81,0.10\n"
+BUY_B_DECK = BUY_DECK.replace("0.10", "0.12")
 SWITCH = FreeswitchSpec("fs1", "main", strip_digits=1, charged_contexts=("public",), routing=False)
 
 
@@ -96,14 +97,16 @@ class World:
         ]  # fmt: skip
         rows, errors = read_deck(deck, "retail.csv")
         buying, more = read_deck(BUY_DECK, "buy.csv")
-        assert not errors + more, errors + more
+        dearer, most = read_deck(BUY_B_DECK, "buy-b.csv")
+        assert not errors + more + most, errors + more + most
         fixed = (
             TenantSpec("main", "USD"), RateTableSpec("main", "retail", "USD"), RateTableSpec("main", "buy", "USD"),
+            RateTableSpec("main", "buy-b", "USD"),
             RatePlanSpec("main", "retail", ("retail",)),
             CarrierSpec("main", "carrier-a", "buy", "sofia/gateway/a/{number};transport=tcp"),
-            CarrierSpec("main", "carrier-b", "buy", "sofia/gateway/b/{number}"),
+            CarrierSpec("main", "carrier-b", "buy-b", "sofia/gateway/b/{number}"),
         )  # fmt: skip
-        decks = {Key("main", "retail"): rows, Key("main", "buy"): buying}
+        decks = {Key("main", "retail"): rows, Key("main", "buy"): buying, Key("main", "buy-b"): dearer}
         await self.store.apply([*fixed, *accounts], decks, who="test")
         await self.reload()
 
@@ -123,7 +126,12 @@ class World:
         self.adapter = EslAdapter(
             self.ocf, self.store, lambda: [replace(self.switch, port=port)], self.outside, self.tally
         )
-        self._running = asyncio.create_task(self.adapter.run())
+        self._running = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self.adapter.run())
+            parts.create_task(self.ocf.sharer.run())
 
     async def linked(self, seconds: float = 5.0) -> None:
         """Wait until the link is up."""

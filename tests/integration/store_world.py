@@ -65,7 +65,7 @@ LATER = (  # what takes a store of this release back to the one with buckets
     *(
         f"DROP TABLE {table}"
         for table in (
-            "event", "voucher", "voucher_batch", "voucher_salt", "voucher_failure",
+            "carrier_tally", "carrier_quality", "event", "voucher", "voucher_batch", "voucher_salt", "voucher_failure",
             "recovery_call", "recovery", "archive", "archive_kept", "opening", "spent_key",
         )
     ),

@@ -152,6 +152,55 @@ async def test_requests_in_a_pipeline_are_answered_in_order(world: HttpWorld) ->
     assert answer.rindex(b"HTTP/1.1 401 ") > answer.rindex(b"HTTP/1.1 200 ")
 
 
+def _request(body: bytes, *headers: bytes, method: bytes = b"POST") -> bytes:
+    told = (b"Host: x", b"Authorization: Bearer switch", b"Content-Length: %d" % len(body), *headers)
+    return b"\r\n".join((method + b" /v1/authorize HTTP/1.1", *told, b"", body))
+
+
+async def _response(reader: asyncio.StreamReader, *, has_body: bool = True) -> tuple[dict[bytes, bytes], bytes]:
+    head = await reader.readuntil(b"\r\n\r\n")
+    named = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:-2])
+    named[b"status"] = head.split(b" ")[1]
+    return named, await reader.readexactly(int(named[b"content-length"])) if has_body else b""
+
+
+@pytest.mark.parametrize("body", [json.dumps(question("c1")).encode(), b"{", b"x" * 70_000])
+async def test_an_answer_in_one_piece_is_that_in_two(world: HttpWorld, body: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
+    writer.write(_request(body))
+    whole, said = await _response(reader)
+    writer.write(_request(body, b"Connection: close"))
+    parts, repeated = await _response(reader)
+    assert parts.pop(b"connection") == b"close", "which only the plain way can say"
+    assert (whole, said) == (parts | {b"date": whole[b"date"]}, repeated)
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_head_request_has_no_body_and_the_connection_goes_on(world: HttpWorld) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
+    writer.write(_request(b"", method=b"HEAD"))
+    assert (await _response(reader, has_body=False))[0][b"status"] == b"405"
+    writer.write(_request(json.dumps(question("c1")).encode()))
+    assert (await _response(reader))[0][b"status"] == b"200"
+    writer.close()
+
+
+async def test_a_connection_that_idles_is_closed(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "KEEP_ALIVE_SECONDS", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
+    writer.write(_request(json.dumps(question("c1")).encode()))
+    assert (await _response(reader))[0][b"status"] == b"200"
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+
+async def test_a_long_head_behind_another_request_is_refused_too(world: HttpWorld) -> None:
+    one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    long = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Long: " + b"x" * 20_000 + b"\r\n\r\n"
+    assert (await _raw(world, one + long)).count(b"HTTP/1.1 200 ") <= 1
+
+
 async def test_a_client_that_goes_away_is_counted(world: HttpWorld) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
     writer.write(b"POST /v1/authorize HTTP/1.1\r\nAuthorization: Bearer switch\r\nContent-Length: 100\r\n\r\n{")

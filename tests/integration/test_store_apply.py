@@ -312,6 +312,22 @@ async def test_calls_are_found_by_their_id_and_by_when_they_are_due(tmp_path: Pa
         assert await world.balance(RITA) == OPENING
 
 
+async def test_open_calls_are_found_by_who_pays_at_any_level(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.ask("c1")
+        await world.ask("c2")
+        await world.ask("c3")
+        await world.end("c3", 0)
+        (call, _) = await world.store.open_calls()
+        for level in call.levels:
+            found = await world.store.open_calls_of((level.account,), 10)
+            assert [each.call_id for each in found] == ["c1", "c2"], level.key
+        assert [each.call_id for each in await world.store.open_calls_of(call.accounts, 1)] == ["c1"]
+        assert await world.store.open_calls_of((call.levels[0].account * 10 + 9,), 10) == []
+        assert {route.account for route in call.routes}.isdisjoint(level.account for level in call.levels)
+        assert await world.store.open_calls_of(tuple(route.account for route in call.routes) or (0,), 10) == []
+
+
 async def test_rows_of_a_deck_travel_whole(tmp_path: Path) -> None:
     text = (
         "prefix,destination,rate,connect_fee,first_seconds,next_seconds,free_seconds,included_seconds,minimum_charge,"

@@ -178,6 +178,10 @@ async def test_units_go_to_the_bundle_and_an_account_without_it_keeps_the_vouche
         view = await world.store.account_view(ACME)
         assert view is not None
         assert [units.left for units in await world.store.units_of(view)] == [60]
+        taken: dict[str, str] = {"key": "voucher:b1:2", "who": "w", "reason": "r"}
+        assert not await world.store.give_units(ACME, "extra", 60, None, **taken)
+        assert await fault(world, codes[1]) is Fault.ACCOUNT, "its name was used by a person: it stays good"
+        assert [units.left for units in await world.store.units_of(view)] == [120]
         assert await check_store(world.store) == []
 
 
@@ -228,10 +232,14 @@ async def test_what_an_interrupted_run_left_is_worthless_and_gives_way(
 
 async def test_of_two_that_make_one_batch_at_once_one_is_void(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
-        both = await asyncio.gather(made(world), made(world), return_exceptions=True)
-        codes = [each for each in both if isinstance(each, list)]
-        assert len(codes) == 1, both
-        assert await fault(world, codes[0][0]) is None
+        for name in (f"race-{number}" for number in range(12)):  # each time they meet elsewhere
+            batch = Key("main", name)
+            both = await asyncio.gather(
+                made(world, batch=batch), made(world, batch=batch), return_exceptions=True,
+            )  # fmt: skip
+            codes = [each for each in both if isinstance(each, list)]
+            assert len(codes) == 1, both
+            assert await fault(world, codes[0][0]) is None
         assert await check_store(world.store) == []
 
 

@@ -16,7 +16,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from daemon.kernel.instant import DAY, INSTANT_MAX, MINUTE, NEVER, SECOND, WALL_CLOCK_END, Instant, wall_clock
-from daemon.rating.charge import block_end, bundle_units, charge, paid_stretches
+from daemon.rating.charge import block_end, bundle_units, charge, outlast_free, paid_stretches
 from daemon.rating.quota import quota
 from daemon.rating.tariff import NO_RATES, Rates, Span, Step, Tariff, Tier
 from daemon.rating.time_band import (
@@ -378,7 +378,8 @@ def test_quota_is_the_inverse_of_charge_where_rates_change(tariff: Tariff, secon
     assert charge(tariff, found, units).amount <= available
     first = max(tariff.free_seconds, tariff.included_seconds + units) + 1
     if charge(tariff, first, units).amount > available:
-        assert found == (min(first - 1, cap) if units else 0)
+        assert found == (min(first - 1, cap) if outlast_free(tariff, units) else 0)
+        assert found == 0 or bundle_units(tariff, found, units) > 0 or found == cap, "nothing is had for nothing"
     else:
         assert found == cap or charge(tariff, found + 1, units).amount > available
 

@@ -1,7 +1,8 @@
 """What a decision does in a short way, held against the plain one: the same answer for every tariff and every date.
 
-The short ways: what a sale may cost at most instead of a margin for each carrier, and one look at the index for a price
-that lasts instead of one at each change.
+The short ways: what a sale may cost at most instead of a margin for each carrier, one look at the index for a price
+that lasts instead of one at each change, what a plain tariff charges by instead of the whole of it, and limits that are
+looked at one by one only where they are near.
 """
 
 from dataclasses import replace
@@ -12,14 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.authorize.attempt import CallAttempt, Identity
-from daemon.authorize.catalog import AccountKind, AccountTerms
+from daemon.authorize.catalog import AccountKind, AccountTerms, ChannelPackage
 from daemon.authorize.decision import Level, Route
+from daemon.authorize.duration import money_of
+from daemon.authorize.limits import channels_of, full_channels, month_of, spend_caps, within_caps
 from daemon.authorize.quote import Quote
 from daemon.authorize.routing import earning
-from daemon.kernel.ids import Key
-from daemon.kernel.money import NANO
+from daemon.kernel.ids import Direction, Key
+from daemon.kernel.instant import local_day
+from daemon.kernel.money import NANO, NANO_MAX
+from daemon.ledger.account import Standing, available, room
 from daemon.rating.account_rates import AccountRates, ClassOfService
-from daemon.rating.charge import charge
+from daemon.rating.charge import charge, charge_of_any, minute_charge
 from daemon.rating.deck import EFFECTIVE_FOREVER, RateRow, Terms
 from daemon.rating.margin import cost_max, margin_holds
 from daemon.rating.markup import Markup
@@ -48,6 +53,60 @@ def test_what_a_sale_may_cost_is_where_its_margin_ends(
         if price and most >= 0:
             assert margin_holds(sell, at_most, seconds, percent, minute)
             assert not margin_holds(sell, dearer, seconds, percent, minute)
+
+
+@given(TARIFFS, st.integers(0, 4_000), st.integers(0, 200))
+def test_what_a_plain_tariff_charges_by_says_what_the_whole_tariff_does(
+    tariff: Tariff, seconds: int, units: int
+) -> None:
+    assert charge(tariff, seconds, units) == charge_of_any(tariff, seconds, units)
+    assert minute_charge(tariff) == charge_of_any(tariff, 60).amount
+
+
+@given(TARIFFS)
+def test_a_changed_tariff_is_charged_by_what_it_is_then(tariff: Tariff) -> None:
+    assert charge(tariff, 61) == charge_of_any(tariff, 61)
+    for dearer in (tariff.changed(rate=tariff.rate + NANO), replace(tariff, rate=tariff.rate + NANO)):
+        assert charge(dearer, 61) == charge_of_any(dearer, 61)
+
+
+FEW = st.integers(0, 4)
+MOST = st.none() | FEW
+
+
+@given(MOST, MOST, MOST, FEW, FEW, FEW, st.sampled_from(Direction))
+def test_the_limit_that_is_full_is_the_first_of_all_limits(
+    total: int | None, inward: int | None, outward: int | None, more: int, used_in: int, used_out: int,
+    direction: Direction,
+) -> None:  # fmt: skip
+    package = ChannelPackage(0, 2 * HOUR, channels_total=more, channels_in=more)
+    terms = replace(
+        account_of(1, None, None), channels_total=total, channels_in=inward, channels_out=outward, packages=(package,)
+    )
+    standing = Standing(1, channels_in=used_in, channels_out=used_out)
+    for now in (HOUR, 3 * HOUR):
+        plain = next((each for each in channels_of(terms, standing, direction, now) if each.is_full), None)
+        assert full_channels(terms, standing, direction, now) == plain
+
+
+EDGE = st.sampled_from((-NANO_MAX, -NANO, 0, NANO, NANO_MAX - NANO, NANO_MAX))
+SPENDS = st.none() | st.sampled_from((0, NANO, 3 * NANO))
+
+
+@given(EDGE, EDGE.map(abs), EDGE.map(abs), st.none() | EDGE.map(abs), SPENDS, SPENDS, st.booleans())
+def test_money_is_what_is_there_and_what_the_ledger_and_every_cap_leave(
+    balance: int, reserved: int, debt: int, limit: int | None, daily: int | None, monthly: int | None, today: bool
+) -> None:  # fmt: skip
+    terms = replace(account_of(1, None, None), credit_limit=limit, daily_spend=daily, monthly_spend=monthly)
+    day, month = (local_day(HOUR, terms.zone), month_of(terms, HOUR)) if today else (1, 1)
+    standing = Standing(
+        1, balance, reserved, debt, day=day, day_spent=NANO, month=month, month_spent=2 * NANO
+    )  # fmt: skip
+    there, most = available(standing, limit), room(standing)
+    money = most if there is None else min(there, most)
+    assert money_of(terms, standing) == money
+    left = min([money, *(cap.left for cap in spend_caps(terms, standing, (), HOUR))])
+    assert within_caps(terms, standing, (), money, HOUR) == left
 
 
 def level_of(number: int, tariffs: list[Tariff]) -> Level:

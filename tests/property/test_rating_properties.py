@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from daemon.kernel.e164 import line_interval, line_position
 from daemon.kernel.instant import INSTANT_MAX, format_rfc3339, parse_rfc3339
 from daemon.kernel.money import NANO, UNITS_MAX, Rounding, divide, format_nano, parse_nano
-from daemon.rating.charge import Charge, block_end, charge, duration_seconds, first_paid_second
+from daemon.rating.charge import block_end, charge, duration_seconds, first_paid_second
 from daemon.rating.deck import COLUMNS, EFFECTIVE_FOREVER, DeckRow, RateRow, Terms, finish_deck
 from daemon.rating.explain import price
 from daemon.rating.margin import margin_holds
 from daemon.rating.quota import quota
 from daemon.rating.rate_plan import RatePlan
 from daemon.rating.rate_table import RateTable
-from daemon.rating.tariff import Tariff
+from daemon.rating.tariff import Charge, Tariff
 from tests.decks import read_deck
 
 AMOUNTS = st.one_of(

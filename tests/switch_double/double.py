@@ -52,6 +52,8 @@ class Plan:
     context: str = "public"
     caller: str = "15551230001"
     variables: dict[str, str] = field(default_factory=dict)
+    busy: int = 0  # of the routes that it dials, so many are busy, one after the other
+    dials: str | None = None  # what the dialplan dials; None: the routes that it was told
 
 
 @dataclass
@@ -67,7 +69,9 @@ class Call:
     profile: int
     parked: bool = False
     transferred: list[str] = field(default_factory=list)
+    b_variables: dict[str, str] = field(default_factory=dict)
     b_created: int = 0
+    b_gone: int = 0
     b_answered: int = 0
     answered: int = 0
     hung_up: int = 0
@@ -100,6 +104,7 @@ class SwitchDouble:
         self.calls: dict[str, Call] = {}
         self.tasks: dict[int, Task] = {}
         self.commands: list[str] = []
+        self.broadcasts: list[tuple[str, str, str, int]] = []  # channel, what is played, to whom, and when
         self.logins = 0
         self.deaf = False
         self.spool: Path | None = None  # where mod_json_cdr would write
@@ -115,6 +120,7 @@ class SwitchDouble:
             "uptime": lambda _w, _t: _api(b"28\n"), "status": lambda _w, _t: _api(b"UP 0 years, 0 days\n"),
             "show": self._show, "uuid_exists": self._exists, "uuid_dump": self._dump, "uuid_getvar": self._getvar,
             "uuid_setvar": self._setvar, "uuid_setvar_multi": self._setvar_multi, "uuid_transfer": self._transfer,
+            "uuid_broadcast": self._broadcast,
             "uuid_kill": self._kill, "sched_hangup": self._sched_hangup, "sched_del": self._sched_del,
         }  # fmt: skip
 
@@ -238,10 +244,21 @@ class SwitchDouble:
         await self._bridge(call)
 
     async def _bridge(self, call: Call) -> None:
+        """Try the routes one after the other, as ``bridge`` does with ``|`` between them."""
         call.parked = False
-        call.b_created = self.now()
-        self.tell(call, "b", "CHANNEL_CREATE")
-        self.tell(call, "b", "CHANNEL_ORIGINATE")
+        routes = _leg_variables(
+            call.variables.get("tollway_routes", "") if call.plan.dials is None else call.plan.dials
+        )
+        for variables in routes[: call.plan.busy]:
+            self._leg_called(call, variables)
+            await asyncio.sleep(call.plan.ring)
+            if call.over.is_set():
+                return
+            self._leg_gone(call, "USER_BUSY")
+        if call.plan.busy and call.plan.busy >= len(routes):
+            self.hang_up(call, "USER_BUSY")
+            return
+        self._leg_called(call, routes[call.plan.busy] if routes else {})
         await asyncio.sleep(call.plan.ring)
         answered = self.now()
         if call.plan.answer_at_ms is not None:  # a switch takes note of it then, however late this process gets to it
@@ -260,6 +277,19 @@ class SwitchDouble:
         if call.plan.talk is not None:
             await asyncio.sleep(call.plan.talk)
             self.hang_up(call, "NORMAL_CLEARING")
+
+    def _leg_called(self, call: Call, variables: dict[str, str]) -> None:
+        if call.b_gone:
+            call.b, call.b_gone = str(uuid.uuid4()), 0
+        call.b_created, call.b_variables = self.now(), variables
+        self.tell(call, "b", "CHANNEL_CREATE")
+        self.tell(call, "b", "CHANNEL_ORIGINATE")
+
+    def _leg_gone(self, call: Call, cause: str) -> None:
+        call.b_gone, call.cause = self.now(), cause
+        for name in ("CHANNEL_HANGUP", "CHANNEL_HANGUP_COMPLETE", "CHANNEL_DESTROY"):
+            self.tell(call, "b", name)
+        call.b_created, call.cause = 0, ""
 
     def hang_up(self, call: Call, cause: str) -> None:
         """End both legs."""
@@ -314,7 +344,9 @@ class SwitchDouble:
         self._times(event, mine, call.created, call.answered, call.hung_up, call.profile)
         if role == "b" or f"{theirs}-Unique-ID" in event:
             event[f"{theirs}-Destination-Number"] = call.plan.number
-            self._times(event, theirs, call.b_created, call.b_answered, call.hung_up, call.b_created)
+            self._times(event, theirs, call.b_created, call.b_answered, call.b_gone or call.hung_up, call.b_created)
+        if role == "b":
+            event.update({f"variable_{name}": value for name, value in call.b_variables.items()})
         if role == "a":
             event.update({f"variable_{name}": value for name, value in call.variables.items()})
         answered = call.answered if role == "a" else call.b_answered
@@ -427,12 +459,28 @@ class SwitchDouble:
         call.moved.set()
         return self._replies["ok"]
 
+    def _broadcast(self, words: list[str], _text: str) -> bytes:
+        leg = self._leg(words[0])
+        if leg is None:
+            return self._replies["gone"]
+        self.broadcasts.append((words[0], words[1], words[2] if len(words) > 2 else "aleg", self.now()))
+        return _api(b"+OK Message sent\n")
+
     def _kill(self, words: list[str], _text: str) -> bytes:
         leg = self._leg(words[0])
         if leg is None:
             return self._replies["gone"]
         self.hang_up(leg[0], words[1] if len(words) > 1 else "NORMAL_CLEARING")
         return self._replies["ok"]
+
+
+def _leg_variables(routes: str) -> list[dict[str, str]]:
+    """Return the variables that each dial string of a list sets on its leg: ``[name=value,name=value]target``."""
+    found = []
+    for dial in routes.split("|") if routes else ():
+        marks = dial.partition("]")[0].removeprefix("[")
+        found.append(dict(pair.split("=", 1) for pair in marks.split(",")))
+    return found
 
 
 def _set(call: Call, name: str, value: str) -> None:

@@ -68,3 +68,14 @@ def test_the_number_of_any_country_passes_the_limit_in_flight(known: Catalog) ->
     assert [number for number in ("112", "911", "999", "77911", "000") if is_emergency_number(known, number)] == [
         "112", "911", "999", "77911",
     ]  # fmt: skip
+
+
+def test_a_number_of_one_country_alone_is_one_behind_a_tech_prefix_too(known: Catalog) -> None:
+    made = replace(known, emergency=Emergency(countries={"AU": frozenset({"000"})}))
+    assert [number for number in ("000", "77000", "78000", "7000") if is_emergency_number(made, number)] == [
+        "000", "77000",
+    ]  # fmt: skip
+    attempt = Desk().attempt("c1", "77000", identity=Identity(sip_user="nobody", trusted=True))
+    granted = emergency(made, replace(attempt, dialling=Dialling(Numbers.E164, "AU")), START)
+    assert granted is not None
+    assert granted.called == "000"

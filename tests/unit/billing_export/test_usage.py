@@ -11,14 +11,14 @@ PROMISED = (
     "rate,connect_fee,charge,uncollected,currency,tax_code,ledger_code,bundle_units,carrier,cost,margin,source,"
     "switch,cause,settled_by,status,late,reverses,"
     "rounding,rate_currency,conversion_rate,conversion_from,supplier_cost,supplier_currency,cost_conversion_rate,"
-    "cost_conversion_from,surcharge,surcharge_rate"
+    "cost_conversion_from,surcharge,surcharge_rate,overrun_seconds"
 )
 
 CSV_LINE = (
     'g1.0.1,c-1@192.0.2.1,1,1,a,acme,outbound,\'+15551230001,442071231234,4420,"UK, London",retail,3,voice,VOICE,'
     "2026-11-24T01:28:20.000000Z,2026-11-24T01:28:30.000000Z,2026-11-24T01:29:32.800000Z,62.800000,62,66,66,second,"
     "0.012,0.005,0.0182,0.00,USD,T1,4000,0,carrier-a,0.0066,0.0116,esl,fs1,NORMAL_CLEARING,hangup,rated,false,,"
-    '"4 up, duration up",USD,,,0.0066,USD,,,0.00,0.00\n'
+    '"4 up, duration up",USD,,,0.0066,USD,,,0.00,0.00,0.000000\n'
 )
 JSON_LINE = (
     '{"record_id":"g1.0.1","call_id":"c-1@192.0.2.1","attempt":1,"part":1,"leg":"a","account":"acme",'
@@ -31,7 +31,8 @@ JSON_LINE = (
     '"margin":"0.0116","source":"esl","switch":"fs1","cause":"NORMAL_CLEARING","settled_by":"hangup",'
     '"status":"rated","late":false,"reverses":"","rounding":"4 up, duration up","rate_currency":"USD",'
     '"conversion_rate":null,"conversion_from":null,"supplier_cost":"0.0066","supplier_currency":"USD",'
-    '"cost_conversion_rate":null,"cost_conversion_from":null,"surcharge":"0.00","surcharge_rate":"0.00"}\n'
+    '"cost_conversion_rate":null,"cost_conversion_from":null,"surcharge":"0.00","surcharge_rate":"0.00",'
+    '"overrun_seconds":"0.000000"}\n'
 )
 
 

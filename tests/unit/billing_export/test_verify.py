@@ -143,7 +143,7 @@ async def test_the_manifest_of_another_batch_is_found(night: Night) -> None:
     assert (Fault.MANIFEST_ALTERED, "main/main-00000002/manifest.json") in night.found_alone()
 
 
-CELLS_FROM_CAUSE_ON = b',hangup,rated,false,,"4 up, duration up",USD,,,0.0066,USD,,,0.00,0.00\n'
+CELLS_FROM_CAUSE_ON = b',hangup,rated,false,,"4 up, duration up",USD,,,0.0066,USD,,,0.00,0.00,0.000000\n'
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ CELLS_FROM_CAUSE_ON = b',hangup,rated,false,,"4 up, duration up",USD,,,0.0066,US
         (b"0.0182,", b"0.0282,", (Fault.TOTALS_DIFFER, "main/main-00000001/manifest.json")),
         (b"0.0182,", b"-.0182,", (Fault.UNREADABLE, "main/main-00000001/usage.csv")),
         (
-            b',hangup,rated,false,,"4 up, duration up",USD,,,0.0066,USD,,,0.00,0.00\n',
+            b',hangup,rated,false,,"4 up, duration up",USD,,,0.0066,USD,,,0.00,0.00,0.000000\n',
             b"\n" + b"," * (len(CELLS_FROM_CAUSE_ON) - 2) + b"\n",
             (Fault.UNREADABLE, "main/main-00000001/usage.csv"),
         ),

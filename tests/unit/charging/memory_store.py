@@ -4,11 +4,12 @@ A ``decide`` that raises leaves nothing behind. What a transaction may read is c
 that a use case cannot pass here and miss its accounts in the real store.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from daemon.authorize.duration import held_for
+from daemon.authorize.quality import Tally
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
 from daemon.charging.ports import Event, Exceptional, Message, Reads
@@ -34,6 +35,7 @@ class MemoryBook:
     readable: set[int]
     meters: dict[tuple[int, str], Meter]
     countable: set[tuple[int, str]]
+    tallies: list[Tally]
 
     def standing(self, account: int) -> Standing:
         if account not in self.readable:
@@ -50,6 +52,9 @@ class MemoryBook:
 
     def append_event(self, event: Event) -> None:
         self.events.append(event)
+
+    def tally(self, tally: Tally) -> None:
+        self.tallies.append(tally)
 
     def meter(self, account: int, name: str) -> Meter:
         if (account, name) not in self.countable:
@@ -104,17 +109,19 @@ class MemoryStore:
     entries: list[Entry] = field(default_factory=list)
     meters: dict[tuple[int, str], Meter] = field(default_factory=dict)
     archived: Instant = 0
+    tallies: list[Tally] = field(default_factory=list)
 
     async def transact(self, reads: Reads, decide: Callable[[MemoryBook], T]) -> T:
         book = MemoryBook(
             dict(self.standings), dict(self.saved), dict(self.messages), list(self.written), list(self.exceptions),
             list(self.events), list(self.entries), self._readable(reads), dict(self.meters), self._countable(reads),
+            list(self.tallies),
         )  # fmt: skip
         result = decide(book)
         before, known = len(self.entries), self.saved
         self.standings, self.saved, self.messages = book.standings, book.saved, book.messages
         self.written, self.exceptions, self.entries = book.written, book.exceptions, book.entries
-        self.meters, self.events = book.meters, book.events
+        self.meters, self.events, self.tallies = book.meters, book.events, book.tallies
         self._check()
         touched = {entry.grant_id for entry in self.entries[before:]}
         touched |= {call.grant_id for call in self.saved.values() if known.get(call.grant_id) is not call}
@@ -193,6 +200,10 @@ class MemoryStore:
 
     async def open_calls(self) -> Sequence[Call]:
         return [call for call in self.saved.values() if call.is_open]
+
+    async def open_calls_of(self, accounts: Collection[int], limit: int) -> Sequence[Call]:
+        found = [call for call in self.saved.values() if call.is_open]
+        return [call for call in found if any(level.account in accounts for level in call.levels)][:limit]
 
     async def archived_until(self) -> Instant:
         return self.archived

@@ -70,6 +70,17 @@ async def whole(desk: Desk, name: str, seconds: int, *, renewable: bool = False)
     return settled((await desk.end(name, duration_us=seconds * SECOND, road=road)).call)
 
 
+class TestFreeSeconds:
+    async def test_one_unit_does_not_buy_them_for_ever(self) -> None:
+        deck = "prefix,rate,free_seconds\n44,0.60,60\n"
+        for terms in ({}, {"max_call_charge": NANO // 10}, {"daily_spend": NANO // 10}):
+            desk = desk_with(replace(UK_60, units=1), deck=deck, funds="0", **terms)
+            assert isinstance((await desk.ask("c1")).decision, Denied), terms
+        rich = desk_with(replace(UK_60, units=1), deck=deck, funds="2", max_call_charge=NANO // 10)
+        assert refusal(await rich.ask("c1")) is Denial.CALL_TOO_DEAR
+        assert granted(await desk_with(replace(UK_60, units=61), deck=deck).ask("c1")).seconds == 61
+
+
 class TestTwoCalls:
     async def test_in_parallel_never_spend_a_unit_twice(self) -> None:
         desk = desk_with(UK_60)

@@ -22,6 +22,7 @@ PROMISED = {
     "radius decode", "call list", "call recovery", "call show", "call explain", "call end", "export run", "export list",
     "voucher create", "voucher redeem", "voucher list", "voucher show", "voucher block", "voucher export",
     "voucher failures",
+    "carrier quality",
     "export verify", "exception list", "db upgrade", "db backup", "db archive", "db check",
 }  # fmt: skip
 

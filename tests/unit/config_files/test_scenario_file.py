@@ -434,6 +434,10 @@ FAULTS = [
     # known, and not honoured by this release
     (ALICE, 'over_channels = "allow"', 41, "account[alice].over_channels", "is not one of refuse, surcharge"),
     (ALICE, 'channel_surcharge = "-0.01"', 41, "account[alice].channel_surcharge", "is negative"),
+    (ALICE, 'warn = "all"', 41, "account[alice].warn", "is not one of caller, callee, both"),
+    (ALICE, "low_balance_warning_seconds = 3601", 41, "account[alice].low_balance_warning_seconds", "3600"),
+    (ALICE, "cutoff_warning_seconds = -1", 41, "account[alice].cutoff_warning_seconds", "0"),
+    (ALICE, 'low_balance_warning = "-1"', 41, "account[alice].low_balance_warning", "is negative"),
     (TABLES, 'tables = ["voice"]\nmarkup_per_minute = 0', 21, "rate_plan[retail].markup_per_minute",
      "write money as a text"),
     (TABLE, 'deck = "voice.csv"\nsplit_bands = 0', 16, "rate_table[voice].split_bands", "write true or false"),

@@ -17,6 +17,7 @@ from daemon.esl.legs import (
     Legs,
     Paid,
     Role,
+    Tried,
     Unanswered,
     Unclear,
     Unpaid,
@@ -377,6 +378,31 @@ class TestGrants:
         script.answers(3, "c")
         script.answers(3, "a")
         assert [one.paid.route for one in script.said if isinstance(one, Began)] == [2]
+
+    def test_another_route_is_told_when_it_is_called_and_none_is_gone_back_to(self) -> None:
+        script = Script()
+        script.caller(0)
+        grant = Grant("g1", 1, "4420", 2)
+        script.legs.granted("a", grant)
+        for at, (channel, route) in enumerate((("b", "2"), ("c", "4"), ("d", "3"), ("e", "5")), start=1):
+            script.calls(at, channel, "44", tollway_route=route)
+            script.tell(at, "CHANNEL_PROGRESS", channel)
+        assert script.only(Tried) == [Tried("a", grant, 4, T0 + 2 * SECOND), Tried("a", grant, 5, T0 + 4 * SECOND)]
+        script.hangs_up(5, "a")
+        script.calls(6, "f", "44", tollway_route="6")
+        (gone,) = script.only(Unanswered)
+        assert isinstance(gone, Unanswered)
+        assert (gone.route, gone.called) == (5, True)
+        assert len(script.only(Tried)) == 2
+
+    def test_a_caller_who_gives_up_before_any_leg_says_nothing_of_a_carrier(self) -> None:
+        script = Script()
+        script.caller(0)
+        script.legs.granted("a", Grant("g1", 1, "4420", 1))
+        script.hangs_up(1, "a")
+        (gone,) = script.only(Unanswered)
+        assert isinstance(gone, Unanswered)
+        assert (gone.route, gone.called) == (0, False)
 
     def test_a_second_question_after_the_first_call_is_a_charge_of_its_own(self) -> None:
         script = Script()

@@ -111,7 +111,13 @@ def test_causes_are_written_in_two_bases(profile: str, written: str, expected: s
         ("freeswitch", [*STOP, ("Freeswitch-Direction", "inbound")], Act.ENDED, False, False),
         ("generic", [*STOP, ("h323-call-origin", "originate")], Act.ENDED, False, False),
         ("sippy", [*STOP, ("h323-call-origin", "originate")], Act.ENDED, False, False),
-        ("sippy", [*STOP[:2], ("Acct-Session-Time", "0"), ("h323-call-origin", "originate")], Act.KEPT, False, False),
+        (
+            "sippy",
+            [*STOP[:2], ("Acct-Session-Time", "0"), ("h323-call-origin", "originate")],
+            Act.ATTEMPT,
+            False,
+            False,
+        ),
         ("sippy", [*STOP[:2], ("Acct-Session-Time", "0"), ("h323-call-origin", "answer")], Act.ENDED, False, False),
     ],
 )
@@ -204,3 +210,21 @@ def test_every_profile_reads_a_plain_stop_alike() -> None:
     for name in TABLE:
         report = record(STOP, name).report
         assert (report.duration_us, report.at, report.answered) == (60 * SECOND, ARRIVAL, True), name
+
+
+@pytest.mark.parametrize(
+    ("profile", "attribute", "value", "expected"),
+    [
+        ("generic", "Cisco-AVPair", "tollway_route=3", 3),
+        ("freeswitch", "Freeswitch-AVPair", "tollway_route=12", 12),
+        ("kamailio", "SIP-AVP", "tollway_route#2", 2),
+        ("opensips", "SIP-AVP", "tollway_route: 2", 2),
+        ("opensips", "SIP-AVP", "tollway_routes:2", 0),
+        ("opensips", "SIP-AVP", "other:2", 0),
+        ("generic", "Cisco-AVPair", "tollway_route=99999", 0),
+        ("generic", "Cisco-AVPair", "tollway_route=-1", 0),
+        ("generic", "Cisco-AVPair", "tollway_route=\u0663", 0),
+    ],
+)
+def test_the_route_that_a_record_names(profile: str, attribute: str, value: str, expected: int) -> None:
+    assert record([*STOP, (attribute, value)], profile).report.route == expected

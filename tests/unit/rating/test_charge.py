@@ -7,7 +7,6 @@ import pytest
 from daemon.kernel.money import NANO, Rounding
 from daemon.rating.charge import (
     NOTHING,
-    Charge,
     block_end,
     bundle_units,
     charge,
@@ -15,7 +14,7 @@ from daemon.rating.charge import (
     first_paid_second,
     paid_stretches,
 )
-from daemon.rating.tariff import NO_RATES, Rates, Span, Step, Tariff, Tier
+from daemon.rating.tariff import NO_RATES, Charge, Rates, Span, Step, Tariff, Tier
 
 BASE = Tariff("retail", 1, "44", "UK", "USD", rate=6 * NANO, decimals=9)
 SIXTIES = replace(BASE, first_seconds=60, next_seconds=60)

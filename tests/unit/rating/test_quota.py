@@ -36,6 +36,11 @@ def test_an_empty_account_buys_no_endless_free_seconds(available: int) -> None:
     assert quota(replace(BASE, free_seconds=30), available, 10) == 0
 
 
+@pytest.mark.parametrize(("units", "seconds"), [(1, 0), (30, 0), (31, 31), (40, 40)])
+def test_units_that_end_within_the_free_seconds_buy_none_of_them(units: int, seconds: int) -> None:
+    assert quota(replace(BASE, free_seconds=30), 0, CAP, units) == seconds
+
+
 def test_free_and_included_seconds_lengthen_what_is_paid() -> None:
     assert quota(replace(BASE, included_seconds=30), NANO, CAP) == 40
     assert quota(replace(BASE, free_seconds=30), 4 * NANO, CAP) == 40
