@@ -182,6 +182,19 @@ class TestGroupRate:
         assert told(desk) == [("uk", "throttle")]
         assert code(await desk.ask("c2")) == "fraud_suspected"
 
+    async def test_calls_that_run_together_hold_no_more_than_the_money_of_the_rule(self) -> None:
+        desk = desk_with(group(FraudAct.SUSPEND, spend=parse_nano("4.05")))
+        names = ("c1", "c2", "c3")
+        for name in names:
+            await desk.ask(name, renewable=True)
+            await desk.answer(name, road=RENEWABLE)
+        more = 1
+        while more:
+            more = sum([(await desk.alive(name, renew=True, road=RENEWABLE)).more_seconds for name in names])
+            assert window(desk, "uk").held <= parse_nano("4.05")
+        assert window(desk, "uk").held == parse_nano("4.05")
+        assert told(desk) == []
+
     async def test_a_whole_grant_is_shortened_and_an_unanswered_one_suspends_nobody(self) -> None:
         desk = desk_with(group(FraudAct.SUSPEND, spend=parse_nano("1.00")))
         decision = (await desk.ask("c1")).decision
