@@ -307,7 +307,7 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
     refusal = refusal_of(asked)
     quote = asked if isinstance(asked, Quote) and refusal is None else _forced_quote(context, report, refusal)
     emergency_call = emergency(context.catalog, attempt, context.now) is not None
-    if quote is None and emergency_call:
+    if emergency_call and (quote is None or not _priced_whole(quote)):
         return None  # granted from memory and journalled; nobody's plan prices it
     if quote is None:
         assert refusal is not None, asked
@@ -330,6 +330,11 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
     )  # fmt: skip
     call = new_call(attempt, granted, number, part, context.now)
     return call.changed(authorised=False, emergency=emergency_call, aliases=report.aliases)
+
+
+def _priced_whole(quote: Quote) -> bool:
+    """Tell whether every level prices a number by a row of its own: a prefix may fit a short code by chance."""
+    return all(tariff.prefix == quote.called for level in quote.levels for tariff in level.tariffs)
 
 
 def _listed_by(kind: str, report: CallReport, now: Instant) -> str:
