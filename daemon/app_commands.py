@@ -18,7 +18,7 @@ from typing import TypeVar
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Emergency, Status
 from daemon.authorize.decision import Decision
-from daemon.authorize.explanation import Told
+from daemon.authorize.explanation import Told, payer_of
 from daemon.authorize.pricing import Service, exchange_of, usage_of
 from daemon.billing_export.batch import ExportError, ExportUnavailable, sequence_of
 from daemon.billing_export.export import Exported, Progress, export_again, run_exports
@@ -387,7 +387,10 @@ class Opened:
         return sorted(chosen, key=lambda spec: (spec.tenant, spec.source, spec.target, spec.begins))
 
     async def explain(self, attempt: CallAttempt, viewer: str | None = None) -> tuple[Decision, tuple[Told, ...]]:
-        """Decide about a call without effect, told as a tenant may see it; None: as the operator may."""
+        """Decide about a call without effect, told as a tenant may see it; None: as the operator may.
+
+        Raises Refused for a tenant that there is none of, or that neither sells nor buys this call.
+        """
         ocf = await self.charging()
         reads = ocf.quote_reads(attempt)
 
@@ -396,7 +399,21 @@ class Opened:
             return standings, {key: book.meter(*key) for key in reads.meters}
 
         standings, meters = await self.store.transact(reads, read) if reads.accounts else ({}, {})
-        return ocf.tell(attempt, standings.__getitem__, viewer, lambda *key: meters[key])
+        decision, rules = ocf.tell(attempt, standings.__getitem__, viewer, lambda *key: meters[key])
+        if viewer is not None:
+            await self._refuse_stranger(viewer, payer_of(decision))
+        return decision, rules
+
+    async def _refuse_stranger(self, viewer: str, payer: Key | None) -> None:
+        """Refuse a tenant that a call is none of the business of: it is neither the payer's nor one above that."""
+        parents = {tenant.id: tenant.parent for tenant in (await self.configuration()).tenants}
+        if viewer not in parents:
+            raise Refused(f"there is no tenant {viewer}")
+        above = payer.tenant if payer is not None else ""
+        while above and above != viewer:
+            above = parents.get(above, "")
+        if payer is not None and above != viewer:
+            raise Refused(f"tenant {viewer} sees nothing of this call: {payer} pays, and it is not above that account")
 
     async def charging(self) -> OnlineCharging:
         """Return the charging function over this store."""

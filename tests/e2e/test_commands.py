@@ -441,7 +441,7 @@ def test_a_decision_is_explained_without_effect(sample: DaemonProcess) -> None:
     assert (granted["result"], granted["quota_seconds"], granted["reserved"]) == ("granted", 6, "0.001")
     assert granted["routes"][0]["carrier"] == "carrier-a"
     taken = [rule["rule"] for rule in granted["rules"] if rule["outcome"] != "not_applicable"]
-    assert taken[:3] == ["account", "status", "rate"]
+    assert taken[:4] == ["account", "status", "destination", "rate"]
     assert not [rule for rule in granted["rules"] if rule["outcome"] == "refused"]
     denied = explained(sample, "--account", "dave", "--to", LONDON)
     assert (denied["result"], denied["reason"]) == ("denied", "account_suspended")
@@ -457,6 +457,15 @@ def test_a_decision_is_explained_without_effect(sample: DaemonProcess) -> None:
     emergency = explained(sample, "--account", "dave", "--to", "112")
     assert (emergency["result"], emergency["quota_seconds"]) == ("granted", 86_400)
     assert "granted: 6 seconds" in works(sample.command("call", "explain", "--account", "carol", "--to", LONDON))
+    mine = explained(sample, "--as", "reseller1", "--account", "reseller1/erin", "--to", LONDON)
+    assert mine["account"] == "reseller1/erin"
+    assert not [route for route in mine["routes"] if route["carrier"]]
+    assert not [rule for rule in mine["rules"] if "carrier-a" in rule["detail"]]
+    words = ("call", "explain", "--to", LONDON, "--as")
+    fails(
+        sample.command(*words, "reseller1", "--account", "carol"), REFUSED, "sees nothing of this call: main/carol pays"
+    )
+    fails(sample.command(*words, "nobody", "--account", "carol"), REFUSED, "there is no tenant nobody")
     assert sample.json("account", "list") == before
     assert sample.json("call", "list") == []
 

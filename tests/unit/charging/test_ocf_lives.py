@@ -294,7 +294,17 @@ class TestExplain:
         decision, trace = desk.ocf.explain(desk.attempt("x"), desk.store_standing)
         assert isinstance(decision, Granted)
         names = [rule.name for rule in trace]
-        assert names == ["account", "status", "rate", *["carrier"] * 3, "channels", "margin", "balance", "grant"]
+        assert names == [
+            "account",
+            "status",
+            "destination",
+            "rate",
+            *["carrier"] * 3,
+            "channels",
+            "margin",
+            "balance",
+            "grant",
+        ]
         assert desk.standing(ALICE).reserved == 0
         assert desk.ocf.quote_reads(desk.attempt("x")) == Reads(accounts=(1, 101, 102))
         assert desk.ocf.quote_reads(desk.attempt("x", "1900")) == Reads(accounts=(1,))
