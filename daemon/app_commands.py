@@ -38,6 +38,7 @@ from daemon.charging.configuration import (
     code_list_of,
     for_plans,
 )
+from daemon.charging.limits_stated import ChannelPackageSpec
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Book, StoreError, StoreUnavailable
 from daemon.charging.recovery import RecoveryReport
@@ -85,13 +86,14 @@ T = TypeVar("T")
 
 __all__ = [
     "KINDS", "AccountKind", "AccountView", "Archived", "Asked", "Assertion", "BatchRules", "BatchStatus",
-    "BatchSummary", "Bucket", "BucketKind", "Call", "CallAttempt", "Credited", "Decision", "DeckDifference",
-    "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported", "FileRefused",
-    "Finding", "History", "ListedBatch", "LocalPacketError", "NasSpec", "NewAccount", "NoReply", "Opened", "Priced",
-    "PricedCall", "Progress", "Question", "RadiusError", "Refused", "Reply", "RunStopped", "Status", "StoreError",
-    "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec", "Told", "Transferred", "UnitsView", "Wanted",
-    "backed_up", "charged_so_far", "checked", "clock", "is_month", "no_account", "opened", "operate", "parse_pairs",
-    "price_file", "radius_decode", "radius_send", "route_of", "sequence_of", "store_exists", "upgraded", "who",
+    "BatchSummary", "Bucket", "BucketKind", "Call", "CallAttempt", "ChannelPackageSpec", "Credited", "Decision",
+    "DeckDifference", "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported",
+    "FileRefused", "Finding", "History", "ListedBatch", "LocalPacketError", "NasSpec", "NewAccount", "NoReply",
+    "Opened", "Priced", "PricedCall", "Progress", "Question", "RadiusError", "Refused", "Reply", "RunStopped", "Status",
+    "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec", "Told", "Transferred", "UnitsView",
+    "Wanted", "backed_up", "charged_so_far", "checked", "clock", "is_month", "no_account", "opened", "operate",
+    "parse_pairs", "price_file", "radius_decode", "radius_send", "route_of", "sequence_of", "store_exists", "upgraded",
+    "who",
 ]  # fmt: skip
 
 
@@ -483,6 +485,7 @@ class Opened:
         reason: str,
         *,
         expires: Instant | None = None,
+        trust_user_name: bool = False,
         replace_earlier: bool = False,
     ) -> tuple[str, str]:
         """Return id and text of a new token. Raises Refused where one of that name is in force, or it would not be."""
@@ -494,7 +497,9 @@ class Opened:
         }  # fmt: skip
         if (tenant, name) in in_force and not replace_earlier:
             raise Refused(f"token {tenant}/{name} is in force: revoke it first, or choose another name")
-        return await self.store.create_token(tenant, role, name=name, who=who(), reason=reason, expires_at=expires)
+        return await self.store.create_token(
+            tenant, role, name=name, who=who(), reason=reason, expires_at=expires, trust_user_name=trust_user_name
+        )
 
     async def tokens(self) -> tuple[TokenSpec, ...]:
         """Return all tokens, without their secrets."""
@@ -514,8 +519,8 @@ class Opened:
         return await self.store.exceptions(limit)
 
     async def carrier_qualities(self) -> list[tuple[object, ...]]:
-        """Return tenant, carrier, first digits, attempts, ASR in percent, ACD in seconds, and both grades."""
-        return await listed(self.store)
+        """Return tenant, carrier, first digits, attempts, ASR in percent, ACD in seconds, and both grades or None."""
+        return await listed(self.store, clock())
 
     async def events(self, text: str | None, limit: int) -> list[dict[str, object]]:
         """Return the newest events of an account, or of all."""

@@ -346,6 +346,14 @@ def _listed_by(kind: str, report: CallReport, now: Instant) -> str:
     return f"hour {now // HOUR}" if is_nobodys else report.attempt.call_id
 
 
+_BY_IDENTITY = "state an identity of this call for an account"
+_FOUND_BY = {  # what finds the payer the next time, by the road that told of the call
+    "radius": "state trust_user_name for the NAS, or an identity of this call for an account",
+    "http": "name the account in the question, or state an identity of this call for one; a SIP user alone is believed"
+    " of a token that was made with --trust-user-name",
+}
+
+
 def _who_called(report: CallReport) -> str:
     """Return what a report says of a call that nobody pays, and where to look."""
     attempt = report.attempt
@@ -353,8 +361,7 @@ def _who_called(report: CallReport) -> str:
     user = attempt.identity.account or attempt.identity.sip_user
     told = f"user {user or 'none'}, caller {attempt.calling or attempt.identity.caller or 'none'}"
     return (
-        f"{told}, called {attempt.called or 'none'}, duration {lasted}: state trust_user_name for the NAS, or an"
-        " identity of this call for an account"
+        f"{told}, called {attempt.called or 'none'}, duration {lasted}: {_FOUND_BY.get(attempt.source, _BY_IDENTITY)}"
     )
 
 

@@ -335,6 +335,12 @@ def test_a_token_is_printed_once_and_no_secret_ever(sample: DaemonProcess) -> No
     assert rows["books"]["revoked"] is True
     fails(sample.command("token", "revoke", "nothing"), REFUSED, "nothing")
     sample.json("token", "create", "main", "--role", "read", "--name", "guest", "--expires", "2100-01-01T00:00:00Z")
+    believed = sample.json("token", "create", "main", "--role", "switch", "--name", "proxy", "--trust-user-name")
+    assert isinstance(believed, dict)
+    assert believed["trust_user_name"] is True
+    assert trusting(sample) == ["proxy"]
+    no_switch = ("token", "create", "main", "--role", "read", "--trust-user-name")
+    fails(sample.command(*no_switch), USAGE, "--role switch")
     past = ("token", "create", "main", "--role", "read", "--name", "late", "--expires", "2020-01-01T00:00:00Z")
     fails(sample.command(*past), REFUSED, "time to come")
     (guest,) = (line for line in works(sample.command("token", "list")).splitlines() if "guest" in line)
@@ -424,6 +430,11 @@ def _price_to_paris(daemon: DaemonProcess) -> str:
     value = daemon.json(*words)
     assert isinstance(value, dict)
     return str(value["blocks"][0]["rate"])
+
+
+def trusting(daemon: DaemonProcess) -> list[str]:
+    listed: Any = daemon.json("token", "list")
+    return [token["id"] for token in listed if token["trust_user_name"]]
 
 
 # -- calls, packets, exports, the store
