@@ -295,6 +295,7 @@ class TestGroupRate:
         assert code(await desk.ask("c3", to="33140506070")) == "account_suspended"
         assert (await desk.alive("c1", renew=True, road=RENEWABLE)).more_seconds == 0
         assert told(desk) == [("uk", "suspend")]
+        assert desk.store.events[0].detail == "1 calls, at most 1, in 60 minutes; one more call was asked for"
         assert await desk.ocf.tell_events() == desk.store.events
         call = desk.store.saved["g1"]
         assert (call.state, call.cut) == (CallState.ANSWERED, False)
