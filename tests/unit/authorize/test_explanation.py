@@ -10,7 +10,7 @@ from daemon.authorize import words
 from daemon.authorize.attempt import Identity, PlainPassword
 from daemon.authorize.catalog import SipUser, Status
 from daemon.authorize.decision import Decision
-from daemon.authorize.denial import Denial
+from daemon.authorize.denial import H323_RETURN_CODE, H323_ZERO_BALANCE, Q850, SIP, Denial
 from daemon.authorize.explanation import NAMES, RULES, Outcome, Told
 from daemon.kernel.dialling import Dialling, Numbers
 from daemon.kernel.ids import Key
@@ -70,6 +70,16 @@ def test_every_rule_that_the_code_names_is_told_and_documented() -> None:
     assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(NAMES)
     told = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", page, re.MULTILINE))
     assert told == {text.name: text.question for text in RULES}
+
+
+def test_the_causes_of_every_code_are_documented() -> None:
+    page = (ROOT / "docs" / "explain.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+)(?:, (\d+) where [a-z ]+)? \|$", page, re.MULTILINE)
+    zero = {Denial.BALANCE_INSUFFICIENT: str(H323_ZERO_BALANCE)}
+    assert rows == [
+        (code.value, str(Q850[code]), str(SIP[code]), str(H323_RETURN_CODE[code]), zero.get(code, ""))
+        for code in Denial
+    ]
 
 
 REFUSALS = [
