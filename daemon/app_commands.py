@@ -18,7 +18,7 @@ from typing import TypeVar
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Emergency, Status
 from daemon.authorize.decision import Decision
-from daemon.authorize.explanation import Told
+from daemon.authorize.explanation import Told, payer_of
 from daemon.authorize.pricing import Service, exchange_of, usage_of
 from daemon.billing_export.batch import ExportError, ExportUnavailable, sequence_of
 from daemon.billing_export.export import Exported, Progress, export_again, run_exports
@@ -38,6 +38,7 @@ from daemon.charging.configuration import (
     code_list_of,
     for_plans,
 )
+from daemon.charging.limits_stated import ChannelPackageSpec
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Book, StoreError, StoreUnavailable
 from daemon.charging.recovery import RecoveryReport
@@ -85,13 +86,14 @@ T = TypeVar("T")
 
 __all__ = [
     "KINDS", "AccountKind", "AccountView", "Archived", "Asked", "Assertion", "BatchRules", "BatchStatus",
-    "BatchSummary", "Bucket", "BucketKind", "Call", "CallAttempt", "Credited", "Decision", "DeckDifference",
-    "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported", "FileRefused",
-    "Finding", "History", "ListedBatch", "LocalPacketError", "NasSpec", "NewAccount", "NoReply", "Opened", "Priced",
-    "PricedCall", "Progress", "Question", "RadiusError", "Refused", "Reply", "RunStopped", "Status", "StoreError",
-    "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec", "Told", "Transferred", "UnitsView", "Wanted",
-    "backed_up", "charged_so_far", "checked", "clock", "is_month", "no_account", "opened", "operate", "parse_pairs",
-    "price_file", "radius_decode", "radius_send", "route_of", "sequence_of", "store_exists", "upgraded", "who",
+    "BatchSummary", "Bucket", "BucketKind", "Call", "CallAttempt", "ChannelPackageSpec", "Credited", "Decision",
+    "DeckDifference", "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported",
+    "FileRefused", "Finding", "History", "ListedBatch", "LocalPacketError", "NasSpec", "NewAccount", "NoReply",
+    "Opened", "Priced", "PricedCall", "Progress", "Question", "RadiusError", "Refused", "Reply", "RunStopped", "Status",
+    "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec", "Told", "Transferred", "UnitsView",
+    "Wanted", "backed_up", "charged_so_far", "checked", "clock", "is_month", "no_account", "opened", "operate",
+    "parse_pairs", "price_file", "radius_decode", "radius_send", "route_of", "sequence_of", "store_exists", "upgraded",
+    "who",
 ]  # fmt: skip
 
 
@@ -387,7 +389,10 @@ class Opened:
         return sorted(chosen, key=lambda spec: (spec.tenant, spec.source, spec.target, spec.begins))
 
     async def explain(self, attempt: CallAttempt, viewer: str | None = None) -> tuple[Decision, tuple[Told, ...]]:
-        """Decide about a call without effect, told as a tenant may see it; None: as the operator may."""
+        """Decide about a call without effect, told as a tenant may see it; None: as the operator may.
+
+        Raises Refused for a tenant that there is none of, or that neither sells nor buys this call.
+        """
         ocf = await self.charging()
         reads = ocf.quote_reads(attempt)
 
@@ -396,7 +401,21 @@ class Opened:
             return standings, {key: book.meter(*key) for key in reads.meters}
 
         standings, meters = await self.store.transact(reads, read) if reads.accounts else ({}, {})
-        return ocf.tell(attempt, standings.__getitem__, viewer, lambda *key: meters[key])
+        decision, rules = ocf.tell(attempt, standings.__getitem__, viewer, lambda *key: meters[key])
+        if viewer is not None:
+            await self._refuse_stranger(viewer, payer_of(decision))
+        return decision, rules
+
+    async def _refuse_stranger(self, viewer: str, payer: Key | None) -> None:
+        """Refuse a tenant that a call is none of the business of: it is neither the payer's nor one above that."""
+        parents = {tenant.id: tenant.parent for tenant in (await self.configuration()).tenants}
+        if viewer not in parents:
+            raise Refused(f"there is no tenant {viewer}")
+        above = payer.tenant if payer is not None else ""
+        while above and above != viewer:
+            above = parents.get(above, "")
+        if payer is not None and above != viewer:
+            raise Refused(f"tenant {viewer} sees nothing of this call: {payer} pays, and it is not above that account")
 
     async def charging(self) -> OnlineCharging:
         """Return the charging function over this store."""
@@ -466,6 +485,7 @@ class Opened:
         reason: str,
         *,
         expires: Instant | None = None,
+        trust_user_name: bool = False,
         replace_earlier: bool = False,
     ) -> tuple[str, str]:
         """Return id and text of a new token. Raises Refused where one of that name is in force, or it would not be."""
@@ -477,7 +497,9 @@ class Opened:
         }  # fmt: skip
         if (tenant, name) in in_force and not replace_earlier:
             raise Refused(f"token {tenant}/{name} is in force: revoke it first, or choose another name")
-        return await self.store.create_token(tenant, role, name=name, who=who(), reason=reason, expires_at=expires)
+        return await self.store.create_token(
+            tenant, role, name=name, who=who(), reason=reason, expires_at=expires, trust_user_name=trust_user_name
+        )
 
     async def tokens(self) -> tuple[TokenSpec, ...]:
         """Return all tokens, without their secrets."""
@@ -497,8 +519,8 @@ class Opened:
         return await self.store.exceptions(limit)
 
     async def carrier_qualities(self) -> list[tuple[object, ...]]:
-        """Return tenant, carrier, first digits, attempts, ASR in percent, ACD in seconds, and both grades."""
-        return await listed(self.store)
+        """Return tenant, carrier, first digits, attempts, ASR in percent, ACD in seconds, and both grades or None."""
+        return await listed(self.store, clock())
 
     async def events(self, text: str | None, limit: int) -> list[dict[str, object]]:
         """Return the newest events of an account, or of all."""

@@ -16,7 +16,7 @@ from daemon.authorize.decision import Decision, Denied, Granted, Level, Route
 from daemon.authorize.denial import Denial
 from daemon.authorize.duration import first_block, holding, is_paid_by, money_of, seconds_for
 from daemon.authorize.fraud import suspicion
-from daemon.authorize.identify import Payer, dialling_of, payer
+from daemon.authorize.identify import Payer, dialling_of, payer, proved_by_password
 from daemon.authorize.limits import channels_of, full_channels, spend_caps, surcharged, within_caps
 from daemon.authorize.metering import Meters, metered, no_meter, supply_of, volumes_of
 from daemon.authorize.pricing import A_CALL, Service, tariffs_for, unrated_reason
@@ -45,11 +45,18 @@ def prepare(
     if isinstance(terms, Denied):
         return refused(trace, "account", terms)
     told(trace, words.account, terms, attempt)
+    if proved_by_password(attempt):
+        told(trace, words.credential)
     refusal = status_refusal(terms)
     if refusal is not None:
         return refused(trace, "status", refusal)
     told(trace, words.status)
-    return _rated(catalog, attempt, terms, _written(catalog, attempt, terms, paid_by), now, limits, trace)
+    called = _written(catalog, attempt, terms, paid_by)
+    if called is None:
+        reason = "the called number is not 1 to 18 digits"
+        return refused(trace, "destination", Denied(Denial.DESTINATION_MALFORMED, reason, terms.key))
+    told(trace, words.destination, called, attempt.called, paid_by.tech_prefix)
+    return _rated(catalog, attempt, terms, called, now, limits, trace)
 
 
 def status_refusal(terms: AccountTerms) -> Denied | None:
@@ -79,12 +86,9 @@ def _written(catalog: Catalog, attempt: CallAttempt, terms: AccountTerms, paid_b
 
 
 def _rated(
-    catalog: Catalog, attempt: CallAttempt, terms: AccountTerms, called: str | None, now: Instant, limits: Limits,
+    catalog: Catalog, attempt: CallAttempt, terms: AccountTerms, called: str, now: Instant, limits: Limits,
     notes: Trace | None,
 ) -> Quote | Denied:  # fmt: skip
-    if called is None:
-        reason = "the called number is not 1 to 18 digits"
-        return refused(notes, "destination", Denied(Denial.DESTINATION_MALFORMED, reason, terms.key))
     until = now + limits.ring_seconds * SECOND
     direction = attempt.direction
     chain = tuple([account.facing(direction) for account in catalog.chain(terms)])

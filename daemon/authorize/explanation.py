@@ -55,7 +55,7 @@ RULES = (
         (Denial.ACCOUNT_UNKNOWN, Denial.ACCOUNT_AMBIGUOUS),
     ),
     RuleText(
-        "credential", "Is the password right?", "the call was found without a password, or with the right one",
+        "credential", "Is the password right?", "the call was found without a password",
         (Denial.CREDENTIAL_WRONG,),
     ),
     RuleText(
@@ -71,7 +71,7 @@ RULES = (
     ),
     RuleText("cost", "What does the seller pay for it?", "the seller buys it from nobody whom we know"),
     RuleText(
-        "carrier", "Who carries it?", "the switch chooses the carrier, or none is needed", (Denial.NO_CARRIER,)
+        "carrier", "Who carries it?", "the daemon chooses no carrier for this call", (Denial.NO_CARRIER,)
     ),
     RuleText("tier", "Which tier has the period's volume reached?", "the rate has no tiers"),
     RuleText("bundle", "Which units are used before money?", "no bundle with units left bears on this number"),
@@ -82,7 +82,7 @@ RULES = (
     RuleText("channels", "Is a channel free?", "the account has no limit of channels", (Denial.CHANNELS,)),
     RuleText(
         "channel_surcharge", "Is it a call over the channels that pays more?",
-        "it is within the channels, or the account pays nothing beside for more",
+        "the call pays nothing beside its price",
     ),
     RuleText(
         "max_call_charge", "Is the call too dear?", "the account has no limit of what a call may cost",
@@ -101,36 +101,40 @@ RULES = (
         (Denial.MARGIN_BELOW_FLOOR,),
     ),
     RuleText(
-        "daily_spend", "Is the day's spend used up?", "no limit of a day, or more is left of it than money",
+        "daily_spend", "Is the day's spend used up?", "no limit of a day shortens this call",
         (Denial.DAILY_SPEND,),
     ),
     RuleText(
-        "monthly_spend", "Is the month's spend used up?", "no limit of a month, or more is left of it than money",
+        "monthly_spend", "Is the month's spend used up?", "no limit of a month shortens this call",
         (Denial.MONTHLY_SPEND,),
     ),
     RuleText(
         "balance", "Is there money for the call?", "an emergency call waits for no money",
         (Denial.BALANCE_INSUFFICIENT,),
     ),
-    RuleText("upstream", "Do the levels above let it pass?", "they let it pass, or there is none",
+    RuleText("upstream", "Do the levels above let it pass?", "there is none above",
              (Denial.UPSTREAM_REFUSED,)),
     RuleText("grant", "How long may it last?", "nothing was granted"),
     RuleText("store", "Could it be written down?", "an explanation writes nothing", (Denial.STORE_UNAVAILABLE,)),
-    RuleText("load", "Has the daemon time for it?", "whoever is told this was not too many", (Denial.OVERLOADED,)),
+    RuleText("load", "Has the daemon time for it?", "there was time for this question", (Denial.OVERLOADED,)),
 )  # fmt: skip
 NAMES = tuple(text.name for text in RULES)
 # Of the whole chain: refused to all of it alike.
 _SHARED = frozenset({"carrier", "carrier_calls_per_second", "carrier_channels", "margin"})
 
+# Asked before fraud rules are, although they stand behind: what has no price is not held against them.
+_BEFORE_FRAUD = frozenset({"destination", "rate", "carrier"})
+
 
 def told(trace: Trace, decision: Decision, viewer: str | None) -> tuple[Told, ...]:
     """Return every rule of a decision in its order as a tenant may see it; ``viewer`` None is the operator."""
-    payer = _payer(decision)
+    payer = payer_of(decision)
     telling = _Telling(decision, viewer, payer, _stopped_at(trace, decision))
     return tuple(telling.lines(trace))
 
 
-def _payer(decision: Decision) -> Key | None:
+def payer_of(decision: Decision) -> Key | None:
+    """Return the account that pays, or that was refused; None where none was found."""
     if isinstance(decision, Denied):
         return decision.account
     return decision.levels[0].key if decision.levels else None
@@ -173,7 +177,7 @@ class _Telling:
             yield from self._downstream(text)
         elif self._hidden(text.name):
             return
-        elif over:
+        elif over or (text.name == "fraud" and self.stopped in _BEFORE_FRAUD):
             yield _line(text, Outcome.NOT_ASKED, f"not asked: {self._ended_by()}")
         else:
             yield from self._taken(text, trace)
@@ -205,8 +209,16 @@ class _Telling:
         if level is not None:
             held = f"{format_nano(level.reserved)} {level.currency} reserved"
             yield _line(text, Outcome.PASSED, f"{self._seconds()} seconds, {held}", level.key)
+        elif text.name == "upstream" and self._has_above():
+            yield _line(text, Outcome.PASSED, "they let it pass")
         elif not self.above_payer or text.name == "upstream":
             yield _line(text, Outcome.NOT_APPLICABLE, text.absent)
+
+    def _has_above(self) -> bool:
+        """Tell whether levels above the viewer's own paid for the call as well."""
+        levels = () if isinstance(self.decision, Denied) else self.decision.levels
+        own = self._own_level() or next(iter(levels), None)
+        return own is not None and own is not levels[-1]
 
     def _seconds(self) -> int:
         return 0 if isinstance(self.decision, Denied) else self.decision.seconds

@@ -61,6 +61,12 @@ def _endpoint(catalog: Catalog, attempt: CallAttempt) -> tuple[str, str] | None:
     )
 
 
+def proved_by_password(attempt: CallAttempt) -> bool:
+    """Tell of an attempt whose payer was found whether what it sent of a password decided."""
+    identity = attempt.identity
+    return identity.credential is not None and bool(identity.sip_user) and not identity.account and not identity.pin
+
+
 def identify(catalog: Catalog, attempt: CallAttempt, at: Instant) -> Found:
     """Return the account that pays for an attempt at an instant, or why none can be told."""
     return payer(catalog, attempt, at).found

@@ -25,6 +25,19 @@ def status() -> Rule:
     return Rule("status", True, "the account is active")
 
 
+def credential() -> Rule:
+    return Rule("credential", True, "what was sent of the password was accepted")
+
+
+def destination(called: str, dialled: str, tech_prefix: str) -> Rule:
+    """Say which number is rated, and what was made of the one that came."""
+    digits = dialled.removeprefix("+")
+    if digits == called:
+        return Rule("destination", True, called)
+    taken_off = f", tech prefix {tech_prefix} off" if tech_prefix and digits.startswith(tech_prefix) else ""
+    return Rule("destination", True, f"{called}, dialled {dialled}{taken_off}")
+
+
 def rate(tariff: Tariff) -> Rule:
     return Rule("rate", True, _priced_by(tariff))
 

@@ -74,7 +74,8 @@ def watch(
         after = _of_rules(standing, terms)
         for rule, window in alarms(terms, after, now, refused_by if terms.key == account else ""):
             after = after._replace(windows=with_window(after.windows, window))
-            detail = told(rule, window, now)
+            one_more = "; one more call was asked for" if (terms.key, rule.id) == (account, refused_by) else ""
+            detail = f"{told(rule, window, now)}{one_more}"
             book.append_event(Event(now, FRAUD, *terms.key, rule.id, rule.act.value, call_id, detail))
         if after != standing:
             book.keep(after)

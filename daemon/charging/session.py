@@ -307,7 +307,7 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
     refusal = refusal_of(asked)
     quote = asked if isinstance(asked, Quote) and refusal is None else _forced_quote(context, report, refusal)
     emergency_call = emergency(context.catalog, attempt, context.now) is not None
-    if quote is None and emergency_call:
+    if emergency_call and (quote is None or not _priced_whole(quote)):
         return None  # granted from memory and journalled; nobody's plan prices it
     if quote is None:
         assert refusal is not None, asked
@@ -332,6 +332,11 @@ def _unasked_call(book: Book, report: CallReport, context: Context) -> Call | No
     return call.changed(authorised=False, emergency=emergency_call, aliases=report.aliases)
 
 
+def _priced_whole(quote: Quote) -> bool:
+    """Tell whether every level prices a number by a row of its own: a prefix may fit a short code by chance."""
+    return all(tariff.prefix == quote.called for level in quote.levels for tariff in level.tariffs)
+
+
 def _listed_by(kind: str, report: CallReport, now: Instant) -> str:
     """Return what such a report is listed by: a tenant's token, which is told so, makes one line an hour, not one each.
 
@@ -341,6 +346,14 @@ def _listed_by(kind: str, report: CallReport, now: Instant) -> str:
     return f"hour {now // HOUR}" if is_nobodys else report.attempt.call_id
 
 
+_BY_IDENTITY = "state an identity of this call for an account"
+_FOUND_BY = {  # what finds the payer the next time, by the road that told of the call
+    "radius": "state trust_user_name for the NAS, or an identity of this call for an account",
+    "http": "name the account in the question, or state an identity of this call for one; a SIP user alone is believed"
+    " of a token that was made with --trust-user-name",
+}
+
+
 def _who_called(report: CallReport) -> str:
     """Return what a report says of a call that nobody pays, and where to look."""
     attempt = report.attempt
@@ -348,8 +361,7 @@ def _who_called(report: CallReport) -> str:
     user = attempt.identity.account or attempt.identity.sip_user
     told = f"user {user or 'none'}, caller {attempt.calling or attempt.identity.caller or 'none'}"
     return (
-        f"{told}, called {attempt.called or 'none'}, duration {lasted}: state trust_user_name for the NAS, or an"
-        " identity of this call for an account"
+        f"{told}, called {attempt.called or 'none'}, duration {lasted}: {_FOUND_BY.get(attempt.source, _BY_IDENTITY)}"
     )
 
 

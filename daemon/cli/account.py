@@ -14,6 +14,7 @@ from daemon.app_commands import (
     Assertion,
     Bucket,
     BucketKind,
+    ChannelPackageSpec,
     EntryKind,
     History,
     NewAccount,
@@ -89,12 +90,14 @@ def _print_account(view: AccountView, *, json: bool, also: dict[str, Any] | None
         print_json(value)
         return
     channels, buckets, bundles = value.pop("channels"), value.pop("buckets"), value.pop("bundles", [])
+    packages = value.pop("channel_packages", [])
     value["channels"] = f"{channels['total']} in use ({channels['inbound']} in, {channels['outbound']} out)"
     if not buckets:
         del value["main"]
     print_pairs(value.items())
     _print_parts(buckets, ("amount", "priority"))
     _print_parts(bundles, ("left", "used", "held", "carried"))
+    _print_parts(packages, ("total", "inbound", "outbound", "monthly_price"))
 
 
 def _print_parts(parts: list[dict[str, Any]], numbers: tuple[str, ...]) -> None:
@@ -130,14 +133,27 @@ def list_accounts(selected: Chosen, tenant: str | None, as_json: bool) -> None:
 @as_json
 @chosen
 def show(selected: Chosen, account_id: str, as_json: bool) -> None:
-    """Show one account: what it has, in which buckets and bundles, what is held for calls, what a new call may use."""
+    """Show one account: its money, buckets, bundles and channel packages, what is held, what a new call may use."""
 
-    async def read(store: Opened) -> tuple[AccountView, list[UnitsView]]:
+    async def read(store: Opened) -> tuple[AccountView, list[UnitsView], list[ChannelPackageSpec]]:
         view = await _found(store, account_id)
-        return view, await store.units(view)
+        stated = (await store.configuration()).channel_packages
+        mine = [each for each in stated if (each.tenant, each.account) == (view.spec.tenant, view.spec.id)]
+        return view, await store.units(view), mine
 
-    view, units = selected.perform(read)
-    _print_account(view, json=as_json, also={"bundles": [_units(each) for each in units]})
+    view, units, packages = selected.perform(read)
+    also = {"bundles": [_units(each) for each in units], "channel_packages": [package_value(each) for each in packages]}
+    _print_account(view, json=as_json, also=also)
+
+
+def package_value(spec: ChannelPackageSpec) -> dict[str, Any]:
+    """Return a channel package as ``account show --json`` promises it."""
+    return {
+        "id": spec.id, "total": spec.channels_total, "inbound": spec.channels_in, "outbound": spec.channels_out,
+        "from": format_rfc3339(spec.begins) if spec.begins else None,
+        "until": format_rfc3339(spec.ends) if spec.ends is not None else None,
+        "monthly_price": format_nano(spec.monthly_price),
+    }  # fmt: skip
 
 
 @account.command()

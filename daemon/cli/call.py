@@ -92,7 +92,7 @@ def show(selected: Chosen, call_id: str, as_json: bool) -> None:
         left = [each for each in await store.find_archived_calls(call_id) if each[1].grant_id not in known]
         return [
             {
-                **_whole(found), "archive": month,
+                **whole_value(found), "archive": month,
                 "changes": [dated(change) for change in await store.call_changes(found)],
             }
             for month, found in (*left, *here)
@@ -112,25 +112,30 @@ def show(selected: Chosen, call_id: str, as_json: bool) -> None:
             debt = f", {level['uncollected']} of it uncollected" if level["uncollected"] != NOTHING else ""
             paid = f"{level['charged']} {level['currency']}{debt}, held {level['reserved']}{by}"
             click.echo(f"  paid by {level['tenant']}/{level['account']}: {paid}")
-            for line in _particulars(level):
+            for line in particulars(level):
                 click.echo(f"    {printable(line)}")
         for change in changes:
             click.echo(f"  {change['at']} {change['act']} by {change['who']}: {printable(change['reason'])}")
 
 
-def _particulars(level: dict[str, Any]) -> Iterator[str]:
+def particulars(level: dict[str, Any]) -> Iterator[str]:
     """Yield what a level was priced by and what paid for it."""
     if level["price"]:
         yield f"{level['price']}, prefix {level['prefix'] or 'none'} ({level['destination'] or 'no destination'})"
+    if (level["surcharge"], level["surcharge_rate"]) != (NOTHING, NOTHING):
+        currency = level["currency"]
+        yield f"over its channels: {level['surcharge']} {currency} a call and {level['surcharge_rate']} a minute beside"
     for used in level["units"]:
         yield f"{used['units']} units of bundle {used['bundle']}"
     for bucket in level["buckets"]:
         yield f"{bucket['amount']} of bucket {bucket['id']}"
 
 
-def _whole(found: Call) -> dict[str, Any]:
+def whole_value(found: Call) -> dict[str, Any]:
+    """Return a call as ``call show --json`` promises it; ``dialled`` is empty where ``to`` is what was dialled."""
     return {
-        **call_value(found), "attempt": found.attempt, "part": found.part, "authorised": found.authorised,
+        **call_value(found), "dialled": found.dialled, "attempt": found.attempt, "part": found.part,
+        "authorised": found.authorised,
         "ended_at": format_rfc3339(found.ended_at) if found.ended_at is not None else None,
         "duration_seconds": decimal_seconds(found.duration_us), "overrun_seconds": decimal_seconds(found.overrun_us),
         "settled_by": found.settled_by.value, "carrier": found.carrier.carrier.id if found.carrier else "",
@@ -149,6 +154,8 @@ def _level(found: Call, place: int) -> dict[str, Any]:
         "uncollected": format_nano(posted.uncollected if posted is not None else 0),
         "conversion": _conversion(found, place), "destination": tariff.destination if tariff is not None else "",
         "price": _price(tariff) if tariff is not None else "",
+        "surcharge": format_nano(tariff.surcharge if tariff is not None else 0),
+        "surcharge_rate": format_nano(tariff.surcharge_rate if tariff is not None else 0),
         "units": [{"bundle": bundle_of(each.meter), "units": each.units} for each in posted.units] if posted else [],
         "buckets": [{"id": each.id, "amount": format_nano(each.amount)} for each in posted.buckets] if posted else [],
     }  # fmt: skip

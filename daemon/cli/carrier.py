@@ -17,12 +17,12 @@ def carrier() -> None:
 @as_json
 @chosen
 def quality(selected: Chosen, as_json: bool) -> None:
-    """List ASR and ACD of each carrier and the first digits of the called numbers, as last graded.
+    """List ASR and ACD of each carrier and the first digits of the called numbers, of the last 24 hours.
 
-    Of the last 24 hours, where there were enough attempts for a grade (docs/routes.md).
+    The grades are those made the last time; they are empty where there are fewer than 50 attempts (docs/routes.md).
     """
     found = selected.perform(lambda store: store.carrier_qualities())
     if as_json:
         print_json([dict(zip(COLUMNS, row, strict=True)) for row in found])
     else:
-        print_table(COLUMNS, found)
+        print_table(COLUMNS, [["" if value is None else value for value in row] for row in found])

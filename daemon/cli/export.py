@@ -57,7 +57,7 @@ def run(selected: Chosen, again: str | None, directory: Path | None, as_json: bo
         print_json([_exported(result) for result in results])
     else:
         for result in results:
-            _print_exported(result)
+            _print_exported(result, " (resumed)" if again is None else " (written again)")
     refused = [result for result in results if isinstance(result, ExportRefused)]
     if refused:
         raise Refused(*(f"{result.tenant} batch {result.sequence}: {result.reason}" for result in refused))
@@ -80,12 +80,12 @@ def _again(selected: Chosen, name: str, directory: Path | None) -> Exported:
     return selected.perform(lambda store: store.export_again(tenant, sequence, directory))
 
 
-def _print_exported(result: Exported | ExportRefused) -> None:
+def _print_exported(result: Exported | ExportRefused, anew: str) -> None:
     if isinstance(result, ExportRefused):
         return
     totals = ", ".join(f"charge {total.charge} cost {total.cost} {total.currency}" for total in result.totals)
-    again = " (resumed)" if result.resumed else ""
-    click.echo(f"{result.directory}: {result.records} records{again}{': ' + totals if totals else ''}")
+    begun_before = anew if result.resumed else ""
+    click.echo(f"{result.directory}: {result.records} records{begun_before}{': ' + totals if totals else ''}")
 
 
 @export.command("list")

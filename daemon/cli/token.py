@@ -24,16 +24,29 @@ def token() -> None:
 )  # fmt: skip
 @click.option("--name", type=ID, default=None, help="Its id, usable as 'via'; made up where not stated.")
 @click.option("--expires", type=TIME, help="From when on it is worthless. Default: never.")
+@click.option("--trust-user-name", is_flag=True, help="Believe a SIP user that it names without a password.")
 @REASON
 @as_json
 @chosen
 def create(
-    selected: Chosen, tenant: str, role: str, name: str | None, expires: int | None, reason: str, as_json: bool
+    selected: Chosen, tenant: str, role: str, name: str | None, expires: int | None, trust_user_name: bool,
+    reason: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Create a token of TENANT and print it, this once."""
-    made, text = selected.perform(lambda store: store.create_token(tenant, role, name or "", reason, expires=expires))
+    """Create a token of TENANT and print it, this once.
+
+    With --trust-user-name whoever has it may call at the cost of any SIP user of the tenant: for a switch that has
+    authenticated its users itself.
+    """
+    if trust_user_name and role != "switch":
+        raise click.UsageError("--trust-user-name is for a token that asks about calls: --role switch")
+    made, text = selected.perform(
+        lambda store: store.create_token(
+            tenant, role, name or "", reason, expires=expires, trust_user_name=trust_user_name
+        )
+    )
     if as_json:
-        print_json({"id": made, "tenant": tenant, "role": role, "token": text, "expires_at": _time(expires)})
+        told = {"id": made, "tenant": tenant, "role": role, "trust_user_name": trust_user_name}
+        print_json({**told, "token": text, "expires_at": _time(expires)})
         return
     click.echo(text)
     click.echo(f"token {tenant}/{made}, role {role}: keep it now, it is not shown again", err=True)
@@ -57,8 +70,18 @@ def list_tokens(selected: Chosen, tenant: str | None, as_json: bool) -> None:
         print_json(values)
         return
     print_table(
-        ("tenant", "id", "role", "status", "expires"),
-        [(spec.tenant, spec.id, spec.role, _status(spec), _time(spec.expires_at) or "") for spec in found],
+        ("tenant", "id", "role", "trusts", "status", "expires"),
+        [
+            (
+                spec.tenant,
+                spec.id,
+                spec.role,
+                "user name" if spec.trust_user_name else "",
+                _status(spec),
+                _time(spec.expires_at) or "",
+            )
+            for spec in found
+        ],
     )
 
 

@@ -17,6 +17,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter, JSONBody
 from litestar.types import Guard
+from msgspec import UNSET, UnsetType
 
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Store, StoreError
@@ -78,13 +79,13 @@ class Health(msgspec.Struct, frozen=True):
 class Readiness(msgspec.Struct, frozen=True):
     """``store`` is writable, or why not; ``links`` tells of each switch whether its link is up.
 
-    ``journalled`` postpaid grants were given without the store and wait for it.
+    ``journalled`` postpaid grants were given without the store and wait for it. Both are told to the operator alone.
     """
 
     ready: bool
     store: str
-    links: dict[str, bool]
-    journalled: int = 0
+    links: dict[str, bool] | UnsetType = UNSET
+    journalled: int | UnsetType = UNSET
 
 
 class StoreWithPing(Store, Protocol):
@@ -228,7 +229,7 @@ def _health_handlers(
     async def readyz(request: AnyRequest) -> Response[Readiness]:
         """Tell whether the store can write, and the operator how switches are linked and what waits."""
         own = door.is_operator(request.scope)
-        seen, journalled = (dict(links()), ocf.journalled) if own else ({}, 0)
+        seen, journalled = (dict(links()), ocf.journalled) if own else (UNSET, UNSET)
         try:
             await store.ping()
         except StoreError as error:

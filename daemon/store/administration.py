@@ -494,12 +494,14 @@ class Administration(Decks, Events, Vouchers):
     # -- tokens
 
     async def create_token(
-        self, tenant: str, role: str, *, name: str = "", who: str, reason: str = "", expires_at: Instant | None = None
-    ) -> tuple[str, str]:
+        self, tenant: str, role: str, *, name: str = "", who: str, reason: str = "", expires_at: Instant | None = None,
+        trust_user_name: bool = False,
+    ) -> tuple[str, str]:  # fmt: skip
         """Return the id and the text of a new token; only its SHA-256 is kept. A token of that name is replaced."""
         text = "tw_" + secrets.token_urlsafe(32)
         digest = hashlib.sha256(text.encode()).hexdigest()
-        spec = TokenSpec(name or "t" + secrets.token_hex(4), tenant, role, digest, expires_at=expires_at)
+        made = name or "t" + secrets.token_hex(4)
+        spec = TokenSpec(made, tenant, role, digest, trust_user_name=trust_user_name, expires_at=expires_at)
         now = self._now()
 
         def work(connection: Link) -> None:

@@ -87,6 +87,16 @@ _UNTOLD = _SECRET | {"codes"}  # fields that a change names without their values
 _FIXED: dict[type[Spec], tuple[str, ...]] = {
     TenantSpec: ("currency", "parent"), RateTableSpec: ("currency",), AccountSpec: ("currency",),
 }  # fmt: skip
+NANO_FIELDS = frozenset({  # of any object, in nano-units or nano-percent
+    "balance", "channel_surcharge", "channel_surcharge_per_minute", "credit_limit", "daily_spend",
+    "inbound_credit_limit", "low_balance_warning", "margin_floor_per_minute", "margin_floor_percent",
+    "markup_minimum", "markup_per_minute", "markup_percent", "max_call_charge", "monthly_price", "monthly_spend",
+    "rate", "spend",
+})  # fmt: skip
+_INSTANTS = frozenset({"begins", "ends", "expires_at"})
+_NOTHING_STATED = {
+    "credit_limit": "unlimited", "inbound_credit_limit": "unlimited", "ends": "never", "expires_at": "never",
+}  # fmt: skip
 ACCOUNTS_PAGE = 1_000  # accounts held at once where all are looked at
 S = TypeVar("S", bound=Spec)
 Place = tuple[str, str, str]  # kind, tenant, id
@@ -211,7 +221,7 @@ def _met(earlier: Spec, stated: Spec | None, spec: S) -> tuple[S, str]:
         if mine != theirs and (unmoved or name == "balance"):
             keeping[name] = mine
     kept = ", ".join(
-        name if name in _UNTOLD else f"{name}: {_told(earlier, name)}" for name in keeping if name != "balance"
+        name if name in _UNTOLD else f"{name}: {told(earlier, name)}" for name in keeping if name != "balance"
     )
     return replace(spec, **keeping), kept  # type: ignore[arg-type]  # values of the same class's fields
 
@@ -264,18 +274,27 @@ def _forbidden_or_named(earlier: Spec, spec: Spec) -> str:
                 f" changed to {getattr(spec, name) or 'none'}: make a new one"
             )
     return ", ".join(
-        name if name in _UNTOLD else f"{name}: {_told(earlier, name)} -> {_told(spec, name)}" for name in names
+        name if name in _UNTOLD else f"{name}: {told(earlier, name)} -> {told(spec, name)}" for name in names
     )
 
 
-def _told(spec: Spec, name: str) -> str:
-    """Return a field as people write it: the rate and the dates of a conversion as its file does."""
+def told(spec: Spec, name: str) -> str:
+    """Return a field as people write it: money and rates as decimals, dates as dates, and words for none."""
     value = getattr(spec, name)
-    if isinstance(spec, ConversionSpec) and name == "rate":
-        return format_nano(value)
-    if isinstance(spec, ConversionSpec) and name in ("begins", "ends"):
-        return "never" if value is None else format_rfc3339(value)
-    return str(msgspec.to_builtins(value))
+    if value is None:
+        return _NOTHING_STATED.get(name, "none")
+    if name in _INSTANTS:
+        return format_rfc3339(value)
+    return str(_written_out(name, msgspec.to_builtins(value)))
+
+
+def _written_out(name: str, value: object) -> object:
+    """Return a value as a file states it: what is kept in nano-units as a decimal, also within a list."""
+    if isinstance(value, list | tuple):
+        return [_written_out(name, each) for each in value]
+    if isinstance(value, dict):
+        return {key: _written_out(key, each) for key, each in value.items()}
+    return format_nano(value) if name in NANO_FIELDS and isinstance(value, int) else value
 
 
 def _open_account(connection: Link, spec: Spec, who: str, now: Instant) -> None:

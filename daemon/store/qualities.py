@@ -6,7 +6,7 @@ several daemons and ``call explain`` order routes alike, and a restart forgets n
 most 1,000 groups, and one row an hour of each that was called.
 """
 
-from daemon.authorize.quality import WINDOW_HOURS, Qualities, Quality, graded, hour_of
+from daemon.authorize.quality import WINDOW_HOURS, Qualities, Quality, acd_of, asr_of, graded, hour_of
 from daemon.kernel.instant import Instant
 from daemon.store.ledger_store import LedgerStore
 from daemon.store.link import Link
@@ -15,6 +15,10 @@ _NAMES = ", ".join(Quality._fields)
 _SUMS = (
     "SELECT carrier, prefix, CAST(sum(attempts) AS BIGINT), CAST(sum(answered) AS BIGINT),"
     " CAST(sum(seconds) AS BIGINT) FROM carrier_tally WHERE hour > ? GROUP BY carrier, prefix"
+)
+_CARRIERS = (
+    "SELECT number, tenant, id FROM account"
+    " WHERE number IN (SELECT carrier FROM carrier_tally UNION SELECT carrier FROM carrier_quality)"
 )
 _KEPT = f"SELECT carrier, prefix, {_NAMES} FROM carrier_quality"
 _OLD = "SELECT 1 FROM carrier_tally WHERE hour <= ? LIMIT 1"
@@ -31,19 +35,37 @@ async def qualities(store: LedgerStore) -> Qualities:
     return {(carrier, prefix): Quality(*told) for carrier, prefix, *told in await store.rows(_KEPT)}
 
 
-async def listed(store: LedgerStore) -> list[tuple[object, ...]]:
-    """Return what was graded the last time, by tenant, carrier and first digits. ASR is told in percent.
+async def listed(store: LedgerStore, now: Instant) -> list[tuple[object, ...]]:
+    """Return what was graded the last time, and what was counted since, by tenant, carrier and first digits.
 
-    Each is tenant, carrier, digits, attempts, ASR, ACD in seconds, and the grades of both. Raises StoreError.
+    Each is tenant, carrier, digits, attempts, ASR in percent, ACD in seconds, and the grades of both, which are None
+    where there are too few attempts for a grade. Raises StoreError.
     """
-    query = f"SELECT tenant, id, prefix, {_NAMES} FROM carrier_quality JOIN account ON number = carrier"
-    rows = await store.rows(f"{query} ORDER BY tenant, id, prefix")
-    told = [(tenant, name, prefix, Quality(*figures)) for tenant, name, prefix, *figures in rows]
+    ends = hour_of(now) - WINDOW_HOURS
+    names = {number: (tenant, name) for number, tenant, name in await store.rows(_CARRIERS)}
+    counted = {
+        (carrier, prefix): _figures(attempts, answered, seconds, None)
+        for carrier, prefix, attempts, answered, seconds in await store.rows(_SUMS, (ends,))
+        if attempts > 0
+    }
+    kept = {
+        key: _figures(each.attempts, each.answered, each.seconds, each)
+        for key, each in (await qualities(store)).items()
+    }
+    told = {**counted, **kept}
     return [
-        (tenant, name, prefix, each.attempts, f"{each.asr // 10}.{each.asr % 10}", each.acd, each.asr_grade,
-         each.acd_grade)
-        for tenant, name, prefix, each in told
-    ]  # fmt: skip
+        (*names[carrier], prefix, *told[carrier, prefix])
+        for carrier, prefix in sorted(told, key=lambda key: (names[key[0]], key[1]))
+    ]
+
+
+def _figures(attempts: int, answered: int, seconds: int, grades: Quality | None) -> tuple[object, ...]:
+    answered, seconds = max(0, answered), max(0, seconds)
+    asr, acd = asr_of(attempts, answered), acd_of(answered, seconds)
+    percent = f"{asr // 10}.{asr % 10}"
+    if grades is None:
+        return attempts, percent, acd, None, None
+    return attempts, percent, acd, grades.asr_grade, grades.acd_grade
 
 
 async def regraded(store: LedgerStore, now: Instant) -> Qualities:

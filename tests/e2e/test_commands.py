@@ -335,6 +335,12 @@ def test_a_token_is_printed_once_and_no_secret_ever(sample: DaemonProcess) -> No
     assert rows["books"]["revoked"] is True
     fails(sample.command("token", "revoke", "nothing"), REFUSED, "nothing")
     sample.json("token", "create", "main", "--role", "read", "--name", "guest", "--expires", "2100-01-01T00:00:00Z")
+    believed = sample.json("token", "create", "main", "--role", "switch", "--name", "proxy", "--trust-user-name")
+    assert isinstance(believed, dict)
+    assert believed["trust_user_name"] is True
+    assert trusting(sample) == ["proxy"]
+    no_switch = ("token", "create", "main", "--role", "read", "--trust-user-name")
+    fails(sample.command(*no_switch), USAGE, "--role switch")
     past = ("token", "create", "main", "--role", "read", "--name", "late", "--expires", "2020-01-01T00:00:00Z")
     fails(sample.command(*past), REFUSED, "time to come")
     (guest,) = (line for line in works(sample.command("token", "list")).splitlines() if "guest" in line)
@@ -426,6 +432,11 @@ def _price_to_paris(daemon: DaemonProcess) -> str:
     return str(value["blocks"][0]["rate"])
 
 
+def trusting(daemon: DaemonProcess) -> list[str]:
+    listed: Any = daemon.json("token", "list")
+    return [token["id"] for token in listed if token["trust_user_name"]]
+
+
 # -- calls, packets, exports, the store
 
 
@@ -441,7 +452,7 @@ def test_a_decision_is_explained_without_effect(sample: DaemonProcess) -> None:
     assert (granted["result"], granted["quota_seconds"], granted["reserved"]) == ("granted", 6, "0.001")
     assert granted["routes"][0]["carrier"] == "carrier-a"
     taken = [rule["rule"] for rule in granted["rules"] if rule["outcome"] != "not_applicable"]
-    assert taken[:3] == ["account", "status", "rate"]
+    assert taken[:4] == ["account", "status", "destination", "rate"]
     assert not [rule for rule in granted["rules"] if rule["outcome"] == "refused"]
     denied = explained(sample, "--account", "dave", "--to", LONDON)
     assert (denied["result"], denied["reason"]) == ("denied", "account_suspended")
@@ -457,6 +468,15 @@ def test_a_decision_is_explained_without_effect(sample: DaemonProcess) -> None:
     emergency = explained(sample, "--account", "dave", "--to", "112")
     assert (emergency["result"], emergency["quota_seconds"]) == ("granted", 86_400)
     assert "granted: 6 seconds" in works(sample.command("call", "explain", "--account", "carol", "--to", LONDON))
+    mine = explained(sample, "--as", "reseller1", "--account", "reseller1/erin", "--to", LONDON)
+    assert mine["account"] == "reseller1/erin"
+    assert not [route for route in mine["routes"] if route["carrier"]]
+    assert not [rule for rule in mine["rules"] if "carrier-a" in rule["detail"]]
+    words = ("call", "explain", "--to", LONDON, "--as")
+    fails(
+        sample.command(*words, "reseller1", "--account", "carol"), REFUSED, "sees nothing of this call: main/carol pays"
+    )
+    fails(sample.command(*words, "nobody", "--account", "carol"), REFUSED, "there is no tenant nobody")
     assert sample.json("account", "list") == before
     assert sample.json("call", "list") == []
 

@@ -137,4 +137,5 @@ async def test_only_an_end_may_be_told_late_and_only_once(world: HttpWorld) -> N
 async def test_an_unpaid_call_is_listed_with_what_was_told_of_it(world: HttpWorld) -> None:
     assert refused(await world.report("end", "ghost", duration_seconds=12.5)) == (404, "unknown")
     (listed,) = await world.store.exceptions()
-    assert "duration 12.5 s: state trust_user_name" in str(listed["detail"])
+    assert "duration 12.5 s: name the account in the question" in str(listed["detail"])
+    assert "NAS" not in str(listed["detail"])

@@ -87,7 +87,7 @@ async def test_a_changed_field_is_named_and_on_record(tmp_path: Path) -> None:
         made = await applied(world, with_changed(ACME, credit_limit=5 * NANO), dry_run=True)
         assert not await world.store.changed(before.revision), "a dry run changes nothing"
         assert await applied(world, with_changed(ACME, credit_limit=5 * NANO)) == made
-        assert made == [ObjectChange("change", "account", "main/acme", "credit_limit: 0 -> 5000000000")]
+        assert made == [ObjectChange("change", "account", "main/acme", "credit_limit: 0.00 -> 5.00")]
         after = await world.store.load_configuration()
         assert after.accounts == (limit, *before.accounts[1:])
         assert after.revision == before.revision + 1

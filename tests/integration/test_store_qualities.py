@@ -74,7 +74,7 @@ async def test_grades_are_kept_changed_by_the_margin_and_forgotten_with_the_wind
             return found[key]
 
         assert (await graded(SAMPLE_MIN, SAMPLE_MIN // 2)).asr_grade == 5
-        assert await listed(world.store) == [("main", "carrier-a", "442", SAMPLE_MIN, "50.0", 60, 5, 3)]
+        assert await listed(world.store, world.now) == [("main", "carrier-a", "442", SAMPLE_MIN, "50.0", 60, 5, 3)]
         assert await graded(1_000, 480) == Quality(1_000, 480, 28_800, 5, 3), "near enough"
         assert (await graded(1_000, 470)).asr_grade == 4
         assert (await graded(1_000, 520)).asr_grade == 4, "and back no sooner"
@@ -84,6 +84,15 @@ async def test_grades_are_kept_changed_by_the_margin_and_forgotten_with_the_wind
         assert await regraded(world.store, world.now) == {}
         assert await tallies(world) == []
         assert await regraded(world.store, world.now) == {}
+
+
+async def test_counts_below_the_sample_are_listed_without_grades(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await asyncio.gather(*(world.whole(f"c{number}", 9) for number in range(3)))
+        await failed(world, "f1")
+        await regraded(world.store, world.now)
+        assert await listed(world.store, world.now) == [("main", "carrier-a", "442", 4, "75.0", 9, None, None)]
+        assert await listed(world.store, world.now + WINDOW_HOURS * HOUR) == []
 
 
 async def test_the_watch_gives_its_grades_and_outlives_a_store_that_cannot_be_asked(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_the_explanation_names_every_rule_that_took_part() -> None:
     terms = {"calls_per_second": 5, "max_call_charge": NANO, "daily_spend": NANO}
     outcome(with_account(catalog(), ALICE, **terms), trace=trace)
     assert [rule.name for rule in trace] == [
-        "account", "status", "rate", *["carrier"] * 3, "calls_per_second", "channels", "max_call_charge", "margin",
-        "daily_spend", "balance", "grant",
+        "account", "status", "destination", "rate", *["carrier"] * 3, "calls_per_second", "channels",
+        "max_call_charge", "margin", "daily_spend", "balance", "grant",
     ]  # fmt: skip
     assert all(rule.passed for rule in trace)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from daemon.authorize import words
 from daemon.authorize.attempt import Identity, PlainPassword
-from daemon.authorize.catalog import Status
+from daemon.authorize.catalog import SipUser, Status
 from daemon.authorize.decision import Decision
-from daemon.authorize.denial import Denial
+from daemon.authorize.denial import H323_RETURN_CODE, H323_ZERO_BALANCE, Q850, SIP, Denial
 from daemon.authorize.explanation import NAMES, RULES, Outcome, Told
+from daemon.kernel.dialling import Dialling, Numbers
 from daemon.kernel.ids import Key
 from daemon.kernel.money import NANO, parse_nano
 from tests.unit.charging.desk import ALICE, BOB, RAY, TRUNK_ACCOUNT, Desk, catalog, with_account
@@ -70,6 +72,16 @@ def test_every_rule_that_the_code_names_is_told_and_documented() -> None:
     assert told == {text.name: text.question for text in RULES}
 
 
+def test_the_causes_of_every_code_are_documented() -> None:
+    page = (ROOT / "docs" / "explain.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \| (\d+)(?:, (\d+) where [a-z ]+)? \|$", page, re.MULTILINE)
+    zero = {Denial.BALANCE_INSUFFICIENT: str(H323_ZERO_BALANCE)}
+    assert rows == [
+        (code.value, str(Q850[code]), str(SIP[code]), str(H323_RETURN_CODE[code]), zero.get(code, ""))
+        for code in Denial
+    ]
+
+
 REFUSALS = [
     ("account", {"payer": Key("main", "nobody")}, {}),
     ("status", {}, {"status": Status.SUSPENDED}),
@@ -97,7 +109,9 @@ def test_what_comes_after_the_refusal_was_not_asked(
         Outcome.PASSED, Outcome.NOT_APPLICABLE, Outcome.NOT_ASKED
     }  # fmt: skip
     assert set(found[at + 1 :]) == {Outcome.NOT_ASKED}
-    assert Outcome.NOT_ASKED not in found[:at]
+    # What has no price is never held against a fraud rule, whose line stands before.
+    early = ["fraud"] if rule in ("destination", "rate") else []
+    assert [told.rule for told in rules[:at] if told.outcome is Outcome.NOT_ASKED] == early
     assert rules[-1].detail == f"not asked: {rule} refused before"
 
 
@@ -106,6 +120,60 @@ def test_a_wrong_password_is_a_rule_of_its_own(desk: Desk) -> None:
     rules = outcomes(tell(desk, "main", identity=identity))
     assert (rules["account"], rules["credential"]) == (Outcome.NOT_APPLICABLE, Outcome.REFUSED)
     assert rules["status"] is Outcome.NOT_ASKED
+
+
+def test_a_password_that_decided_is_said_to_have_been_accepted(desk: Desk) -> None:
+    sip_user = SipUser(ALICE, "wonder")
+    found = desk.catalog_value.endpoints
+    endpoints = replace(found, sip_users={"alice": (sip_user,)})
+    desk.catalog_value = replace(desk.catalog_value, endpoints=endpoints)
+    proved = tell(desk, "main", identity=Identity(sip_user="alice", credential=PlainPassword("wonder")))
+    assert line(proved, "credential") == (Outcome.PASSED, "what was sent of the password was accepted")
+    named = tell(desk, "main", identity=Identity(account="alice", credential=PlainPassword("wonder")))
+    assert line(named, "credential") == (Outcome.NOT_APPLICABLE, "the call was found without a password")
+
+
+def line(rules: list[Told], name: str) -> tuple[Outcome, str]:
+    [found] = [(rule.outcome, rule.detail) for rule in rules if rule.rule == name and rule.level is None]
+    return found
+
+
+def test_the_number_that_is_rated_is_told_with_what_was_dialled(desk: Desk) -> None:
+    assert line(tell(desk, "main", "+442071231234"), "destination") == (Outcome.PASSED, "442071231234")
+    german = Dialling(Numbers.NATIONAL, "DE")
+    told = tell(desk, "main", "00442071231234", dialling=german)
+    assert line(told, "destination") == (Outcome.PASSED, "442071231234, dialled 00442071231234")
+    assert words.destination("33142685300", "770033142685300", "77").detail == (
+        "33142685300, dialled 770033142685300, tech prefix 77 off"
+    )
+    assert words.destination("33142685300", "0033142685300", "77").detail == "33142685300, dialled 0033142685300"
+
+
+def test_levels_above_that_let_a_call_pass_are_told_apart_from_none(desk: Desk) -> None:
+    none, passed = (Outcome.NOT_APPLICABLE, "there is none above"), (Outcome.PASSED, "they let it pass")
+    assert line(tell(desk, "main"), "upstream") == none
+    assert line(tell(desk, None, payer=RAY), "upstream") == passed
+    assert line(tell(desk, "ray", payer=RAY), "upstream") == passed
+    assert line(tell(desk, "main", payer=RAY), "upstream") == none
+
+
+def test_no_words_leave_open_which_of_two_is_the_case() -> None:
+    assert [text.name for text in RULES if " or " in text.absent] == []
+
+
+@pytest.mark.parametrize(
+    "terms", [{}, {"margin_floor_percent": 90 * NANO}, {"channels_total": 0}, {"status": Status.SUSPENDED}]
+)
+def test_a_tenant_below_the_owner_reads_no_carriers_id(desk: Desk, terms: dict[str, object]) -> None:
+    known = with_account(catalog(), TRUNK_ACCOUNT, **terms)
+    ids = [carrier.key.id for carrier in known.carriers["main"]]
+    full = {"main": tuple(replace(each, channels=0) for each in known.carriers["main"])}
+    for carriers in (known.carriers, full, {}):
+        desk.catalog_value = replace(known, carriers=carriers)
+        told = " ".join(f"{rule.detail} {rule.level}" for rule in tell(desk, "ray", payer=RAY))
+        assert not [each for each in ids if each in told]
+    desk.catalog_value = known
+    assert "cheap" in " ".join(rule.detail for rule in tell(desk, None)), "the ids are such as could be found"
 
 
 def test_an_emergency_number_asks_no_rule(desk: Desk) -> None:

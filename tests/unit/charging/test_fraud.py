@@ -11,7 +11,8 @@ from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import parse_nano
 from daemon.ledger.window import Window, window_of
-from tests.unit.charging.desk import ALICE, RAY, RENEWABLE, TRUNK_ACCOUNT, Desk, catalog, with_account
+from daemon.rating.rate_plan import RatePlan
+from tests.unit.charging.desk import ALICE, RAY, RENEWABLE, RETAIL, TRUNK_ACCOUNT, Desk, catalog, table, with_account
 
 UK = frozenset({"44"})
 
@@ -268,7 +269,10 @@ class TestGroupRate:
 
     async def test_emergency_calls_count_for_no_rule(self) -> None:
         desk = desk_with(short(FraudAct.SUSPEND, calls=1), group(FraudAct.SUSPEND, calls=1, spend=1))
-        desk.catalog_value = replace(desk.catalog_value, emergency=Emergency(frozenset({"442071231234"})))
+        own = RatePlan("retail", (table(RETAIL, "prefix,rate\n442071231234,0.60\n"),))
+        plans = {**desk.catalog_value.plans, RETAIL: own}
+        emergency = Emergency(frozenset({"442071231234"}))
+        desk.catalog_value = replace(desk.catalog_value, plans=plans, emergency=emergency)
         for place in range(4):
             assert code(await call(desk, f"c{place}", 3)) == "granted"
         assert desk.standing(ALICE).balance < parse_nano("5000.00"), "they are charged"
@@ -291,6 +295,7 @@ class TestGroupRate:
         assert code(await desk.ask("c3", to="33140506070")) == "account_suspended"
         assert (await desk.alive("c1", renew=True, road=RENEWABLE)).more_seconds == 0
         assert told(desk) == [("uk", "suspend")]
+        assert desk.store.events[0].detail == "1 calls, at most 1, in 60 minutes; one more call was asked for"
         assert await desk.ocf.tell_events() == desk.store.events
         call = desk.store.saved["g1"]
         assert (call.state, call.cut) == (CallState.ANSWERED, False)

@@ -162,7 +162,9 @@ class TestEmergency:
     async def test_a_report_that_names_the_call_alone_charges_it(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        desk.catalog_value = replace(catalog(), emergency=Emergency(frozenset({"442071231234"})))
+        prices = table(RETAIL, "prefix,rate\n442071231234,0.60\n")
+        plans = {**catalog().plans, RETAIL: RatePlan("retail", (prices,))}
+        desk.catalog_value = replace(catalog(), plans=plans, emergency=Emergency(frozenset({"442071231234"})))
         monkeypatch.setattr(emergency_calls, "CALLS_MAX", 2)
         bare = {"called": "", "identity": Identity()}
         for call_id in ("e1", "e2", "e3"):
@@ -204,6 +206,17 @@ class TestEmergency:
         await desk.end("e1", to="112", duration_us=10 * SECOND)
         assert desk.standing(ALICE).balance == parse_nano("1.90")
         assert not desk.store.exceptions
+
+    @pytest.mark.parametrize("prefix", ["1", "11"])
+    async def test_a_prefix_that_fits_by_chance_does_not_price_it(self, desk: Desk, prefix: str) -> None:
+        prices = table(RETAIL, f"prefix,destination,rate\n{prefix},USA,0.60\n")
+        plans = {**catalog().plans, RETAIL: RatePlan("retail", (prices,))}
+        desk.catalog_value = replace(catalog(), plans=plans)
+        assert (await desk.answer("e1", to="112")).call is None
+        assert (await desk.end("e1", to="112", duration_us=10 * SECOND)).call is None
+        assert desk.standing(ALICE).balance == parse_nano("2")
+        assert not desk.store.exceptions
+        assert call_of(await desk.answer("e2", to="11255")).levels[0].tariffs[0].prefix == prefix, "no emergency number"
 
     async def test_without_a_price_it_is_only_journalled(self, desk: Desk) -> None:
         assert (await desk.answer("e1", to="112")).call is None
@@ -281,7 +294,17 @@ class TestExplain:
         decision, trace = desk.ocf.explain(desk.attempt("x"), desk.store_standing)
         assert isinstance(decision, Granted)
         names = [rule.name for rule in trace]
-        assert names == ["account", "status", "rate", *["carrier"] * 3, "channels", "margin", "balance", "grant"]
+        assert names == [
+            "account",
+            "status",
+            "destination",
+            "rate",
+            *["carrier"] * 3,
+            "channels",
+            "margin",
+            "balance",
+            "grant",
+        ]
         assert desk.standing(ALICE).reserved == 0
         assert desk.ocf.quote_reads(desk.attempt("x")) == Reads(accounts=(1, 101, 102))
         assert desk.ocf.quote_reads(desk.attempt("x", "1900")) == Reads(accounts=(1,))

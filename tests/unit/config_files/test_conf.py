@@ -20,6 +20,7 @@ from daemon.config_files.positions import read_document
 from daemon.config_files.reference import toml_text
 from daemon.config_files.scenario_file import Scenario, read_scenario
 from daemon.config_files.settings_file import SECTIONS, read_settings
+from daemon.kernel.dialling import Dialling, Numbers
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND
 from daemon.ledger.account import Standing
@@ -206,6 +207,27 @@ def test_the_dialplan_bridges_only_what_was_granted_with_a_limit() -> None:
         assert stated["${tollway_quota_seconds}"] == "^[1-9][0-9]*$"
         # No condition lets the extension go on when it does not hold.
         assert all(each.get("break") is None for each in extension.iter("condition"))
+
+
+@pytest.mark.parametrize(
+    ("dialled", "read"),
+    [
+        ("+442079460000", "442079460000"), ("00442079460000", "442079460000"), ("030123456", "4930123456"),
+        ("115", "115"),
+    ],
+)  # fmt: skip
+def test_the_dialplan_hands_the_number_over_as_it_was_dialled(dialled: str, read: str) -> None:
+    """A plus that the dialplan took off would make a foreign number a national one."""
+    [asking] = [each for each in dialplan().iter("extension") if ("park", "") in actions(each)]
+    match = re.match(conditions(asking)["destination_number"], dialled)
+    assert match is not None
+    stated = {name: value for _, data in actions(asking) for name, _, value in [data.partition("=")]}
+    variables = {
+        name: match.expand(value.replace("$", "\\")) for name, value in stated.items() if re.match(r"\$[0-9]$", value)
+    }
+    assert variables == {"tollway_destination": dialled, "dialled_digits": dialled.removeprefix("+")}
+    assert Dialling(Numbers.NATIONAL, "DE").normal(variables["tollway_destination"]) == read
+    assert re.match(conditions(asking)["destination_number"], "sip:+44207") is None
 
 
 def test_a_granted_call_goes_to_a_context_that_callers_do_not_reach() -> None:
