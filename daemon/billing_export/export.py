@@ -121,8 +121,8 @@ async def _elsewhere(source: ExportSource, directory: Path) -> list[Exported | R
 def _not_here(manifest: Path, last: Batch) -> str:
     return (
         f"the batch before, {last.name}, was handed off and is not here ({manifest.absolute()} is missing), so nothing "
-        f"was written: is [export] directory another than last time, or relative and counted from another folder? Where "
-        f"it is the right one, `tollway export run --again {last.name}` writes that batch into it"
+        f"was written: is [export] directory another than last time, or relative and counted from another folder? "
+        f"Where it is the right one, `tollway export run --again {last.name}` writes that batch into it"
     )
 
 
