@@ -1,6 +1,8 @@
 """The listener: uvicorn inside our own loop, without its signals and its logs, with limits that it has not.
 
-A head is bounded in octets and, like a body, in seconds: who sends one byte a minute is closed.
+A head is bounded in octets and, like a body, in seconds: who sends one byte a minute, or reads none, is closed. What a
+connection may send ahead of its answers is bounded, and so is what of a body is no body. Nobody who is connected is
+refused because others came: it is the newest connection that is closed, and one address never has them all.
 A stop closes the listener first, lets what is in flight be answered, and then closes the connections.
 """
 
@@ -8,12 +10,14 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
 import structlog
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside
@@ -25,9 +29,12 @@ from daemon.http_api.metrics import Metrics
 from daemon.http_api.routes import REPLY, SENDS, Headers, PerCall
 
 HEAD_SIZE_MAX = 1 << 14  # octets of a request line and headers; nginx and h11 allow as much
-REQUEST_SECONDS_MAX = 15  # seconds from a request's first byte (or a connection) to its last
+FRAMING_MAX = 1 << 19  # octets of chunk sizes and trailers of one request: the longest body in chunks of one octet
+PIPELINE_MAX = 32  # requests of a connection that wait for an answer before theirs; some 2 kB each
+REQUEST_SECONDS_MAX = 15  # seconds from a request's first byte (or a connection) to its last, and for a reader to read
 KEEP_ALIVE_SECONDS = 75  # seconds that an idle connection stays; a switch's pool keeps them
-CONNECTIONS_MAX = 2048  # connections at once; above it uvicorn answers 503
+CONNECTIONS_MAX = 2048  # connections at once; above it a new one is closed, and nobody else hears of it
+PEER_CONNECTIONS_MAX = CONNECTIONS_MAX // 2  # of them of one address: the rest is for the others
 BACKLOG = 512  # connections that wait for accept
 GRACE_SECONDS = 5  # seconds that a stop waits for what is in flight
 SWEEP_SECONDS = 1.0  # how often slow requests are looked for
@@ -63,19 +70,58 @@ def _owner(ocf: OnlineCharging) -> str:
     return next(name for name, tenant in ocf.catalog().tenants.items() if not tenant.parent)
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 protocol with a limit on the head, and the instant since which a request is incomplete."""
+class _State(ServerState):
+    """What the connections of a server share: how many there are of each address."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.peers: Counter[str] = Counter()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 protocol with limits, and the instants since which it waits for a request, or for a reader."""
+
+    server_state: _State
     waiting_since: float | None = None
     idle_since: float | None = None
+    blocked_since: float | None = None
     _head_octets = 0
     _head_octets_most = 0  # those of a head that ends in the octets being read
     _in_body = False
+    _body_octets = 0  # of the octets being read, those of a body
+    _framing_octets = 0  # of a request beside its body, since its head ended
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for the first request."""
         self.waiting_since = self.loop.time()
         super().connection_made(transport)
+        peers, host = self.server_state.peers, self._host
+        peers[host] += 1
+        if len(self.connections) > CONNECTIONS_MAX or peers[host] > PEER_CONNECTIONS_MAX:
+            self._discarded("connections")
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the address down."""
+        peers = self.server_state.peers
+        peers[self._host] -= 1
+        if not peers[self._host]:
+            del peers[self._host]
+        super().connection_lost(exc)
+
+    @property
+    def _host(self) -> str:
+        return self.client[0] if self.client else ""
+
+    def pause_writing(self) -> None:
+        """Note since when nobody reads what was answered."""
+        self.blocked_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Somebody reads on."""
+        self.blocked_since = None
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and refuse a head that does not end."""
@@ -85,23 +131,50 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_octets_most = self._head_octets + len(data)
         if not self._in_body:
             self._head_octets = self._head_octets_most
+        was_in_body, self._body_octets = self._in_body, 0
         super().data_received(data)
+        if was_in_body and self._in_body:
+            self._framing_octets += len(data) - self._body_octets
+            if self._framing_octets > FRAMING_MAX and not self.transport.is_closing():
+                self.send_400_response("The request's chunks or trailers are too large.")
         if not self._in_body and self._head_octets > HEAD_SIZE_MAX and not self.transport.is_closing():
             self.send_400_response("The request's head is too large.")
 
     def send_400_response(self, msg: str) -> None:
         """Count what is no HTTP, and close."""
-        if isinstance(self.app, PerCall):
-            self.app.discarded("no_http")
+        self._discarded("no_http")
+        self.idle_since = self.loop.time()
         super().send_400_response(msg)
 
+    def _discarded(self, reason: str) -> None:
+        if isinstance(self.app, PerCall):
+            self.app.discarded(reason)
+
     def on_headers_complete(self) -> None:
-        """Refuse a head above the limit even where it came in one piece."""
-        self._in_body = True
+        """Refuse a head above the limit even where it came in one piece, and one request too many ahead of answers.
+
+        What follows a request that would be upgraded is not read as its body, so it is refused: else the body would be
+        taken for another request, which a proxy before us never saw as one (RFC 9110 section 7.8).
+        """
+        self._in_body, self._framing_octets = True, 0
+        if self.parser.should_upgrade():
+            raise ValueError("the connection stays HTTP/1.1")
+        if len(self.pipeline) >= PIPELINE_MAX:
+            raise ValueError("too many requests ahead of their answers")
         if self._head_octets_most > HEAD_SIZE_MAX and self._head_size() > HEAD_SIZE_MAX:
             raise ValueError("the request's head is too large")
         self.scope["extensions"] = {REPLY: {SENDS: self.reply}}
         super().on_headers_complete()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header, but none behind a body: nothing reads trailers (RFC 9110 section 6.5.1 lets us)."""
+        if not self._in_body:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Count what is body, as the rest has a limit of its own."""
+        self._body_octets += len(body)
+        super().on_body(body)
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -125,19 +198,26 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Begin the next request, or note since when there is none: a sweep looks at all, where uvicorn has timers."""
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
+        if self.pipeline and not self.transport.is_closing():
             self._start_asgi_task(*self.pipeline.pop())
-        else:
-            self.idle_since = self.loop.time()
+            return
+        self.idle_since = self.loop.time()
+        if not self.transport.is_closing():
+            self.flow.resume_reading()  # not before: each answer would let as much more in
 
     def is_over(self, now: float) -> bool:
-        """Tell whether a request takes longer than it may to arrive, or the connection has been idle for too long."""
-        waiting, idle = self.waiting_since, self.idle_since
+        """Tell whether a request takes longer to arrive, or an answer to be read, than it may, or it idled too long."""
+        waiting, idle, blocked = self.waiting_since, self.idle_since, self.blocked_since
         is_slow = waiting is not None and waiting < now - REQUEST_SECONDS_MAX
-        return is_slow or (idle is not None and idle < now - KEEP_ALIVE_SECONDS)
+        is_blocked = blocked is not None and blocked < now - REQUEST_SECONDS_MAX
+        return is_slow or is_blocked or (idle is not None and idle < now - KEEP_ALIVE_SECONDS)
+
+    def end(self) -> None:
+        """Close the connection; one that cannot close, since nobody reads what was answered, is cut."""
+        if self.blocked_since is not None or self.transport.is_closing():
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def on_message_complete(self) -> None:
         """Wait for nothing more."""
@@ -149,6 +229,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the daemon has its own."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        """Count connections by address."""
+        super().__init__(config)
+        self.server_state = _State()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -215,7 +300,7 @@ class HttpServer:
             now = asyncio.get_running_loop().time()
             for connection in list(server.server_state.connections):
                 if isinstance(connection, BoundedProtocol) and connection.is_over(now):
-                    connection.transport.close()
+                    connection.end()
 
 
 async def _bound(listener: ListensOn) -> socket.socket:
@@ -245,7 +330,6 @@ def _config(app: PerCall) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS_MAX,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,

@@ -61,5 +61,6 @@ def _run_and_try(clone: Path, log: Path) -> None:
             )
             assert done.returncode == 0, (line, done.stdout, done.stderr, log.read_text()[-2000:])
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
