@@ -5,7 +5,7 @@ without a batch shows. A run that finds an interrupted one finishes that, with i
 tenants that have new records or were not part of it. A published manifest is never written over with other bytes.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,12 +71,15 @@ async def run_exports(
 ) -> list[Exported | Refused]:
     """Hand off every tenant's new records; return one result for each batch, tenants in order.
 
-    Files are written by the calling thread: run it in a process of its own, not in the daemon's loop.
+    Files are written by the calling thread: run it in a process of its own, not in the daemon's loop. A tenant whose
+    last finished batch is not in the directory is refused before anything of it is cut.
     Raises ExportUnavailable where the directory cannot be written, and StoreError; a later run then resumes.
     """
     with _writable(directory):
-        cut = await _cut(source, now)
-        first = [await _handed_off(source, directory, batch, resumed, progress) for batch, resumed in cut]
+        elsewhere = await _elsewhere(source, directory)
+        cut = await _cut(source, {refused.tenant for refused in elsewhere}, now)
+        handed_off = [await _handed_off(source, directory, batch, resumed, progress) for batch, resumed in cut]
+        first = elsewhere + handed_off
         since = await _cut_since(source, first, now)
         return first + [await _handed_off(source, directory, batch, False, progress) for batch in since]
 
@@ -104,9 +107,31 @@ def _writable(directory: Path) -> Iterator[None]:
         raise ExportUnavailable(f"{where}: {error.strerror or error}") from error
 
 
-async def _cut(source: ExportSource, now: Instant) -> list[tuple[Batch, bool]]:
-    """Return the batches to write, and of each whether an earlier run began it; all are begun before any is written."""
-    last = {tenant: await _last(source, tenant) for tenant in await source.export_tenants()}
+async def _elsewhere(source: ExportSource, directory: Path) -> list[Exported | Refused]:
+    """Return a refusal for each tenant whose last finished batch is not in the directory."""
+    refused: list[Exported | Refused] = []
+    for tenant in await source.export_tenants():
+        batches = await source.batches(tenant)
+        finished = [batch for batch in batches if batch.is_finished]
+        if finished and not (home := directory / tenant / finished[-1].name / MANIFEST_NAME).exists():
+            refused.append(Refused(tenant, finished[-1].sequence + 1, _not_here(home, finished[-1])))
+    return refused
+
+
+def _not_here(manifest: Path, last: Batch) -> str:
+    return (
+        f"the batch before, {last.name}, was handed off and is not here ({manifest.absolute()} is missing), so nothing "
+        f"was written: is [export] directory another than last time, or relative and counted from another folder? "
+        f"Where it is the right one, `tollway export run --again {last.name}` writes that batch into it"
+    )
+
+
+async def _cut(source: ExportSource, but: Collection[str], now: Instant) -> list[tuple[Batch, bool]]:
+    """Return the batches to write of all tenants but some, and of each whether an earlier run began it.
+
+    All are begun before any is written.
+    """
+    last = {tenant: await _last(source, tenant) for tenant in await source.export_tenants() if tenant not in but}
     begun = [batch.created_at for batch in last.values() if batch is not None and not batch.is_finished]
     interrupted = max(begun) if begun else None
     batches = []

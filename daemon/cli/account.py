@@ -123,7 +123,18 @@ def list_accounts(selected: Chosen, tenant: str | None, as_json: bool) -> None:
     if as_json:
         print_json(values)
         return
-    columns = ("tenant", "id", "kind", "status", "balance", "reserved", "available", "currency", "rate_plan")
+    columns = (
+        "tenant",
+        "id",
+        "kind",
+        "status",
+        "suspended_by",
+        "balance",
+        "reserved",
+        "available",
+        "currency",
+        "rate_plan",
+    )
     rows = [[value[name] for name in columns] + [value["channels"]["total"]] for value in values]
     print_table((*columns, "calls"), rows, numbers=("balance", "reserved", "available", "calls"))
 

@@ -20,7 +20,7 @@ def token() -> None:
 @click.argument("tenant", type=ID)
 @click.option(
     "--role", type=click.Choice(ROLES), required=True,
-    help="switch: authorise and report calls; billing: accounts, top-ups; read: look only.",
+    help="switch: authorise and report calls; billing: accounts, top-ups, vouchers; read: look only.",
 )  # fmt: skip
 @click.option("--name", type=ID, default=None, help="Its id, usable as 'via'; made up where not stated.")
 @click.option("--expires", type=TIME, help="From when on it is worthless. Default: never.")

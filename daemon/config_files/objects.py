@@ -4,7 +4,7 @@ A reference is dangling only if no object could be meant: one whose id or tenant
 Ids are unique within their tenant and kind; of two, the first in the file is the one that references mean.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
@@ -177,12 +177,19 @@ def named(entry: Entry, key: str) -> tuple[str, ...]:
     return names if isinstance(names, tuple) else ()
 
 
-def read_entries(document: Document, tables: Mapping[str, Table], refused: Mapping[str, str]) -> dict[str, list[Entry]]:
-    """Return the objects of each kind, all faults inside them reported; unknown tables are faults too."""
+def read_entries(
+    document: Document, tables: Mapping[str, Table], refused: Mapping[str, str], settings: Collection[str] = ()
+) -> dict[str, list[Entry]]:
+    """Return the objects of each kind, all faults inside them reported; unknown tables are faults too.
+
+    ``settings`` are the names of tables that belong in tollway.toml.
+    """
     for name, value in document.values.items():
         site = Site(document, (name,))
         if name in refused:
             _refuse(site, value, refused[name])
+        elif name in settings:
+            site.report(f"is a setting of one daemon; write [{name}] in tollway.toml, not in a scenario file")
         elif name not in tables:
             near = get_close_matches(name, tables, 1)
             site.report(

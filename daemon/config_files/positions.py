@@ -123,8 +123,11 @@ def _id_of(value: object) -> str:
     return name if isinstance(name, str) and is_id(name) else ""
 
 
-def read_document(path: Path) -> Document:
-    """Read a TOML file. One that cannot be read at all is a document without values and with one problem."""
+def read_document(path: Path, mend: str = "") -> Document:
+    """Read a TOML file. One that cannot be read at all is a document without values and with one problem.
+
+    ``mend`` is what else its message says where there is no such file, or none that may be read.
+    """
     document = Document(str(path))
     try:
         document.text = _text(path)
@@ -132,7 +135,9 @@ def read_document(path: Path) -> Document:
             document.refuse(line, f"a key has more than {KEY_PARTS_MAX} names; nest no tables that deep")
             return document
         document.values = tomllib.loads(document.text)
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        document.refuse(0, f"the file cannot be read: {_cause(error)}{mend}")
+    except UnicodeDecodeError as error:
         document.refuse(0, f"the file cannot be read: {_cause(error)}")
     except (ValueError, RecursionError) as error:
         # Besides TOMLDecodeError: ValueError for a number of thousands of digits, RecursionError for deep nesting.

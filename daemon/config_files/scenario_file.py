@@ -44,6 +44,7 @@ from daemon.config_files.scenario_decks import (
     read_decks,
 )
 from daemon.config_files.scenario_keys import OBJECTS, REFUSED_OBJECTS
+from daemon.config_files.settings_file import SECTIONS
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.rating.deck import RateRow
@@ -116,7 +117,7 @@ def read_scenario(
     document = read_document(path)
     if not document.readable:
         return None, document.problems()
-    objects = Objects(read_entries(document, OBJECTS, REFUSED_OBJECTS))
+    objects = Objects(read_entries(document, OBJECTS, REFUSED_OBJECTS, SECTIONS))
     check(
         objects, Site(document), token_ids, now, None if conversions is None else tuple(map(stated_rate, conversions))
     )

@@ -83,18 +83,28 @@ _ROUTING = ConfigKey(
 )
 
 _PREFIX = matching("up to 8 digits", r"[0-9]{1,8}", "is no dialling prefix; write 1 to 8 digits", optional=True)
-_DIALLING = (
-    ConfigKey(
-        "numbers",
-        words("", *(each.value for each in Numbers)),
-        "",
-        "how numbers without a plus are written: international, or of a country",
-        "as the peer of the call writes them; a peer: as dialled",
-    ),
-    ConfigKey("country", NUMBERED_COUNTRY, "", "whose numbers they are", "the account's"),
-    ConfigKey("international_prefix", _PREFIX, "", "leads an international number", "the country's, else 00"),
-    ConfigKey("national_prefix", _PREFIX, "", "leads a national number", "the country's"),
+
+
+def _dialling(numbers: str, country: str) -> tuple[ConfigKey, ...]:
+    """Return the keys that say how numbers are written, with the defaults of two of them in words."""
+    return (
+        ConfigKey(
+            "numbers",
+            words("", *(each.value for each in Numbers)),
+            "",
+            "how numbers without a plus are written: as dialled, international (e164), or of a country",
+            numbers,
+        ),
+        ConfigKey("country", NUMBERED_COUNTRY, "", "whose numbers they are", country),
+        ConfigKey("international_prefix", _PREFIX, "", "leads an international number", "the country's, else 00"),
+        ConfigKey("national_prefix", _PREFIX, "", "leads a national number", "the country's"),
+    )
+
+
+_DIALLING_OF_ENDPOINT = _dialling(
+    "as the peer of its calls", "the account's; required with `national` where it has none"
 )
+_DIALLING_OF_PEER = _dialling('`"as-dialled"`', "none; required with `national`")
 
 TENANT: Final = Table(
     (
@@ -249,7 +259,7 @@ IDENTITY: Final = Table(
         ConfigKey("from", INSTANT, None, "first instant at which the `did` is the account's", "always"),
         ConfigKey("until", INSTANT, None, "first instant at which it is no longer", "for ever"),
         ConfigKey("via", TEXT, "", "nas or switch that vouches for a caller number or a PIN, or `token:ID`"),
-        *_DIALLING,
+        *_DIALLING_OF_ENDPOINT,
     ),
     check=_check_identity,
     type="table of one of sip_user, ip, caller, pin, did",
@@ -376,7 +386,7 @@ NAS: Final = Table(
         ConfigKey("coa", refused("sends no CoA-Request", ""), "", "address:3799 where a CoA moves its Session-Timeout"),
         ConfigKey("require_message_authenticator", FLAG, False, "drop an Access-Request without Message-Authenticator"),
         _ROUTING,
-        *_DIALLING,
+        *_DIALLING_OF_PEER,
     ),
     check=_check_peer,
 )
@@ -413,7 +423,7 @@ FREESWITCH: Final = Table(
             "none",
         ),
         _ROUTING,
-        *_DIALLING,
+        *_DIALLING_OF_PEER,
         *WARNING_TONES,
     ),
     check=_check_peer,

@@ -181,7 +181,7 @@ SECTIONS: Final[dict[str, Table]] = {
 
 def read_settings(path: Path) -> tuple[Settings | None, list[Problem]]:
     """Return the settings of a file, or None with every problem of it, by line; an absent file is a problem."""
-    document = read_document(path)
+    document = read_document(path, f"; it was looked for at {path.absolute()}: name it with --config or TOLLWAY_CONFIG")
     if not document.readable:
         return None, document.problems()
     for name in document.values:

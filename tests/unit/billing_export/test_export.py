@@ -153,6 +153,43 @@ class TestANight:
         assert tree(tmp_path) == {}
 
 
+class TestAnotherDirectory:
+    async def test_is_refused_for_each_tenant_whose_last_batch_is_elsewhere(self, tmp_path: Path) -> None:
+        source = two_tenants()
+        await run_exports(source, tmp_path / "exports", CUT)
+        source.commit(record(3))
+        before = {tenant: await source.batches(tenant) for tenant in ("main", "ray")}
+        results = await run_exports(source, tmp_path / "other", CUT + DAY)
+        assert [(type(result), result.tenant, result.sequence) for result in results] == [
+            (Refused, "main", 2),
+            (Refused, "ray", 2),
+        ]
+        assert isinstance(results[0], Refused)
+        assert f"({tmp_path}/other/main/main-00000001/manifest.json is missing)" in results[0].reason
+        assert "export run --again main-00000001" in results[0].reason
+        assert tree(tmp_path / "other") == {}
+        assert {tenant: await source.batches(tenant) for tenant in ("main", "ray")} == before, "nothing was cut"
+        assert sequences(await run_exports(source, tmp_path / "exports", CUT + 2 * DAY)) == [("main", 2), ("ray", 2)]
+
+    async def test_lets_the_others_be_handed_off_and_serves_once_the_last_batch_is_there(self, tmp_path: Path) -> None:
+        source = two_tenants()
+        await run_exports(source, tmp_path, CUT)
+        (tmp_path / "ray").rename(tmp_path / "moved")
+        results = await run_exports(source, tmp_path, CUT + DAY)
+        assert {result.tenant: type(result) for result in results} == {"ray": Refused, "main": Exported}
+        await export_again(source, tmp_path, "ray", 1)
+        assert sequences(await run_exports(source, tmp_path, CUT + 2 * DAY)) == [("main", 3), ("ray", 2)]
+        assert [finding.name for finding in await verify_exports(source, tmp_path)] == ["moved"]
+
+    async def test_takes_over_a_first_batch_that_was_interrupted(self, tmp_path: Path) -> None:
+        source = two_tenants()
+        source.at_finish = "main"
+        with pytest.raises(Interrupted):
+            await run_exports(source, tmp_path / "exports", CUT)
+        source.heal()
+        assert sequences(await run_exports(source, tmp_path / "other", CUT + DAY)) == [("main", 1), ("ray", 1)]
+
+
 class TestAnInterruptedNight:
     @pytest.mark.parametrize("where", ["record main", "record ray", "finish main", "finish ray"])
     async def test_is_finished_by_the_next_run_with_the_same_bytes(self, tmp_path: Path, where: str) -> None:

@@ -247,6 +247,14 @@ def test_the_event_socket_of_the_sample_is_for_this_machine_alone() -> None:
     assert stated["apply-inbound-acl"] == "loopback.auto"
 
 
+def test_the_kamailio_script_asks_nobody_about_an_emergency_number() -> None:
+    script = (CONF / "kamailio" / "tollway.cfg").read_text()
+    route = script[script.index("route[TOLLWAY_AUTHORIZE]") : script.index("route[TOLLWAY_WITHINDLG]")]
+    bypass = f'if ($rU =~ "^({"|".join(Settings().emergency.numbers)})$") {{\n        return;\n    }}'
+    assert bypass in route
+    assert route.index(bypass) < min(route.index("sl_send_reply("), route.index("radius_proxy_authorize("))
+
+
 def test_the_kamailio_script_grants_only_with_a_limit() -> None:
     script = (CONF / "kamailio" / "tollway.cfg").read_text()
     route = script[script.index("route[TOLLWAY_AUTHORIZE]") : script.index("route[TOLLWAY_WITHINDLG]")]

@@ -447,6 +447,7 @@ FAULTS = [
     # shape
     ("[[carrier]]", "[carrier]", 22, "carrier", "with two brackets"),
     ("[[nas]]\n", "[[nsa]]\n[[nas]]\n", 51, "nsa", "did you mean [[nas]]?"),
+    ("[[nas]]\n", "[emergency]\n[[nas]]\n", 51, "emergency", "write [emergency] in tollway.toml"),
     (ALICE, 'colour = "blue"', 41, "account[alice].colour", "is an unknown key"),
     (ALICE, "channels = 2", 41, "account[alice].channels", "write a table"),
     (ALICE, "channels = { total = 1.5 }", 41, "account[alice].channels.total", "whole number"),

@@ -173,6 +173,14 @@ def test_an_absent_file_is_a_problem(tmp_path: Path) -> None:
     assert "No such file" in str(problems[0])
 
 
+def test_an_absent_file_is_named_from_the_root_with_the_ways_to_name_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (problem,) = read_settings(Path("conf/tollway.toml"))[1]
+    assert f"looked for at {tmp_path}/conf/tollway.toml: name it with --config or TOLLWAY_CONFIG" in str(problem)
+
+
 def test_a_file_that_is_no_toml_is_one_problem(tmp_path: Path) -> None:
     problems = read_settings(written(tmp_path, "[store\n"))[1]
     assert [problem.line for problem in problems] == [1]
