@@ -114,10 +114,10 @@ class RoomWanted(Exception):
     ``accounts`` are those whose money they hold.
     """
 
-    def __init__(self, accounts: tuple[int, ...]) -> None:
-        """Take the accounts."""
+    def __init__(self, quote: Quote, accounts: tuple[int, ...]) -> None:
+        """Take the question and the accounts."""
         super().__init__(*accounts)
-        self.accounts = accounts
+        self.quote, self.accounts = quote, accounts
 
 
 def _never(_accounts: Collection[int]) -> bool:
@@ -178,7 +178,7 @@ class Initial:
         if self._lacks_money(decision):
             short = shares.lacking(book.standing, self.quote, self.limits.block_seconds_min, self.now)
             if short and self.may_yield(short):
-                raise RoomWanted(short)
+                raise RoomWanted(self.quote, short)
         if isinstance(decision, Denied):
             watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, decision)
             return Decided(decision, self.encode(decision))

@@ -6,7 +6,7 @@ confirmed the shorter timer. Calls that ring, and those whose limit cannot be mo
 Pure functions over a Book.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from daemon.authorize.catalog import Catalog
@@ -125,6 +125,28 @@ def room_made(book: Book, grants: Iterable[str], quote: Quote, look: Look) -> tu
             wanted[call.grant_id] = min(seconds, wanted.get(call.grant_id, seconds))
     shorter = [call for call in calls if wanted.get(call.grant_id, call.granted_seconds) < call.granted_seconds]
     return tuple(_saved(book, call.changed(wanted=wanted[call.grant_id], told=0)) for call in shorter)
+
+
+def askers_of(quote: Quote, short: Collection[int]) -> dict[int, int]:
+    """Return, by each account of a question that is short, its customer that asks: the account below, or itself."""
+    accounts = [level.account for level in quote.levels]
+    below = zip(accounts, [accounts[0], *accounts], strict=False)
+    return {account: asker for account, asker in below if account in short}
+
+
+def rings_already(calls: Iterable[Call], quote: Quote, askers: Mapping[int, int]) -> bool:
+    """Tell whether a customer that asks holds money that is short for a call which nobody has answered yet.
+
+    A call that this question replaces gives back what it holds, and is not meant.
+    """
+    asked = quote.attempt
+    side = (asked.id_domain, asked.call_id, asked.direction, asked.tenant)
+    return any(
+        call.state is CallState.GRANTED
+        and (call.id_domain, call.call_id, call.direction, call.tenant) != side
+        and any(_held(call, account) and _level(call, asker) is not None for account, asker in askers.items())
+        for call in calls
+    )
 
 
 def confirmed(book: Book, call: Call, seconds: int, look: Look) -> Call:
