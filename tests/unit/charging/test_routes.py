@@ -180,7 +180,8 @@ async def test_a_call_that_cost_more_than_it_was_sold_for_is_listed_unless_that_
 
 
 async def test_what_is_free_or_paid_in_units_is_no_loss(desk: Desk) -> None:
-    risen = {**catalog().tables, BUY: table(BUY, "prefix,rate\n44,0.90\n800,1\n")}
+    """Units count at the row's own rate, 0.60 a minute; what the carrier costs more than that is a loss, units or not."""
+    risen = {**catalog().tables, BUY: table(BUY, "prefix,rate\n44,0.50\n800,1\n")}
     one = replace(catalog(), carriers={"main": catalog().carriers["main"][:1]})
     desk.catalog_value = with_account(one, ALICE, bundles=(Bundle("b", 6_000, prefixes=frozenset({"44"})),))
     await desk.ask("free", to="8001234567")
@@ -191,6 +192,22 @@ async def test_what_is_free_or_paid_in_units_is_no_loss(desk: Desk) -> None:
         await desk.end(call, to=number, duration_us=60 * SECOND)
     assert [record.margin < 0 for record in desk.store.written] == [True, True]
     assert sold_at_a_loss(desk) == []
+
+
+async def test_units_are_worth_the_rows_own_rate_and_cover_no_more(desk: Desk) -> None:
+    """One second of a bundle does not make a loss none; nor do units of a whole call that costs more than its row."""
+    risen = {**catalog().tables, BUY: table(BUY, "prefix,rate\n44,0.90\n800,1\n")}
+    one = replace(catalog(), carriers={"main": catalog().carriers["main"][:1]})
+    for call, units in (("one", 1), ("all", 6_000)):
+        desk.catalog_value = with_account(one, ALICE, bundles=(Bundle(call, units, prefixes=frozenset({"44"})),))
+        await desk.ask(call)
+        desk.catalog_value = replace(desk.catalog_value, tables=risen)
+        await desk.answer(call)
+        await desk.end(call, duration_us=60 * SECOND)
+    assert sold_at_a_loss(desk) == [
+        "main/alice: sold at 0.59 USD and 1 units of a bundle, and cheap costs 0.90 USD: -0.31 USD",
+        "main/alice: sold at 0.00 USD and 60 units of a bundle, and cheap costs 0.90 USD: -0.90 USD",
+    ]
 
 
 async def test_a_resellers_loss_is_told_to_him_without_the_carrier(desk: Desk) -> None:
