@@ -22,6 +22,7 @@ from daemon.charging.warning import ANY_SECONDS, with_warnings
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant
 
+READ_SECONDS = 2  # seconds; an update sooner after a shorter quota was told may have been sent before that was read
 AHEAD_SECONDS = 1  # seconds; the least between telling a switch and the end that it is told
 
 
@@ -166,16 +167,18 @@ def confirmed(book: Book, call: Call, seconds: int, look: Look) -> Call:
     return _saved(book, call.changed(due_at=settle.due_at(call, look.terms)))
 
 
-def quoted(book: Book, call: Call, look: Look) -> Call:
+def quoted(book: Book, call: Call, asked_at: Instant, look: Look) -> Call:
     """Return a call whose peer asks for its quota and moves its timer itself: told the shorter one.
 
-    Who asks again has had the answer before: that confirms what it told.
+    Who asks again, READ_SECONDS later by its own instant and by our clock, has had the answer before: that confirms
+    what it told. One that asks sooner is told the same again, and confirms nothing.
     """
     if call.told:
-        return confirmed(book, call, call.told, look)
+        is_read = min(asked_at, look.now) >= call.told_at + READ_SECONDS * SECOND
+        return confirmed(book, call, call.told, look) if is_read else call
     wanted = max(call.wanted, _kept(call, look))
     wanted = wanted if wanted < call.granted_seconds else 0
-    return _saved(book, call.changed(wanted=wanted, told=wanted))
+    return _saved(book, call.changed(wanted=wanted, told=wanted, told_at=look.now))
 
 
 def _calls(book: Book, grants: Iterable[str]) -> list[Call]:

@@ -11,7 +11,20 @@ from daemon.charging.event import Outcome
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import NANO, parse_nano
 from daemon.rating.bundle import Bundle
-from tests.unit.charging.desk import ALICE, BUY, CARRIERS, RAY, RETAIL, START, Desk, catalog, key, table, with_account
+from tests.unit.charging.desk import (
+    ALICE,
+    BUY,
+    CARRIERS,
+    RAY,
+    RETAIL,
+    START,
+    TRUNK_ACCOUNT,
+    Desk,
+    catalog,
+    key,
+    table,
+    with_account,
+)
 
 
 @pytest.fixture
@@ -140,6 +153,43 @@ async def test_a_route_that_was_never_granted_changes_nothing_and_is_listed(desk
     assert (item.kind, item.detail) == (
         "route_unknown", "told on route 7, granted were 1, 2: it stays booked on route 1"
     )  # fmt: skip
+
+
+async def test_an_end_does_not_move_a_call_from_the_route_that_its_answer_told(desk: Desk) -> None:
+    await desk.ask("c1")
+    await desk.answer("c1", route=2)
+    await desk.end("c1", duration_us=60 * SECOND, route=1)
+    assert [record.carrier for record in desk.store.written] == ["dear"]
+    assert counts(desk) == {"cheap": (1, 0, 0), "dear": (1, 1, 60)}
+    (item,) = [item for item in desk.store.exceptions if item.kind == "route_changed"]
+    assert item.detail == "its answer told route 2, its end tells 1: it stays booked on route 2"
+    await desk.ask("c2")
+    await desk.answer("c2", route=7)  # was never granted: its answer has told nothing
+    await desk.end("c2", duration_us=60 * SECOND, route=2)
+    assert desk.store.written[1].carrier == "dear"
+
+
+async def test_what_another_tenant_than_the_carriers_tells_counts_for_no_carrier(desk: Desk) -> None:
+    desk.fund(RAY, "100.00")
+    cheap, dear = catalog().carriers["main"]
+    open_to_all = replace(catalog(), carriers={"main": (replace(cheap, channels=None), dear)})
+    desk.catalog_value = with_account(open_to_all, TRUNK_ACCOUNT, margin_floor_percent=None)
+    foreign = {"payer": RAY, "road": {"tenant": "ray", "switch": "token"}}
+    for call_id in ("false", "moved", "answered", "ended"):
+        asked = await desk.ask(call_id, payer=RAY, tenant="ray", renewable=True)
+        assert isinstance(asked.decision, Granted)
+        assert [route.carrier.id for route in asked.decision.routes] == ["cheap", "dear"]
+    await desk.end("false", answered=False, route=2, **foreign)
+    await attempted(desk, "moved", route=2, **foreign)
+    await desk.answer("answered", route=2, **foreign)
+    await desk.end("answered", duration_us=SECOND, **foreign)
+    await desk.end("ended", duration_us=SECOND, route=2, **foreign)
+    assert counts(desk) == {}
+    assert [record.carrier for record in desk.store.written if record.tenant == "main"] == ["dear", "dear"]
+    await desk.answer("moved", route=2, payer=RAY)
+    assert counts(desk) == {"cheap": (1, 0, 0), "dear": (1, 1, 0)}, "the switch of the carriers' tenant knows"
+    await desk.end("moved", duration_us=SECOND, **foreign)
+    assert counts(desk) == {"cheap": (1, 0, 0), "dear": (1, 1, 1)}
 
 
 async def test_a_call_that_the_switch_routes_counts_for_nobody(desk: Desk) -> None:
