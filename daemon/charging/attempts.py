@@ -3,7 +3,8 @@
 A call is one reservation, whatever carriers were tried: the channel moves, money stays. The routes of a call before the
 one in use have failed; of the one in use it is known when it answers, or when an end is told of a call that nobody
 answered. So what a call counts follows from the call alone, and each change of it counts the difference: a report that
-corrects another corrects the counts. What nobody tells (a grant that lapses) counts nothing. Functions over a Book.
+corrects another corrects the counts. What nobody tells (a grant that lapses) counts nothing, nor does what another
+tenant than the carriers' tells: it would choose their order for everybody. Functions over a Book.
 """
 
 from collections.abc import Iterator
@@ -51,6 +52,32 @@ def moved_to_route(book: Book, call: Call, route: int, now: Instant, *, holds: b
     return moved
 
 
+def answered_by(book: Book, call: Call, route: int, now: Instant) -> Call:
+    """Return a call on the route that its answer tells, 0 where it tells none; no report moves it from there."""
+    call = moved_to_route(book, call, route, now, holds=True)
+    return call.changed(route_told=True) if route and route == call.route else call
+
+
+def ended_by(book: Book, call: Call, route: int, now: Instant) -> Call:
+    """Return a call on the route that its end tells, 0 where it tells none; one that its answer told stands.
+
+    An end that tells another is listed: the cost of a call is that of the carrier who answered.
+    """
+    if not call.route_told or route in (0, call.route):
+        return moved_to_route(book, call, route, now, holds=call.is_open)
+    detail = f"its answer told route {call.route}, its end tells {route}: it stays booked on route {call.route}"
+    key = f"route_changed:{call.grant_id}:{route}"
+    book.append_exception(
+        Exceptional("route_changed", call.tenant, call.source, call.switch, call.call_id, detail, now, key=key)
+    )
+    return call
+
+
+def heard_from(call: Call, tenant: str) -> Call:
+    """Return a call of whose attempts a tenant's switch or token tells: only the carriers' own is believed."""
+    return call.changed(hearsay=any(route.carrier.tenant != tenant for route in call.routes))
+
+
 def _unknown(call: Call, route: int, now: Instant) -> Exceptional:
     granted = ", ".join(str(each.number) for each in call.routes)
     detail = f"told on route {route}, granted were {granted}: it stays booked on route {call.route}"
@@ -80,6 +107,8 @@ def counted(book: Book, before: Call, after: Call) -> None:
 
 def told(call: Call) -> Iterator[Tally]:
     """Yield what a call as it stands tells of its carriers, in the hour of its question."""
+    if call.hearsay:
+        return
     group, hour = group_of(call.called), hour_of(call.requested_at)
     for route in _of_carriers(call):
         if route.number < call.route:

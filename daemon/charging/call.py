@@ -82,7 +82,9 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     count its end, 0 where none does. ``wanted``: the seconds in all to which its switch is to shorten it, since other
     calls of the account share its money; ``told``: those that a peer was told which moves its timer itself. Until the
     switch has confirmed them the call holds what it held. 0: none. ``overrun_us``: how late our own cut was, unbilled.
-    ``tried``: its end was told, and nobody answered by the route in use.
+    ``tried``: its end was told, and nobody answered by the route in use. ``route_told``: its answer told the route.
+    ``hearsay``: what became of its attempts was told by a tenant that the carriers are not of. ``told_at``: when the
+    peer was first told what ``told`` says.
     """
 
     grant_id: str
@@ -129,6 +131,9 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     told: int = 0
     warnings: Warnings = NEVER_WARNED
     overrun_us: int = 0
+    route_told: bool = False
+    hearsay: bool = False
+    told_at: Instant = 0
 
     @property
     def payer(self) -> Key:

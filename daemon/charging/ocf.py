@@ -122,8 +122,9 @@ class OnlineCharging:
         """
         try:
             return await self._asked(attempt, message, encode, may_make_room=attempt.renewable)
-        except RoomWanted:
-            return await self._asked(attempt, message, encode, may_make_room=False)
+        except RoomWanted as wanted:
+            async with self.sharer.room(wanted.quote, wanted.accounts):
+                return await self._asked(attempt, message, encode, may_make_room=False)
 
     async def _asked(
         self, attempt: CallAttempt, message: MessageKey | None, encode: Encode, *, may_make_room: bool
@@ -150,9 +151,6 @@ class OnlineCharging:
         stands = question_stands(message, attempt, now)
         try:
             answer = await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
-        except RoomWanted as wanted:
-            await self.sharer.make_room(quote, wanted.accounts)
-            raise
         except StoreUnavailable as error:
             return await self._from_memory(work, message, error)
         if self._without_store is not None and message is not None and not isinstance(answer, Conflict):

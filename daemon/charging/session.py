@@ -19,7 +19,7 @@ from daemon.authorize.pricing import Service, tariffs_for
 from daemon.authorize.quote import Limits, Quote
 from daemon.charging import metering, settle, shares
 from daemon.charging.archived import listed_as_archived
-from daemon.charging.attempts import counted, moved_to_route, next_route
+from daemon.charging.attempts import answered_by, counted, ended_by, heard_from, moved_to_route, next_route
 from daemon.charging.both_sides import CalledSide, let_twin_go, voided
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call
 from daemon.charging.cdr import EndReport
@@ -114,10 +114,10 @@ class RoomWanted(Exception):
     ``accounts`` are those whose money they hold.
     """
 
-    def __init__(self, accounts: tuple[int, ...]) -> None:
-        """Take the accounts."""
+    def __init__(self, quote: Quote, accounts: tuple[int, ...]) -> None:
+        """Take the question and the accounts."""
         super().__init__(*accounts)
-        self.accounts = accounts
+        self.quote, self.accounts = quote, accounts
 
 
 def _never(_accounts: Collection[int]) -> bool:
@@ -178,7 +178,7 @@ class Initial:
         if self._lacks_money(decision):
             short = shares.lacking(book.standing, self.quote, self.limits.block_seconds_min, self.now)
             if short and self.may_yield(short):
-                raise RoomWanted(short)
+                raise RoomWanted(self.quote, short)
         if isinstance(decision, Denied):
             watch(book, self.catalog, self.quote.levels, attempt.call_id, self.now, decision)
             return Decided(decision, self.encode(decision))
@@ -228,7 +228,7 @@ def on_answer(book: Book, report: CallReport, context: Context) -> Outcome:
 
 def _charging_begins(book: Book, call: Call, report: CallReport, context: Context, answered_at: Instant) -> Outcome:
     answered_at, before = _after_asked(book, call, report, answered_at, context), call
-    call = moved_to_route(book, adopted(book, call, report), report.route, context.now, holds=True)
+    call = heard_from(answered_by(book, adopted(book, call, report), report.route, context.now), report.attempt.tenant)
     _end_earlier_parts(book, call, report, answered_at, context)
     call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
     call = settle.reaffirmed(book, context.catalog, call, context.now, can_shorten=report.attempt.hears_answer)
@@ -426,7 +426,7 @@ def _renewed(book: Book, report: CallReport, context: Context, *, paced: bool) -
     is_shared = any(level.account in context.short for level in call.levels)
     used = duration_seconds(measured_us(call, report), Rounding.UP)
     if call.wanted or is_shared:
-        call = shares.quoted(book, call, context.look) if paced and call.wanted else call
+        call = shares.quoted(book, call, report.at, context.look) if paced and call.wanted else call
         return Outcome(call, outcome.changed, short=shares.short_of(book, call, 0, context.settings.slice_seconds))
     before = call.granted_seconds
     call = settle.extended(book, context.catalog, call, context.limits, context.now, used if paced else None)
@@ -487,7 +487,8 @@ def _voided(book: Book, call: Call, report: CallReport, context: Context) -> Out
 
 def _tried(book: Book, call: Call, report: CallReport, context: Context) -> Call:
     """Return a call that nobody answered on the route that was tried last, if any was."""
-    return moved_to_route(book, call, report.route, context.now, holds=True).changed(tried=report.tried)
+    call = moved_to_route(book, call, report.route, context.now, holds=True)
+    return heard_from(call, report.attempt.tenant).changed(tried=report.tried)
 
 
 def on_attempt(book: Book, report: CallReport, context: Context) -> Outcome:
@@ -502,6 +503,7 @@ def on_attempt(book: Book, report: CallReport, context: Context) -> Outcome:
     if route <= call.route:
         return Outcome(call, False)
     moved = moved_to_route(book, call, route, context.now, holds=True)
+    moved = heard_from(moved, report.attempt.tenant) if moved is not call else call
     counted(book, call, moved)
     book.save_call(moved)
     return Outcome(moved, moved is not call)
@@ -530,7 +532,8 @@ def _settled(book: Book, call: Call, report: CallReport, context: Context) -> Ou
         if answered_at is None:
             answered_at = report.at - (report.duration_us or 0)
         call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
-    call = moved_to_route(book, call, report.route, context.now, holds=call.is_open)
+        call = heard_from(call, report.attempt.tenant)
+    call = ended_by(book, call, report.route, context.now)
     duration_us = measured_us(call, report)
     _question_duration(book, call, report, duration_us, context)
     _note_late(book, call, report, duration_us, context)

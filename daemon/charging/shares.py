@@ -6,7 +6,7 @@ confirmed the shorter timer. Calls that ring, and those whose limit cannot be mo
 Pure functions over a Book.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from daemon.authorize.catalog import Catalog
@@ -22,6 +22,7 @@ from daemon.charging.warning import ANY_SECONDS, with_warnings
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import SECOND, Instant
 
+READ_SECONDS = 2  # seconds; an update sooner after a shorter quota was told may have been sent before that was read
 AHEAD_SECONDS = 1  # seconds; the least between telling a switch and the end that it is told
 
 
@@ -127,6 +128,28 @@ def room_made(book: Book, grants: Iterable[str], quote: Quote, look: Look) -> tu
     return tuple(_saved(book, call.changed(wanted=wanted[call.grant_id], told=0)) for call in shorter)
 
 
+def askers_of(quote: Quote, short: Collection[int]) -> dict[int, int]:
+    """Return, by each account of a question that is short, its customer that asks: the account below, or itself."""
+    accounts = [level.account for level in quote.levels]
+    below = zip(accounts, [accounts[0], *accounts], strict=False)
+    return {account: asker for account, asker in below if account in short}
+
+
+def rings_already(calls: Iterable[Call], quote: Quote, askers: Mapping[int, int]) -> bool:
+    """Tell whether a customer that asks holds money that is short for a call which nobody has answered yet.
+
+    A call that this question replaces gives back what it holds, and is not meant.
+    """
+    asked = quote.attempt
+    side = (asked.id_domain, asked.call_id, asked.direction, asked.tenant)
+    return any(
+        call.state is CallState.GRANTED
+        and (call.id_domain, call.call_id, call.direction, call.tenant) != side
+        and any(_held(call, account) and _level(call, asker) is not None for account, asker in askers.items())
+        for call in calls
+    )
+
+
 def confirmed(book: Book, call: Call, seconds: int, look: Look) -> Call:
     """Return a call whose switch ends it after ``seconds``: it holds no more than these, or than it is wanted to now.
 
@@ -144,16 +167,18 @@ def confirmed(book: Book, call: Call, seconds: int, look: Look) -> Call:
     return _saved(book, call.changed(due_at=settle.due_at(call, look.terms)))
 
 
-def quoted(book: Book, call: Call, look: Look) -> Call:
+def quoted(book: Book, call: Call, asked_at: Instant, look: Look) -> Call:
     """Return a call whose peer asks for its quota and moves its timer itself: told the shorter one.
 
-    Who asks again has had the answer before: that confirms what it told.
+    Who asks again, READ_SECONDS later by its own instant and by our clock, has had the answer before: that confirms
+    what it told. One that asks sooner is told the same again, and confirms nothing.
     """
     if call.told:
-        return confirmed(book, call, call.told, look)
+        is_read = min(asked_at, look.now) >= call.told_at + READ_SECONDS * SECOND
+        return confirmed(book, call, call.told, look) if is_read else call
     wanted = max(call.wanted, _kept(call, look))
     wanted = wanted if wanted < call.granted_seconds else 0
-    return _saved(book, call.changed(wanted=wanted, told=wanted))
+    return _saved(book, call.changed(wanted=wanted, told=wanted, told_at=look.now))
 
 
 def _calls(book: Book, grants: Iterable[str]) -> list[Call]:

@@ -3,11 +3,13 @@
 An account comes here when a call that several others run beside could not get a slice; it is looked at again when one
 of them begins or ends, and when its standing is another: money came, whoever brought it. Whoever has a call's switch in
 this process is told at once of what is wanted of it; elsewhere the store tells.
-A new call that finds its money held by others waits until their switches have confirmed that they end earlier.
+A new call that finds its money held by others waits until their switches have confirmed that they end earlier; a
+customer who has one that rings gets no such room for the next: ringing is not paid for, and would cut those who talk.
 """
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 
 import structlog
@@ -16,7 +18,7 @@ from daemon.authorize.quote import Limits, Quote
 from daemon.charging.call import Call
 from daemon.charging.ports import Book, Directory, Outside, Reads, Store, StoreError
 from daemon.charging.settle import Terms
-from daemon.charging.shares import Look, Sharing, reads_of, room_made, shared_out
+from daemon.charging.shares import Look, Sharing, askers_of, reads_of, rings_already, room_made, shared_out
 from daemon.kernel.instant import SECOND, Instant
 from daemon.ledger.account import Standing
 
@@ -27,6 +29,7 @@ ROUND_MAX = 64  # accounts looked at in one round: those that have waited longes
 PACE_SECONDS = 0.25  # between two rounds, at least
 WATCH_SECONDS = 1.0  # between two while nothing is known but that accounts are short: money may come from anywhere
 WAITING_MAX = 8  # new calls that wait for the money of one account; one more is refused
+TURN_SECONDS = 5.0  # how long one waits for those before it; with its second and ROOM_SECONDS, less than a peer waits
 ROOM_SECONDS = 2.0  # how long a new call waits for switches to confirm: three commands take milliseconds
 _NOT_OURS_TO_DIE_OF = (ArithmeticError, AssertionError, KeyError)
 
@@ -42,6 +45,7 @@ class Sharer:
         """Bind the ports; ``run`` looks at what comes."""
         self._store, self._directory, self._outside, self._limited = store, directory, outside, limited
         self._roads: dict[str, tuple[Call, Tell]] = {}  # by grant; never more than calls run
+        self._grants: dict[int, dict[str, None]] = {}  # those of the roads, by account: no walk over all that run
         self._poked: dict[int, None] = {}  # accounts to look at, in the order of waiting
         self._watched: dict[int, Standing] = {}  # those that are short, as they were left
         self._looked: dict[int, Instant] = {}  # when an account was looked at, for a second
@@ -52,12 +56,22 @@ class Sharer:
 
     def follow(self, call: Call, tell: Tell) -> None:
         """Take note of who has the switch of a running call, until ``leave``."""
+        self._forget(call.grant_id)
         self._roads[call.grant_id] = (call, tell)
+        for level in call.levels:
+            self._grants.setdefault(level.account, {})[call.grant_id] = None
 
     def leave(self, grant_id: str) -> None:
         """Forget a call that is over."""
-        self._roads.pop(grant_id, None)
+        self._forget(grant_id)
         self.settled(grant_id)
+
+    def _forget(self, grant_id: str) -> None:
+        call, _ = self._roads.pop(grant_id, (None, None))
+        for account in {level.account for level in call.levels} if call is not None else ():
+            del self._grants[account][grant_id]
+            if not self._grants[account]:
+                del self._grants[account]
 
     def poke(self, accounts: Iterable[int]) -> None:
         """Have accounts looked at soon."""
@@ -92,8 +106,7 @@ class Sharer:
         """Tell whether calls that can be told at once run on each of these accounts, and not too many wait for them."""
         if any(self._waiting.get(account, 0) >= WAITING_MAX for account in accounts):
             return False
-        known = {level.account for call, _ in self._roads.values() for level in call.levels}
-        return known.issuperset(accounts)
+        return all(account in self._grants for account in accounts)
 
     async def run(self) -> None:
         """Look at what comes, for ever."""
@@ -166,28 +179,54 @@ class Sharer:
             if road is not None:
                 road[1](call)
 
-    async def make_room(self, quote: Quote, short: Collection[int]) -> None:
-        """Have calls that can be told at once end earlier, so that one more has money; return when they have it so.
+    @contextlib.asynccontextmanager
+    async def room(self, quote: Quote, short: Collection[int]) -> AsyncIterator[None]:
+        """Have calls that can be told at once end earlier, so that one more has money; go on when they have it so.
 
-        ``short``: the accounts of the question that lack it.
+        ``short``: the accounts of the question that lack it. It is to be asked again inside: until it is, no other
+        call waits for them. No room is made where the turn of this one does not come in time.
         """
         accounts = sorted(short)
         async with contextlib.AsyncExitStack() as alone:
-            for account in accounts:  # in one order, so that no two wait for each other
-                await alone.enter_async_context(self._alone(account))
-            await self._its_second(accounts)
-            calls = self._followed(accounts)
-            reads = reads_of(calls, [level.account for level in quote.levels])
-            grants, look = [call.grant_id for call in calls], self._look()
-            try:
-                wanted = await self._store.transact(reads, lambda book: room_made(book, grants, quote, look))
-            except _NOT_OURS_TO_DIE_OF as error:
-                _log.error("no room is made for a call", accounts=accounts, error=repr(error))
-                return
-            if wanted:
-                self._looked |= dict.fromkeys(accounts, self._outside.now())
-                await self._confirmed(wanted)
-                self.poke(accounts)
+            if await self._has_turn(alone, accounts):
+                await self._make_room(quote, accounts)
+            yield
+
+    async def _has_turn(self, alone: contextlib.AsyncExitStack, accounts: Iterable[int]) -> bool:
+        """Wait for the turn on each account, and tell whether it came in time."""
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                for account in accounts:  # in one order, so that no two wait for each other
+                    await alone.enter_async_context(self._alone(account))
+        except TimeoutError:
+            return False
+        return True
+
+    async def _make_room(self, quote: Quote, accounts: Sequence[int]) -> None:
+        if await self._rings_already(quote, accounts):
+            return
+        await self._its_second(accounts)
+        calls = self._followed(accounts)
+        reads = reads_of(calls, [level.account for level in quote.levels])
+        grants, look = [call.grant_id for call in calls], self._look()
+        try:
+            wanted = await self._store.transact(reads, lambda book: room_made(book, grants, quote, look))
+        except _NOT_OURS_TO_DIE_OF as error:
+            _log.error("no room is made for a call", accounts=accounts, error=repr(error))
+            return
+        if wanted:
+            self._looked |= dict.fromkeys(accounts, self._outside.now())
+            await self._confirmed(wanted)
+            self.poke(accounts)
+
+    async def _rings_already(self, quote: Quote, accounts: Collection[int]) -> bool:
+        """Tell whether who asks has a call that rings on this money, as the store has it: any daemon may have put it.
+
+        One with so many open calls that they share nothing is taken to have one.
+        """
+        askers = askers_of(quote, accounts)
+        calls = await self._store.open_calls_of(tuple(set(askers.values())), CALLS_MAX + 1)
+        return len(calls) > CALLS_MAX or rings_already(calls, quote, askers)
 
     @contextlib.asynccontextmanager
     async def _alone(self, account: int) -> AsyncIterator[None]:
@@ -210,8 +249,8 @@ class Sharer:
             await asyncio.sleep((last + SECOND - now) / SECOND)
 
     def _followed(self, accounts: Collection[int]) -> list[Call]:
-        found = [call for call, _ in self._roads.values() if any(level.account in accounts for level in call.levels)]
-        return found[:CALLS_MAX]
+        found = dict.fromkeys(grant for account in accounts for grant in self._grants.get(account, ()))
+        return [self._roads[grant][0] for grant in itertools.islice(found, CALLS_MAX)]
 
     async def _confirmed(self, wanted: Sequence[Call]) -> None:
         """Tell the roads, and wait until each has confirmed or ended, or too long."""

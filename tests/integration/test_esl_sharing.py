@@ -1,7 +1,8 @@
 """Calls of one account whose money is short end together, on the switch's own clock; none is over, none is early."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -209,17 +210,19 @@ async def test_of_many_that_ask_at_once_those_get_in_whose_block_fits(tmp_path: 
         assert (await world.standing("acme"))[0] >= 0
 
 
-async def test_a_trunk_that_is_short_ends_the_calls_of_all_its_accounts_together(tmp_path: Path) -> None:
-    world = World(tmp_path, SETTINGS)
+@asynccontextmanager
+async def reselling(path: Path, settings: ChargingSettings, balance: str) -> AsyncIterator[tuple[World, SwitchDouble]]:
+    """A reseller whose trunk has little, and whose three customers have plenty."""
+    world = World(path, settings)
     await world.open({"acme": "25.00"}, DECK)
     rows, faults = read_deck(DECK.replace("0.60", "0.90"), "shop.csv")
     assert not faults
     customers = [
         AccountSpec("shop", name, AccountKind.PREPAID, "USD", balance=parse_nano("25.00"), rate_plan=(PlanFrom("own"),))
-        for name in ("ann", "bob")
+        for name in ("ann", "bob", "eve")
     ]
     trunk = AccountSpec(
-        "main", "trunk", AccountKind.PREPAID, "USD", balance=parse_nano("1.20"), rate_plan=(PlanFrom("retail"),)
+        "main", "trunk", AccountKind.PREPAID, "USD", balance=parse_nano(balance), rate_plan=(PlanFrom("retail"),)
     )
     shop = TenantSpec("shop", "USD", parent="main", account="trunk")
     prices: list[Spec] = [RateTableSpec("shop", "own", "USD"), RatePlanSpec("shop", "own", ("own",))]
@@ -230,10 +233,59 @@ async def test_a_trunk_that_is_short_ends_the_calls_of_all_its_accounts_together
         world.start(switch.port)
         await world.linked()
         try:
-            calls = [(await talking(switch, [UK], account=name, tenant="shop"))[0] for name in ("ann", "bob", "ann")]
-            assert await over(world, calls) <= TOGETHER
-            balance, reserved, _ = await world.standing("trunk")
-            assert reserved == 0
-            assert 0 <= balance < parse_nano("0.03")
+            yield world, switch
         finally:
             await world.close()
+
+
+async def test_a_trunk_that_is_short_ends_the_calls_of_all_its_accounts_together(tmp_path: Path) -> None:
+    async with reselling(tmp_path, SETTINGS, "1.20") as (world, switch):
+        calls = [(await talking(switch, [UK], account=name, tenant="shop"))[0] for name in ("ann", "bob", "ann")]
+        assert await over(world, calls) <= TOGETHER
+        balance, reserved, _ = await world.standing("trunk")
+        assert reserved == 0
+        assert 0 <= balance < parse_nano("0.03")
+
+
+RINGING = ChargingSettings(ring_seconds=120)
+
+
+def rung(switch: SwitchDouble, account: str, tenant: str) -> Call:
+    """Play a call that nobody answers as long as this test lasts."""
+    return switch.play(Plan(account, UK, ring=110, variables={"tollway_tenant": tenant}))
+
+
+@pytest.mark.parametrize("abandons", [False, True])
+async def test_a_customer_that_only_rings_takes_one_block_of_a_trunk_from_those_who_talk(
+    tmp_path: Path, abandons: bool
+) -> None:
+    """Ann and bob have 120 s each without eve; of all her calls together one block of ten seconds is held."""
+    async with reselling(tmp_path, RINGING, "2.40") as (world, switch):
+        calls = [(await talking(switch, [UK], account=name, tenant="shop"))[0] for name in ("ann", "bob")]
+        rings: list[Call] = []
+        while not all(call.hung_up for call in calls):
+            rings.append(rung(switch, "eve", "shop"))
+            await asyncio.sleep(3)
+            if abandons:
+                switch.hang_up(rings[-1], "ORIGINATOR_CANCEL")
+        assert min(call.talked_us for call in calls) >= 110 * SECOND
+        for call in rings:
+            if not call.hung_up:
+                switch.hang_up(call, "ORIGINATOR_CANCEL")
+        await world.settled()
+        assert (await world.standing("trunk"))[1:] == (0, 0)
+
+
+async def test_an_account_whose_call_rings_gets_no_room_for_the_next_until_it_is_answered(tmp_path: Path) -> None:
+    async with running(tmp_path, "1.20", RINGING, DECK) as (world, switch):
+        calls = await talking(switch, [UK] * 2)
+        first = switch.play(Plan("acme", UK, ring=8))
+        await asyncio.sleep(4)
+        refused = await ended(switch.play(Plan("acme", UK)))
+        assert refused.variables["tollway_reason"] == "balance_insufficient"
+        assert not refused.answered
+        await until(lambda: bool(first.answered))
+        await asyncio.sleep(2)
+        calls += [first, *await talking(switch, [UK])]
+        assert calls[-1].answered, "nobody rings any more"
+        assert await over(world, calls) <= TOGETHER

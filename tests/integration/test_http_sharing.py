@@ -75,12 +75,29 @@ async def test_a_shorter_quota_is_told_first_and_money_let_go_when_it_is_known_t
     await world.ocf.sharer.look()
     assert await quota(world, "c1", 3) == 40
     assert (await world.standing()).reserved == parse_nano("1.20"), "the answer may be lost"
-    assert await quota(world, "c1", 4) == 40, "who asks again has read it"
+    world.wait(1.9)
+    assert await quota(world, "c1", 4) == 40
+    assert (await world.standing()).reserved == parse_nano("1.20"), "an update that was sent before that was read"
+    world.wait(0.1)
+    assert await quota(world, "c1", 5) == 40, "who asks again has read it"
     assert (await world.standing()).reserved == parse_nano("1.00")
-    assert await quota(world, "c2", 4) == 40
+    assert await quota(world, "c2", 5) == 40
     ended = good(await world.report("end", "c2", duration_seconds="41.2"))
     assert (ended["charge"], ended["settled_by"]) == ("0.40", "own_limit"), "it was told 40, though more was held"
     assert (await world.standing()).reserved == parse_nano("0.40")
+
+
+async def test_an_update_of_before_confirms_nothing_however_late_it_comes(world: HttpWorld) -> None:
+    await two_calls(world)
+    await adjust(world, "-0.40")
+    world.wait(1)
+    await world.ocf.sharer.look()
+    sent = world.at()
+    assert await quota(world, "c1", 3) == 40
+    world.wait(5)
+    late = good(await world.report("update", "c1", duration_seconds=3.5, at=sent))
+    assert late["quota_seconds"] == 40
+    assert (await world.standing()).reserved == parse_nano("1.20")
 
 
 async def test_a_shorter_quota_that_is_wanted_no_more_is_told_no_more(world: HttpWorld) -> None:

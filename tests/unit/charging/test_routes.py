@@ -11,7 +11,20 @@ from daemon.charging.event import Outcome
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import NANO, parse_nano
 from daemon.rating.bundle import Bundle
-from tests.unit.charging.desk import ALICE, BUY, CARRIERS, RAY, RETAIL, START, Desk, catalog, key, table, with_account
+from tests.unit.charging.desk import (
+    ALICE,
+    BUY,
+    CARRIERS,
+    RAY,
+    RETAIL,
+    START,
+    TRUNK_ACCOUNT,
+    Desk,
+    catalog,
+    key,
+    table,
+    with_account,
+)
 
 
 @pytest.fixture
@@ -142,6 +155,43 @@ async def test_a_route_that_was_never_granted_changes_nothing_and_is_listed(desk
     )  # fmt: skip
 
 
+async def test_an_end_does_not_move_a_call_from_the_route_that_its_answer_told(desk: Desk) -> None:
+    await desk.ask("c1")
+    await desk.answer("c1", route=2)
+    await desk.end("c1", duration_us=60 * SECOND, route=1)
+    assert [record.carrier for record in desk.store.written] == ["dear"]
+    assert counts(desk) == {"cheap": (1, 0, 0), "dear": (1, 1, 60)}
+    (item,) = [item for item in desk.store.exceptions if item.kind == "route_changed"]
+    assert item.detail == "its answer told route 2, its end tells 1: it stays booked on route 2"
+    await desk.ask("c2")
+    await desk.answer("c2", route=7)  # was never granted: its answer has told nothing
+    await desk.end("c2", duration_us=60 * SECOND, route=2)
+    assert desk.store.written[1].carrier == "dear"
+
+
+async def test_what_another_tenant_than_the_carriers_tells_counts_for_no_carrier(desk: Desk) -> None:
+    desk.fund(RAY, "100.00")
+    cheap, dear = catalog().carriers["main"]
+    open_to_all = replace(catalog(), carriers={"main": (replace(cheap, channels=None), dear)})
+    desk.catalog_value = with_account(open_to_all, TRUNK_ACCOUNT, margin_floor_percent=None)
+    foreign = {"payer": RAY, "road": {"tenant": "ray", "switch": "token"}}
+    for call_id in ("false", "moved", "answered", "ended"):
+        asked = await desk.ask(call_id, payer=RAY, tenant="ray", renewable=True)
+        assert isinstance(asked.decision, Granted)
+        assert [route.carrier.id for route in asked.decision.routes] == ["cheap", "dear"]
+    await desk.end("false", answered=False, route=2, **foreign)
+    await attempted(desk, "moved", route=2, **foreign)
+    await desk.answer("answered", route=2, **foreign)
+    await desk.end("answered", duration_us=SECOND, **foreign)
+    await desk.end("ended", duration_us=SECOND, route=2, **foreign)
+    assert counts(desk) == {}
+    assert [record.carrier for record in desk.store.written if record.tenant == "main"] == ["dear", "dear"]
+    await desk.answer("moved", route=2, payer=RAY)
+    assert counts(desk) == {"cheap": (1, 0, 0), "dear": (1, 1, 0)}, "the switch of the carriers' tenant knows"
+    await desk.end("moved", duration_us=SECOND, **foreign)
+    assert counts(desk) == {"cheap": (1, 0, 0), "dear": (1, 1, 1)}
+
+
 async def test_a_call_that_the_switch_routes_counts_for_nobody(desk: Desk) -> None:
     await desk.ask("c1", routed=False)
     await desk.answer("c1", route=2)
@@ -180,7 +230,8 @@ async def test_a_call_that_cost_more_than_it_was_sold_for_is_listed_unless_that_
 
 
 async def test_what_is_free_or_paid_in_units_is_no_loss(desk: Desk) -> None:
-    risen = {**catalog().tables, BUY: table(BUY, "prefix,rate\n44,0.90\n800,1\n")}
+    """Units count at the row's own rate, 0.60 a minute; what the carrier costs beyond that is a loss, units or not."""
+    risen = {**catalog().tables, BUY: table(BUY, "prefix,rate\n44,0.50\n800,1\n")}
     one = replace(catalog(), carriers={"main": catalog().carriers["main"][:1]})
     desk.catalog_value = with_account(one, ALICE, bundles=(Bundle("b", 6_000, prefixes=frozenset({"44"})),))
     await desk.ask("free", to="8001234567")
@@ -191,6 +242,22 @@ async def test_what_is_free_or_paid_in_units_is_no_loss(desk: Desk) -> None:
         await desk.end(call, to=number, duration_us=60 * SECOND)
     assert [record.margin < 0 for record in desk.store.written] == [True, True]
     assert sold_at_a_loss(desk) == []
+
+
+async def test_units_are_worth_the_rows_own_rate_and_cover_no_more(desk: Desk) -> None:
+    """One second of a bundle does not make a loss none; nor do units of a whole call that costs more than its row."""
+    risen = {**catalog().tables, BUY: table(BUY, "prefix,rate\n44,0.90\n800,1\n")}
+    one = replace(catalog(), carriers={"main": catalog().carriers["main"][:1]})
+    for call, units in (("one", 1), ("all", 6_000)):
+        desk.catalog_value = with_account(one, ALICE, bundles=(Bundle(call, units, prefixes=frozenset({"44"})),))
+        await desk.ask(call)
+        desk.catalog_value = replace(desk.catalog_value, tables=risen)
+        await desk.answer(call)
+        await desk.end(call, duration_us=60 * SECOND)
+    assert sold_at_a_loss(desk) == [
+        "main/alice: sold at 0.59 USD and 1 units of a bundle, and cheap costs 0.90 USD: -0.31 USD",
+        "main/alice: sold at 0.00 USD and 60 units of a bundle, and cheap costs 0.90 USD: -0.90 USD",
+    ]
 
 
 async def test_a_resellers_loss_is_told_to_him_without_the_carrier(desk: Desk) -> None:
