@@ -2,8 +2,8 @@
 
 A grant keeps each level's floor, so a loss is what came after it: another carrier or another price answered, the two
 sides round durations apart, or nobody asked. An account with a floor below 0 may be sold to at a loss. As for a floor
-(SPEC section 3, Margin), units of a bundle count at the row's own rate, and a row sold at 0 is exempt: no loss is listed
-where the price of the whole call, units or not, covers its cost.
+(SPEC section 3, Margin), units of a bundle count at the row's own rate, and a row sold at 0 is exempt: no loss is
+listed where the price of the whole call, units or not, covers its cost.
 """
 
 from collections.abc import Iterator

@@ -230,7 +230,7 @@ async def test_a_call_that_cost_more_than_it_was_sold_for_is_listed_unless_that_
 
 
 async def test_what_is_free_or_paid_in_units_is_no_loss(desk: Desk) -> None:
-    """Units count at the row's own rate, 0.60 a minute; what the carrier costs more than that is a loss, units or not."""
+    """Units count at the row's own rate, 0.60 a minute; what a carrier costs more than that is a loss."""
     risen = {**catalog().tables, BUY: table(BUY, "prefix,rate\n44,0.50\n800,1\n")}
     one = replace(catalog(), carriers={"main": catalog().carriers["main"][:1]})
     desk.catalog_value = with_account(one, ALICE, bundles=(Bundle("b", 6_000, prefixes=frozenset({"44"})),))
