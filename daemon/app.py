@@ -341,10 +341,11 @@ def run(settings: Settings, announce: Callable[[Settings], None] = lambda _setti
 
 
 async def _run(settings: Settings, announce: Callable[[Settings], None]) -> int:
+    gc.disable()  # what is loaded is no garbage: to look for some in ever more of it took twice as long as to load it
     daemon = await build(settings)
-    gc.collect()
     gc.freeze()  # what was just loaded stays: no collection need walk through it, and keep a call waiting, ever again
     gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
