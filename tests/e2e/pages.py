@@ -41,7 +41,7 @@ def script(page: list[Block]) -> str:
     parts = ["set -eu -o pipefail", "exec 2>&1"]
     for block in page:
         if block.kind == "sh":
-            parts += [f"echo '== line {block.line}'", block.text]
+            parts += [f"printf '\\n== line {block.line}\\n'", block.text]
     return "\n".join(parts)
 
 
