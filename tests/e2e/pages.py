@@ -1,8 +1,8 @@
 """A page of docs/ as a person types it: its blocks of shell in their order, in one shell, and what they have to show.
 
-A fence says by its words what it is: ```sh is typed; ```sh stays is typed in a terminal of its own, which the test stands for;
-```sh untyped needs what a test may not touch. ```text after typed blocks is what they show: each of its lines, in this
-order, … standing for anything. A page whose blocks nobody reads proves nothing, so each must have some of them.
+A fence says by its words what it is: ```sh is typed; ```sh stays is typed in a terminal of its own, which the test
+stands for; any other is not typed. ```text after typed blocks is what they show: each of its lines, in this order, …
+standing for anything. A page whose blocks nobody reads proves nothing, so each must have some of them.
 """
 
 import re

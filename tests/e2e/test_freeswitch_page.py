@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.daemon_process import START_SECONDS_MAX
 from tests.e2e.pages import ROOT, Block, blocks, type_page
+from tests.integration.esl_world import until
 from tests.ports import turn
 from tests.switch_double.dialplan import Dialplan
 from tests.switch_double.double import Call, Plan, SwitchDouble
@@ -113,9 +115,7 @@ def _was_sent_on(dialplan: Dialplan, call: Call) -> None:
 
 
 async def _until_ready(folder: Path) -> None:
-    async with asyncio.timeout(60):
-        while "Tollway is up" not in (folder / "daemon.log").read_text():
-            await asyncio.sleep(0.1)
+    await until(lambda: "Tollway is up" in (folder / "daemon.log").read_text(), START_SECONDS_MAX)
 
 
 @pytest.mark.parametrize("number", ["112", "911", "999"])

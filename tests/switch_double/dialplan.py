@@ -1,16 +1,14 @@
 """What a switch does with a dialplan file: hunt for the extension that matches, then do its actions in order.
 
-mod_dialplan_xml's rules, as far as the dialplans shipped here use them: an extension matches when each of its conditions
-does, the first that matches ends the hunt, conditions see the variables as they are when it begins, and actions are done
-afterwards. Imports nothing of what it tests.
+mod_dialplan_xml's rules, as far as the dialplans shipped here use them: an extension matches when each of its
+conditions does, the first that matches ends the hunt, conditions see the variables as they are when it begins, and
+actions are done afterwards. Imports nothing of what it tests.
 """
 
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
-
-from defusedxml.ElementTree import parse
 
 STOPS = ("park", "bridge", "hangup")  # where a caller's leg stays, or ends
 
@@ -28,7 +26,7 @@ class Dialplan:
     """The contexts of one file."""
 
     def __init__(self, file: Path) -> None:
-        root = parse(file).getroot()
+        root = ET.parse(file).getroot()
         self._contexts = {context.attrib["name"]: context for context in root.iter("context")}
 
     def run(self, context: str, number: str, variables: dict[str, str]) -> Stop:
@@ -49,7 +47,9 @@ def _matched(extension: ET.Element, number: str, variables: dict[str, str]) -> l
         if match is None:
             return None
         for action in condition.iter("action"):
-            data = re.sub(r"\$(\d)", lambda place, found=match: found[int(place[1])], action.get("data", ""))
+            data = action.get("data", "")
+            for place in range(match.re.groups, -1, -1):
+                data = data.replace(f"${place}", match[place] or "")
             actions.append((action.attrib["application"], data))
     return actions
 
