@@ -64,7 +64,7 @@ def _done(actions: list[tuple[str, str]], variables: dict[str, str]) -> Stop:
         elif application == "unset":
             variables.pop(name, None)
         else:
-            raise NotImplementedError(f"no dialplan shipped here uses {application}")
+            raise LookupError(f"no dialplan shipped here uses {application}")
     raise LookupError("an extension that leaves its caller nowhere")
 
 
