@@ -5,7 +5,7 @@ A list that the profile's switch never tells anything for would be obeyed by sil
 
 from typing import Any, Final
 
-from daemon.config_files.kinds import FLAG, NETWORK, NON_EMPTY, ConfigKey, Many, Scalar, Site, Unfit, choice
+from daemon.config_files.kinds import FLAG, NETWORK, NON_EMPTY, ConfigKey, Many, Scalar, Site, choice
 from daemon.kernel.ids import Direction
 
 # What the profiles tell of where a call came from: held to the profiles' own table by a test.
@@ -17,11 +17,7 @@ ORIGINS_MAX: Final = 256  # entries of one list; each request of the client is h
 def _origin(value: object) -> str:
     """Return a network, or a word such as a dialplan context; what looks like a network has to be one."""
     written = str(NON_EMPTY.parse(value))
-    if is_network(written):
-        return str(NETWORK.parse(written))
-    if not written.isprintable():
-        raise Unfit("is no word; write it as the switch does, such as telephony or from-trunk")
-    return written
+    return str(NETWORK.parse(written)) if is_network(written) else written
 
 
 def is_network(written: str) -> bool:
