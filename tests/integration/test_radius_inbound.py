@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ WORD = 'Cisco-AVPair = "tollway_direction=inbound"\n'
 
 
 @asynccontextmanager
-async def desk(folder: Path, profile: str = "generic", balance: int = 25, **changes: object) -> AsyncIterator[World]:
+async def desk(folder: Path, profile: str = "generic", balance: int = 25, **changes: Any) -> AsyncIterator[World]:
     """Give a world with an account of a DID that pays for calls in, half of what a call out costs."""
     async with world(folder, profile, balance, **changes) as here:
         rows, errors = read_deck(INWARD, "inward.csv")
@@ -30,7 +31,11 @@ async def desk(folder: Path, profile: str = "generic", balance: int = 25, **chan
             "main", "desk", AccountKind.PREPAID, "USD", balance=balance * NANO, rate_plan=(PlanFrom("retail"),),
             inbound_rate_plan=(PlanFrom("inward"),), identities=(EndpointSpec(did=DID),),
         )  # fmt: skip
-        specs = [RateTableSpec("main", "inward", "USD"), RatePlanSpec("main", "inward", ("inward",)), account]
+        specs: list[RateTableSpec | RatePlanSpec | AccountSpec] = [
+            RateTableSpec("main", "inward", "USD"),
+            RatePlanSpec("main", "inward", ("inward",)),
+            account,
+        ]
         await here.store.apply(specs, {Key("main", "inward"): rows}, who="test")
         await here.reload()
         yield here
@@ -79,7 +84,7 @@ async def stands(here: World, key: Key) -> tuple[int, int, int]:
         ("audiocodes", {"inbound_from": ("voip",)}, 'h323-call-origin = "answer"\nh323-call-type = "VoIP"\n'),
     ],
 )  # fmt: skip
-async def test_a_whole_call_in(tmp_path: Path, profile: str, changes: dict[str, object], more: str) -> None:
+async def test_a_whole_call_in(tmp_path: Path, profile: str, changes: dict[str, Any], more: str) -> None:
     async with desk(tmp_path, profile, balance=1, **changes) as here:
         status, printed = await ask(here, lines("in-1") + more)
         assert status == 0, printed
@@ -141,7 +146,7 @@ async def test_refusals_of_calls_in(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("changes", "more"), [({"both_sides": True}, ""), ({}, "tollway_both_sides=true")])
 async def test_one_question_of_a_call_on_net_holds_and_charges_both(
-    tmp_path: Path, changes: dict[str, object], more: str
+    tmp_path: Path, changes: dict[str, Any], more: str
 ) -> None:
     async with desk(tmp_path, balance=1, **changes) as here:
         asked = lines("on-net", ("User-Name", "alice"), ("User-Password", "hello"))

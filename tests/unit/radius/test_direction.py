@@ -1,5 +1,7 @@
 """Which way a call goes, by profile: what tells it, what does not, and that nothing of a caller's names the payer."""
 
+from typing import Any
+
 import pytest
 
 from daemon.config_files import nas_keys
@@ -144,7 +146,7 @@ def test_a_did_is_read_as_the_client_writes_numbers() -> None:
      ("", {"both_sides": True}, True), ("false", {"both_sides": True}, True),
      ("true", {"direction": IN}, False), ("", {"both_sides": True, "direction": IN}, False)],
 )  # fmt: skip
-def test_both_sides_are_asked_for_by_an_outbound_question(told: str, changes: dict[str, object], asks: bool) -> None:
+def test_both_sides_are_asked_for_by_an_outbound_question(told: str, changes: dict[str, Any], asks: bool) -> None:
     pairs = [*CALL, ("Cisco-AVPair", f"tollway_both_sides={told}")]
     assert question(pairs, nas(**changes)).attempt.both_sides is asks
 
