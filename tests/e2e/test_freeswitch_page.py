@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.daemon_process import START_SECONDS_MAX
-from tests.e2e.pages import ROOT, Block, blocks, type_page
+from tests.e2e.pages import ROOT, TYPED, Block, Terminal, blocks, typed
 from tests.integration.esl_world import until
 from tests.ports import turn
 from tests.switch_double.dialplan import Dialplan
@@ -52,9 +52,10 @@ async def daemon(folder: Path) -> AsyncIterator[None]:
         assert await asyncio.wait_for(running.wait(), 30) == 0
 
 
-async def typed(page: list[Block], folder: Path) -> str:
+async def type_step(page: list[Block], folder: Path) -> None:
     """Type blocks while the double goes on."""
-    return await asyncio.to_thread(type_page, page, folder, environment(folder), 120)
+    with Terminal(folder, folder) as terminal:
+        await asyncio.to_thread(typed, page, terminal)
 
 
 def calls(switch: SwitchDouble, dialplan: Dialplan) -> Call:
@@ -72,22 +73,22 @@ async def test_each_line_does_what_the_page_says(tmp_path: Path) -> None:
         switch.port = SWITCH_PORT
         async with switch, daemon(tmp_path):
             await _until_ready(tmp_path)
-            await typed(steps["named"], tmp_path)
-            await typed(steps["paid"], tmp_path)
+            await type_step(steps["named"], tmp_path)
+            await type_step(steps["paid"], tmp_path)
             await asyncio.sleep(1)
             call = calls(switch, dialplan)
             await asyncio.sleep(2)
-            await typed(steps["talking"], tmp_path)
+            await type_step(steps["talking"], tmp_path)
             await asyncio.wait_for(call.over.wait(), MONEY_SECONDS + 10)
             assert call.cause in {"OUTGOING_CALL_BARRED", "ALLOTTED_TIMEOUT"}
             assert MONEY_SECONDS <= call.talked_us / 1e6 <= MONEY_SECONDS + 2
             _was_sent_on(dialplan, call)
             await asyncio.sleep(1)
-            await typed(steps["over"], tmp_path)
+            await type_step(steps["over"], tmp_path)
             refused = calls(switch, dialplan)
             await asyncio.wait_for(refused.over.wait(), 10)
             assert (refused.variables["tollway_reason"], refused.cause) == ("account_suspended", "CALL_REJECTED")
-            await typed(steps["spool"], tmp_path)
+            await type_step(steps["spool"], tmp_path)
 
 
 def _steps() -> dict[str, list[Block]]:
@@ -95,9 +96,9 @@ def _steps() -> dict[str, list[Block]]:
     names = iter(("named", "paid", "talking", "over", "spool"))
     steps: dict[str, list[Block]] = {}
     for block in PAGE:
-        if block.kind == "sh":
+        if block.language in TYPED:
             steps[next(names)] = [block]
-        elif block.kind == "text":
+        elif block.language == "text":
             steps[list(steps)[-1]].append(block)
     assert len(steps) == 5
     return steps

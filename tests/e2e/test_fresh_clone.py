@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.pages import blocks, type_page
+from tests.e2e.pages import TYPED, Terminal, blocks, typed
 from tests.ports import turn
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS_MAX = 400  # seconds; an installation from an empty folder is most of it
 MARK = "Try this"
-PAGE_SECONDS_MAX = 300  # seconds; they wait for some 40 s of talk
 
 
 def _clone(folder: Path) -> Path:
@@ -50,10 +49,11 @@ def test_every_printed_line_runs(tmp_path: Path) -> None:
 
 def _type_pages(clone: Path, environment: dict[str, str]) -> None:
     tutorial = blocks(clone / "docs" / "tutorial.md")
-    assert [block.text for block in tutorial if block.kind == "sh stays"] == ["make run\n"]
+    assert [block.text for block in tutorial if block.language == "sh stays"] == ["make run\n"]
     for page in (tutorial, blocks(clone / "docs" / "http.md")):
-        assert any(block.kind == "sh" for block in page)
-        type_page(page, clone, environment, PAGE_SECONDS_MAX)
+        assert any(block.language in TYPED for block in page)
+        with Terminal(clone, clone.parent, environment) as terminal:
+            typed(page, terminal)
 
 
 def _run_and_try(clone: Path, log: Path) -> None:
