@@ -1,7 +1,7 @@
 """A page of docs/ as an operator uses it: each command that it shows is typed into one shell, beside a daemon.
 
 A fenced block without a language holds shell lines, one marked ``sh`` what is typed as a whole: lines that go on, and
-texts for files. ``sh stays`` is typed in a terminal of its own, which a test stands for. One marked ``toml`` is added to
+texts for files. ``sh stays`` is typed in a terminal of its own: by a test itself. One marked ``toml`` is added to
 a file of the reader's. One marked ``text`` is what the block before it prints: each of its lines has to be among what
 was printed, in order; ``…`` stands for anything. What ends with a status other than 0 fails, unless its comment says
 ``# status N``.
