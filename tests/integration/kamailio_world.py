@@ -96,7 +96,7 @@ class Proxy:
             "radiusclient.conf",
             f"authserver 127.0.0.1:{self.here.port('auth')}\nacctserver 127.0.0.1:{self.here.port('acct')}\n"
             f"servers {self.folder}/servers\ndictionary {self.folder}/dictionary\ndefault_realm\n"
-            "radius_timeout 1\nradius_retries 1\nbindaddr *\n",
+            "radius_timeout 2\nradius_retries 1\nbindaddr *\n",
         )
 
     def _write(self, name: str, text: str) -> None:
