@@ -1,12 +1,9 @@
 """Figures: declared names only, a bound of series, and NaN where a figure cannot be read."""
 
-from collections.abc import Sequence
-
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.charging.call import Call
-from daemon.charging.ports import StoreUnavailable
+from daemon.charging.ports import StoreSums, StoreUnavailable
 from daemon.http_api.metrics import SERIES_MAX, Metrics
 from tests.unit.charging.desk import ALICE, Desk
 from tests.unit.charging.memory_store import MemoryStore
@@ -70,7 +67,7 @@ async def test_open_calls_and_what_they_hold_are_read_from_the_store() -> None:
 
 async def test_a_store_that_fails_is_not_taken_for_empty() -> None:
     class Gone(MemoryStore):
-        async def open_calls(self) -> Sequence[Call]:
+        async def sums(self) -> StoreSums:
             raise StoreUnavailable("gone")
 
     figures = await _figures(Metrics(Gone()))
