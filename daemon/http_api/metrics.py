@@ -10,7 +10,15 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any, Protocol, runtime_checkable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from daemon.http_api.figures import COUNTERS, HISTOGRAMS
@@ -49,6 +57,7 @@ class Metrics:
 
     def __init__(self, store: FigureStore, now: Callable[[], Instant] = _clock) -> None:
         """Declare every figure; ages are counted from ``now``."""
+        disable_created_metrics()  # a second series for each one, which nobody asks for
         self._registry = CollectorRegistry()
         self._counters = {
             name: Counter(name, text, labels, registry=self._registry) for name, (text, labels) in COUNTERS.items()
