@@ -28,8 +28,8 @@ CLOSE_SECONDS: Final = 2.0  # how long the end waits for a reader who stalls
 TRACE: Final = "exception"  # the name of a stack trace in a line
 LOGFMT, JSON = "logfmt", "json"
 
-_is_plain = re.compile(r"[\w@.:+/*#,;~!$%&()<>\[\]|^?-]+", re.ASCII).fullmatch
-_PLAIN_LENGTH_MAX: Final = 128  # characters; beyond, the whole check is made
+WORD_MAX: Final = 128  # characters of a value that is written as it stands; a word is told without the expression
+_is_plain = re.compile(r"[\w@.:+/*#,;~!$%&()<>\[\]|^?-]{1,128}", re.ASCII).fullmatch  # most values: no more is asked
 
 Pairs = Iterable[tuple[str, object]]
 
@@ -48,36 +48,44 @@ def quoted(text: str) -> str:
     return dumps(text, ensure_ascii=not text.isprintable())
 
 
-def _bare(value: object, longest: int) -> str:
-    if type(value) is str:
-        if len(value) <= _PLAIN_LENGTH_MAX and _is_plain(value):
-            return value
-    elif value is None or value is True or value is False:
+def _bare(name: str, value: object) -> str:
+    if value is None or value is True or value is False:
         return "" if value is None else str(value).lower()
-    elif type(value) is int:
-        return str(value)
-    text = shown(value, longest)
+    text = shown(value, TRACE_LENGTH_MAX if name == TRACE else VALUE_LENGTH_MAX)
     return text if not text or _is_plain(text) else quoted(text)
 
 
-def _member(value: object, longest: int) -> str:
+def _member(name: str, value: object) -> str:
     if value is None or value is True or value is False:
         return "null" if value is None else str(value).lower()
-    return str(value) if type(value) is int else quoted(shown(value, longest))
-
-
-def _longest(name: str) -> int:
-    return TRACE_LENGTH_MAX if name == TRACE else VALUE_LENGTH_MAX
+    return quoted(shown(value, TRACE_LENGTH_MAX if name == TRACE else VALUE_LENGTH_MAX))
 
 
 def logfmt(pairs: Pairs) -> str:
     """Return names and values as ``name=value``, quoted where a value is more than a word."""
-    return " ".join([f"{name}={_bare(value, _longest(name))}" for name, value in pairs])
+    return " ".join(
+        [
+            f"{name}={value}"
+            if type(value) is int
+            or (type(value) is str and ((value.isalnum() and len(value) <= WORD_MAX) or _is_plain(value)))
+            else f"{name}={_bare(name, value)}"
+            for name, value in pairs
+        ]
+    )
 
 
 def json(pairs: Pairs) -> str:
     """Return names and values as one JSON object on one line."""
-    return "{" + ", ".join([f'"{name}": {_member(value, _longest(name))}' for name, value in pairs]) + "}"
+    return (
+        "{"
+        + ", ".join(
+            [
+                f'"{name}": {value}' if type(value) is int else f'"{name}": {_member(name, value)}'
+                for name, value in pairs
+            ]
+        )
+        + "}"
+    )
 
 
 RENDERERS: Final[Mapping[str, Callable[[Pairs], str]]] = {LOGFMT: logfmt, JSON: json}
@@ -88,7 +96,7 @@ def _fitting(event: Mapping[str, object]) -> list[tuple[str, object]]:
     kept: list[tuple[str, object]] = []
     length = 0
     for place, (name, value) in enumerate(event.items()):
-        length += len(name) + min(len(str(value)), _longest(name))
+        length += len(name) + min(len(str(value)), TRACE_LENGTH_MAX if name == TRACE else VALUE_LENGTH_MAX)
         if length > LINE_LENGTH_MAX:
             return [*kept, ("left_out", len(event) - place)]
         kept.append((name, value))
@@ -118,10 +126,11 @@ class LogLines:
 
     def put(self, level: str, pairs: Pairs) -> None:
         """Take the fields of one line behind its time and level; never waits. ``pairs`` begin with the event."""
-        if len(self._lines) + self._writing >= LINES_MAX:
+        waiting = self._lines
+        if len(waiting) + self._writing >= LINES_MAX:
             self.dropped += 1
             return
-        self._lines.append(self._line(level, pairs))
+        waiting.append(self._line(level, pairs))
         if not self._wake.is_set():
             self._wake.set()
             if self._thread is None:
@@ -142,8 +151,8 @@ class LogLines:
         return f"{text}{fraction:06d}Z"
 
     def _line(self, level: str, pairs: Pairs) -> str:
-        text = RENDERERS[self.form]([("timestamp", self._stamp()), ("level", level), *pairs])
-        return self._prefixes.get(level, "") + text + "\n"
+        text = RENDERERS[self.form]((("timestamp", self._stamp()), ("level", level), *pairs))
+        return f"{self._prefixes.get(level, '')}{text}\n" if self._prefixes else text + "\n"
 
     def close(self) -> None:
         """Write what waits, for ``CLOSE_SECONDS`` at most; what is put later is dropped."""

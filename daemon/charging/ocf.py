@@ -145,7 +145,11 @@ class OnlineCharging:
         """
         began = self._outside.now()
         try:
-            answer = await self._asked_twice(attempt, message, encode)
+            try:
+                answer = await self._asked(attempt, message, encode, may_make_room=attempt.renewable)
+            except RoomWanted as wanted:
+                async with self.sharer.room(wanted.quote, wanted.accounts):
+                    answer = await self._asked(attempt, message, encode, may_make_room=False)
         except StoreError:
             self._watch.decided(attempt, UNAVAILABLE, self._outside.now() - began)
             raise
@@ -156,13 +160,6 @@ class OnlineCharging:
     def refuse(self, attempt: CallAttempt, denied: Denied) -> None:
         """Take that a road refused a question by itself, before it asked: whoever watches is told as of any other."""
         self._watch.decided(attempt, denied, 0)
-
-    async def _asked_twice(self, attempt: CallAttempt, message: MessageKey | None, encode: Encode) -> Authorized:
-        try:
-            return await self._asked(attempt, message, encode, may_make_room=attempt.renewable)
-        except RoomWanted as wanted:
-            async with self.sharer.room(wanted.quote, wanted.accounts):
-                return await self._asked(attempt, message, encode, may_make_room=False)
 
     async def _asked(
         self, attempt: CallAttempt, message: MessageKey | None, encode: Encode, *, may_make_room: bool

@@ -25,6 +25,7 @@ COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "tollway_charged_nano_total": ("Money charged to payers of calls, nano-units", ("currency",)),
     "tollway_reversed_nano_total": ("Money of such charges that was taken back, nano-units", ("currency",)),
     "tollway_uncollected_nano_total": ("Money charged that a prepaid account could not pay, nano-units", ("currency",)),
+    "tollway_log_dropped_total": ("Lines of the log that were dropped: nobody read it", ()),
 }
 _SHORT: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)  # seconds
 HISTOGRAMS: Final[dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]]] = {

@@ -8,25 +8,22 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from daemon.http_api.figures import COUNTERS, HISTOGRAMS
+from daemon.http_api.measured import Counted, Measured
 from daemon.http_api.store_figures import UNKNOWN, FigureStore, StoreFigures
 from daemon.kernel.instant import Instant
-
-SERIES_MAX = 256  # label sets of one counter; above it they are counted as other (a scrape must stay small)
-OTHER = "other"
 
 
 class WatchedWriter(Protocol):
@@ -57,17 +54,13 @@ class Metrics:
 
     def __init__(self, store: FigureStore, now: Callable[[], Instant] = _clock) -> None:
         """Declare every figure; ages are counted from ``now``."""
-        disable_created_metrics()  # a second series for each one, which nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each one, which nobody asks for
         self._registry = CollectorRegistry()
-        self._counters = {
-            name: Counter(name, text, labels, registry=self._registry) for name, (text, labels) in COUNTERS.items()
-        }
-        self._series: dict[tuple[str, ...], Counter] = {}
-        self._histograms = {
-            name: Histogram(name, text, labels, buckets=buckets, registry=self._registry)
-            for name, (text, labels, buckets) in HISTOGRAMS.items()
-        }
-        self._measured: dict[tuple[str, ...], Histogram] = {}
+        self._counters = {name: Counted(name, *each) for name, each in COUNTERS.items()}
+        self._measured = {name: Measured(name, *each) for name, each in HISTOGRAMS.items()}
+        declared: list[Collector] = [*self._counters.values(), *self._measured.values()]
+        for collector in declared:
+            self._registry.register(collector)
         self._of_store = StoreFigures(store, self._registry, now)
         self._queue = self._gauge("tollway_store_queue_depth", "Transactions that wait for the next commit")
         self._queue.set(UNKNOWN)
@@ -77,9 +70,6 @@ class Metrics:
         )
         self._journalled = self._gauge("tollway_journalled_grants", "Grants in the journal that wait for the store")
         self._stuck = self._gauge("tollway_stuck_calls", "Open calls that cannot be resolved; see the log")
-        self._lost = Counter(
-            "tollway_log_dropped_total", "Lines of the log that were dropped: nobody read it", registry=self._registry
-        )
         self._dropped: Callable[[], int] = int
         self._told = 0  # dropped lines that the counter has
         built = self._gauge("tollway_build_info", "1, with the release and what runs it", "version", "python")
@@ -103,31 +93,15 @@ class Metrics:
 
     def count(self, name: str, **labels: str) -> None:
         """Add one to a counter. Raises KeyError for a name or labels that are not declared."""
-        self.add(name, 1, **labels)
+        self._counters[name].add(1, labels)
 
     def add(self, name: str, amount: int, **labels: str) -> None:
         """Add to a counter. Raises KeyError for a name or labels that are not declared."""
-        series = _series(name, COUNTERS[name][1], labels)
-        found = self._series.get(series)
-        if found is None:
-            found = self._new_series(self._series, self._counters[name], series)
-        found.inc(amount)
+        self._counters[name].add(amount, labels)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Put a measured value into a histogram. Raises KeyError for a name or labels that are not declared."""
-        series = _series(name, HISTOGRAMS[name][1], labels)
-        found = self._measured.get(series)
-        if found is None:
-            found = self._new_series(self._measured, self._histograms[name], series)
-        found.observe(value)
-
-    @staticmethod
-    def _new_series(known: dict[tuple[str, ...], Any], family: Any, series: tuple[str, ...]) -> Any:
-        name, values = series[0], series[1:]
-        if sum(1 for each in known if each[0] == name) >= SERIES_MAX:
-            return family.labels(*([OTHER] * len(values)))
-        known[series] = made = family.labels(*values) if values else family
-        return made
+        self._measured[name].observe(value, labels)
 
     def watch_links(self, links_up: Callable[[], Mapping[str, bool]]) -> None:
         """Read the state of the links to switches from here on."""
@@ -153,7 +127,7 @@ class Metrics:
         """Return every figure in Prometheus' text format."""
         await self._of_store.read()
         dropped = self._dropped()
-        self._lost.inc(dropped - self._told)
+        self.add("tollway_log_dropped_total", dropped - self._told)
         self._told = dropped
         self._links.clear()
         for switch, is_up in self._links_up().items():
@@ -162,9 +136,3 @@ class Metrics:
         for fate, calls in self._fates().items():
             self._recovered.labels(fate).set(calls)
         return generate_latest(self._registry)
-
-
-def _series(name: str, declared: tuple[str, ...], labels: Mapping[str, str]) -> tuple[str, ...]:
-    if len(labels) != len(declared):
-        raise KeyError(f"{name} has the labels {declared}")
-    return (name, *[labels[label] for label in declared])

@@ -46,8 +46,8 @@ class VoucherDesk:
         # What is refused unseen is counted only: whoever has no more tries could fill the log with them.
         level = logging.DEBUG if result.fault is Fault.LIMITED else logging.WARNING
         _log.log(
-            level, "voucher not redeemed", account=str(terms.key), token=by, reason=result.fault.value, batch=result.batch,
-            serial=result.serial,
+            level, "voucher not redeemed", account=str(terms.key), token=by, reason=result.fault.value,
+            batch=result.batch, serial=result.serial,
         )  # fmt: skip
         if result.fault is Fault.ACCOUNT:
             return conflict(result.detail)

@@ -4,7 +4,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.charging.ports import StoreSums, StoreUnavailable
-from daemon.http_api.metrics import SERIES_MAX, Metrics
+from daemon.http_api.measured import SERIES_MAX
+from daemon.http_api.metrics import Metrics
 from tests.unit.charging.desk import ALICE, Desk
 from tests.unit.charging.memory_store import MemoryStore
 
