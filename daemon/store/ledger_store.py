@@ -70,6 +70,19 @@ class LedgerStore(Administration):
         rows = await self.rows(query, (*(f'%{{"account":{number:d},%' for number in accounts), limit))
         return [call for call in self._readable(rows) if any(level.account in accounts for level in call.levels)]
 
+    async def first_open_calls(self, limit: int, payer: Key | None) -> tuple[Sequence[Call], int]:
+        """Return the oldest open calls, at most ``limit``, and how many there are: all, or those that an account pays.
+
+        Raises StoreError.
+        """
+        whose, values = "", ()  # type: str, tuple[object, ...]
+        if payer is not None:
+            whose = " AND payer = (SELECT number FROM account WHERE role = 'customer' AND tenant = ? AND id = ?)"
+            values = tuple(payer)
+        among = f"FROM call WHERE is_open = 1{whose}"
+        rows = await self.rows(f"SELECT grant_id, body {among} ORDER BY number LIMIT ?", (*values, limit))
+        return self._readable(rows), int((await self.rows(f"SELECT count(*) {among}", values))[0][0])
+
     async def sums(self) -> StoreSums:
         """Return what figures are made of, summed by the database on a connection of its own. Raises StoreError."""
         return await self.reading(summed)
