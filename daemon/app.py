@@ -22,9 +22,11 @@ from pathlib import Path
 import structlog
 import uvloop
 
+from daemon.app_log import LogLines, fields_of
 from daemon.app_quality import QualityWatch
 from daemon.app_recovery import RecoveryWatch
 from daemon.app_suspension import SuspensionWatch
+from daemon.app_watch import CallWatch
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.authorize.quality import Qualities
 from daemon.charging.configuration import Configuration, TokenSpec
@@ -39,7 +41,7 @@ from daemon.http_api.server import HttpServer
 from daemon.journal import EmergencyJournal, PostpaidJournal
 from daemon.kernel.instant import Instant, format_rfc3339
 from daemon.radius.server import RadiusServers
-from daemon.settings import Settings, shown
+from daemon.settings import LogSection, Settings, shown
 from daemon.store import LedgerStore, open_store
 from daemon.store.qualities import qualities
 
@@ -196,6 +198,8 @@ class Daemon:
     recovery: RecoveryWatch
     suspensions: SuspensionWatch
     quality: QualityWatch
+    lines: LogLines
+    watch: CallWatch
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Listen until ``stop`` is set. A part that dies takes the daemon down with its exception."""
@@ -272,6 +276,8 @@ class Daemon:
                 _log.error("settings not reloaded", problem=str(problem))
             return
         self.settings = settings
+        configure_logging(settings.log, self.lines)
+        self.watch.tells = settings.log.tells_calls
         self.ocf.settings = charging_settings(settings)
         self.directory.emergency = emergency_of(settings)
         await self.directory.load()
@@ -292,7 +298,7 @@ async def _until(stop: asyncio.Event, parts: dict[str, Coroutine[object, object,
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
 
 
-async def build(settings: Settings) -> Daemon:
+async def build(settings: Settings, lines: LogLines) -> Daemon:
     """Open the store and wire everything; raises StoreError where the store cannot be used."""
     store = await open_store(settings.store, clock, create=True)
     directory = Following(store, emergency_of(settings))
@@ -302,9 +308,12 @@ async def build(settings: Settings) -> Daemon:
     for message in await store.recent_messages(ANSWERED_MAX):
         without_store.remember(message)
     await without_store.load()
-    ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings), without_store)
-    await ocf.learn()
     metrics = Metrics(store)
+    metrics.watch_log(lambda: lines.dropped)
+    metrics.watch_owner(lambda: directory.configuration.owner)
+    watch = CallWatch(lines, metrics, tells=settings.log.tells_calls)
+    ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings), without_store, watch)
+    await ocf.learn()
     esl = EslAdapter(ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics)
     radius = RadiusServers(ocf, store, lambda: directory.configuration.nas, OUTSIDE, metrics)
     http = HttpServer(ocf, store, directory.tokens, metrics, OUTSIDE, esl.links_up, settings.http_limits)
@@ -312,37 +321,39 @@ async def build(settings: Settings) -> Daemon:
     suspensions = SuspensionWatch(store, metrics)
     metrics.watch_recovery(lambda: recovery.counts, lambda: ocf.journalled, lambda: len(recovery.failing))
     quality = QualityWatch(store, OUTSIDE, directory.take_qualities)
-    return Daemon(settings, store, directory, ocf, radius, http, esl, metrics, recovery, suspensions, quality)
+    return Daemon(
+        settings, store, directory, ocf, radius, http, esl, metrics, recovery, suspensions, quality, lines, watch
+    )
 
 
-def configure_logging(level: str) -> None:
-    """Log to standard error, one line an event, key=value; journald adds the time's zone and the unit."""
-    threshold = logging.getLevelNamesMapping()[level.upper()]
+def configure_logging(section: LogSection, lines: LogLines) -> None:
+    """Log one line an event; journald adds the unit. ``lines`` writes the time, the level and the fields."""
+    lines.form = section.format
+    threshold = logging.getLevelNamesMapping()[section.level.upper()]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
+        processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, fields_of],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lines.logger,
     )
 
 
 def run(settings: Settings, announce: Callable[[Settings], None] = lambda _settings: None) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit status. ``announce`` is called when all listeners answer."""
     zoneinfo.reset_tzpath(to=[])  # zones come from the tzdata package alone, whatever the machine has
-    configure_logging(settings.log_level)
+    lines = LogLines(sys.stderr.fileno())
+    configure_logging(settings.log, lines)
     try:
-        return uvloop.run(_run(settings, announce))
+        return uvloop.run(_run(settings, announce, lines))
     except (StoreError, OSError) as error:
         _log.error("cannot serve", error=str(error))
         return EX_UNAVAILABLE
+    finally:
+        lines.close()
 
 
-async def _run(settings: Settings, announce: Callable[[Settings], None]) -> int:
+async def _run(settings: Settings, announce: Callable[[Settings], None], lines: LogLines) -> int:
     gc.disable()  # what is loaded is no garbage: to look for some in ever more of it took twice as long as to load it
-    daemon = await build(settings)
+    daemon = await build(settings, lines)
     gc.freeze()  # what was just loaded stays: no collection need walk through it, and keep a call waiting, ever again
     gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()

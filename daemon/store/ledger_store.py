@@ -11,13 +11,14 @@ import msgspec
 
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
-from daemon.charging.ports import Book, Message, Reads
+from daemon.charging.ports import Book, Message, Reads, StoreSums
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.store.administration import ENTRY_NAMES, Administration
 from daemon.store.archives import KEPT, MONTHS, Archives, horizon, months_of
 from daemon.store.commit import Job, Writer
 from daemon.store.link import Link
+from daemon.store.sums import summed
 
 T = TypeVar("T")
 PAGE_ROWS = 1_000  # records read at once for an export: it holds no snapshot that would keep the log from being reset
@@ -68,6 +69,23 @@ class LedgerStore(Administration):
         query = f"SELECT grant_id, body FROM call WHERE is_open = 1 AND ({named}) ORDER BY number LIMIT ?"
         rows = await self.rows(query, (*(f'%{{"account":{number:d},%' for number in accounts), limit))
         return [call for call in self._readable(rows) if any(level.account in accounts for level in call.levels)]
+
+    async def first_open_calls(self, limit: int, payer: Key | None) -> tuple[Sequence[Call], int]:
+        """Return the oldest open calls, at most ``limit``, and how many there are: all, or those that an account pays.
+
+        Raises StoreError.
+        """
+        whose, values = "", ()  # type: str, tuple[object, ...]
+        if payer is not None:
+            whose = " AND payer = (SELECT number FROM account WHERE role = 'customer' AND tenant = ? AND id = ?)"
+            values = tuple(payer)
+        among = f"FROM call WHERE is_open = 1{whose}"
+        rows = await self.rows(f"SELECT grant_id, body {among} ORDER BY number LIMIT ?", (*values, limit))
+        return self._readable(rows), int((await self.rows(f"SELECT count(*) {among}", values))[0][0])
+
+    async def sums(self) -> StoreSums:
+        """Return what figures are made of, summed by the database on a connection of its own. Raises StoreError."""
+        return await self.reading(summed)
 
     async def expired_accounts(self, now: Instant, limit: int) -> Sequence[int]:
         """Return at most ``limit`` accounts with a bucket whose expiry has come and has not been looked at."""
