@@ -20,9 +20,7 @@ LINES_MAX: Final = 20_000  # lines that wait; some seconds of a full load, and 8
 VALUE_LENGTH_MAX: Final = 400  # characters of a value; above a call id of any road, and what errors of engines say
 TRACE_LENGTH_MAX: Final = 4_000  # characters of a stack trace: it is ours, and useless when cut short
 LINE_LENGTH_MAX: Final = 8_000  # characters of a line, before its values are escaped; above it fields are left out
-GATHER_SECONDS: Final = (
-    0.02  # a line waits so long for others: a busy daemon writes fifty times a second, not thousands
-)
+GATHER_SECONDS: Final = 0.02  # a line waits so long for others: a busy daemon writes fifty times a second
 RETRY_SECONDS: Final = 0.05  # until a full pipe that does not block is tried again
 CLOSE_SECONDS: Final = 2.0  # how long the end waits for a reader who stalls
 TRACE: Final = "exception"  # the name of a stack trace in a line
@@ -106,7 +104,7 @@ def _fitting(event: Mapping[str, object]) -> list[tuple[str, object]]:
 class LogLines:
     """Takes lines from the loop and writes them from a thread of its own; ``dropped`` counts those that found no room.
 
-    ``prefixes`` is put before a line of a level, for whoever reads the level there.
+    ``prefixes`` is put before a line of a level, for whoever reads the level there and notes the time by himself.
     """
 
     def __init__(self, descriptor: int, form: str = LOGFMT, prefixes: Mapping[str, str] | None = None) -> None:
@@ -151,8 +149,10 @@ class LogLines:
         return f"{text}{fraction:06d}Z"
 
     def _line(self, level: str, pairs: Pairs) -> str:
-        text = RENDERERS[self.form]((("timestamp", self._stamp()), ("level", level), *pairs))
-        return f"{self._prefixes.get(level, '')}{text}\n" if self._prefixes else text + "\n"
+        render = RENDERERS[self.form]
+        if self._prefixes:
+            return f"{self._prefixes.get(level, '')}{render((('level', level), *pairs))}\n"
+        return render((("timestamp", self._stamp()), ("level", level), *pairs)) + "\n"
 
     def close(self) -> None:
         """Write what waits, for ``CLOSE_SECONDS`` at most; what is put later is dropped."""

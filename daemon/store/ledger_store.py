@@ -1,6 +1,7 @@
 """The store as the rest of the daemon knows it, whichever engine keeps it: transactions, open calls, records, ping."""
 
 import asyncio
+import threading
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -37,6 +38,7 @@ class LedgerStore(Administration):
         super().__init__(now)
         self.writer = writer
         self.archive_folder = archive_folder
+        self._closing = threading.Event()
         self.unreadable: dict[str, str] = {}  # open calls whose row makes no sense, by grant id, and why
 
     @property
@@ -177,6 +179,16 @@ class LedgerStore(Administration):
         """Return those of the names that this daemon serves alone: all, where no other daemon shares the store."""
         return names
 
+    async def writer_answers(self) -> None:
+        """Return once the writer's thread has taken up an empty transaction and ended it, were it by a failure.
+
+        What a failing disk or server makes of it is told elsewhere: this only tells a writer at work from one that
+        hangs. Raises StoreUnavailable where it is so far behind that no more work can wait for it.
+        """
+        ended = self.writer.errand(_nothing)
+        ended.add_done_callback(lambda each: each.cancelled() or each.exception())
+        await asyncio.wait([ended])
+
     async def ping(self) -> None:
         """Write something, durably. Raises StoreError where the store cannot commit."""
         await self.administer(_ping)
@@ -184,6 +196,10 @@ class LedgerStore(Administration):
     @abstractmethod
     async def close(self) -> None:
         """Finish what is queued, then close; nothing can be asked of the store afterwards."""
+
+
+def _nothing() -> None:
+    """Do nothing, within a transaction."""
 
 
 def _ping(link: Link) -> None:

@@ -160,6 +160,6 @@ def test_a_prefix_stands_before_every_line() -> None:
     reading, writing = os.pipe()
     lines = LogLines(writing, prefixes={"info": "<6>"})
     lines.put("info", (("event", "decision"),))
-    assert _read(reading, lines)[0].startswith("<6>timestamp=")
+    assert _read(reading, lines)[0].startswith("<6>level=")
     os.close(reading)
     os.close(writing)
