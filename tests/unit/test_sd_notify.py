@@ -33,7 +33,10 @@ def test_the_environment_says_who_supervises(environment: dict[str, str], expect
         ({"NOTIFY_SOCKET": "@"}, "NOTIFY_SOCKET"),
         ({"NOTIFY_SOCKET": "vsock:2:1"}, "NOTIFY_SOCKET"),
         ({"NOTIFY_SOCKET": "/" + "n" * 107}, "NOTIFY_SOCKET"),
-        *(({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": text}, "WATCHDOG_USEC") for text in ("soon", "0", "-1", "1.5", "²")),
+        *(
+            ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": text}, "WATCHDOG_USEC")
+            for text in ("soon", "0", "-1", "1.5", "²")
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(environment: dict[str, str], named: str) -> None:
