@@ -184,7 +184,7 @@ class Load:
         headers, address = {"Authorization": f"Bearer {self.token}"}, f"http://127.0.0.1:{self.daemon.http_port}"
         async with httpx.AsyncClient(base_url=address, headers=headers, timeout=20) as client:
             while True:
-                    reply = await client.post("/v1/authorize", json=question(f"load{next(self._numbers)}", "crowd"))
+                reply = await client.post("/v1/authorize", json=question(f"load{next(self._numbers)}", "crowd"))
                 assert reply.json()["result"] == "granted", reply.text
                 await self._took()
 
