@@ -436,7 +436,8 @@ class _Signals:
 
     def _stop(self) -> None:
         if self._daemon is None:
-            _leave(0, "stopped while it loaded", self.lines)
+            _log.info("stopped while it loaded")
+            _leave(0, self.lines)
         self.stop.set()
 
     def _reload(self) -> None:
@@ -450,9 +451,8 @@ class _Signals:
         task.add_done_callback(self._reloads.discard)
 
 
-def _leave(status: int, event: str, lines: LogLines) -> NoReturn:
+def _leave(status: int, lines: LogLines) -> NoReturn:
     """End the process where a thread may work on: what it has begun in the store is undone there, as after a crash."""
-    (_log.error if status else _log.info)(event)
     lines.close()
     os._exit(status)
 
@@ -484,4 +484,5 @@ async def _close(daemon: Daemon) -> None:
             with contextlib.suppress(StoreError):
                 await daemon.store.close()
     except TimeoutError:
-        _leave(EX_UNAVAILABLE, "the store's writer hangs; what it held was answered to nobody", daemon.lines)
+        _log.error("the store's writer hangs; what it held was answered to nobody")
+        _leave(EX_UNAVAILABLE, daemon.lines)
