@@ -396,6 +396,13 @@ def run(settings: Settings, announce: Callable[[Settings], None] = lambda _setti
     configure_logging(settings.log, lines)
     forward_libraries()
     try:
+        return _supervised(settings, announce, lines)
+    finally:
+        lines.close()
+
+
+def _supervised(settings: Settings, announce: Callable[[Settings], None], lines: LogLines) -> int:
+    try:
         supervision = Supervision(sd_notify.supervisor_of(os.environ, os.getpid()))
     except sd_notify.Unusable as error:
         _log.error("cannot be supervised", error=str(error))
@@ -408,7 +415,6 @@ def run(settings: Settings, announce: Callable[[Settings], None] = lambda _setti
         return EX_UNAVAILABLE
     finally:
         supervision.close()
-        lines.close()
 
 
 @dataclass
