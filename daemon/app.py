@@ -28,6 +28,7 @@ from daemon.app_suspension import SuspensionWatch
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.authorize.quality import Qualities
 from daemon.charging.configuration import Configuration, TokenSpec
+from daemon.charging.discarded import discarded
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside, StoreError
 from daemon.charging.session import ChargingSettings
@@ -270,6 +271,9 @@ class Daemon:
         if settings is None or problems:
             for problem in problems:
                 _log.error("settings not reloaded", problem=str(problem))
+            # What cannot be read at all has one problem, which is of no key.
+            unreadable = len(problems) == 1 and not problems[0].key
+            discarded(self.metrics, "settings", "unreadable" if unreadable else "faults")
             return
         self.settings = settings
         self.ocf.settings = charging_settings(settings)

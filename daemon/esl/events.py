@@ -140,6 +140,8 @@ def from_json(body: bytes) -> Event:
         return _decode_json(body)
     except msgspec.ValidationError:
         return _from_odd_json(body)
+    except RecursionError:
+        raise RemoteWireError("a JSON event is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # The switch copies what a caller sent octet by octet, so a display name may be no UTF-8.
         return _from_broken_utf8(body, error)

@@ -102,6 +102,11 @@ class EslConnection:
         self._headers: dict[str, str] | None = None
         self._body_size = 0
 
+    @property
+    def is_within_message(self) -> bool:
+        """Tell whether a message has begun and its end was not received."""
+        return self._headers is not None or bool(self._buffer.strip(b"\n"))
+
     def receive_data(self, data: bytes) -> list[Message]:
         """Return the messages that these octets complete. Raises RemoteWireError."""
         self._buffer += data
@@ -220,9 +225,14 @@ def api(*words: str) -> bytes:
     return command("api " + " ".join(words))
 
 
+def is_uuid(text: str) -> bool:
+    """Tell whether a text can be a channel's id."""
+    return _UUID.fullmatch(text) is not None and not text.startswith("-")
+
+
 def uuid(text: str) -> str:
     """Return a channel's id unchanged. Raises LocalWireError where it is none."""
-    if _UUID.fullmatch(text) is None or text.startswith("-"):
+    if not is_uuid(text):
         raise LocalWireError("a channel id holds what no channel id holds")
     return text
 
