@@ -37,7 +37,7 @@ from daemon.http_api.messages import (
 )
 from daemon.http_api.metrics import Metrics
 from daemon.http_api.openapi import openapi_config
-from daemon.http_api.refusal import Refusal, RequestRefused, store_unavailable
+from daemon.http_api.refusal import Refusal, RequestRefused, malformed, store_unavailable
 from daemon.http_api.routes import discard
 from daemon.http_api.vouchers import VoucherDesk
 
@@ -266,7 +266,7 @@ def _exception_handlers(counters: Counters) -> dict[int | type[Exception], OnExc
 
     return {
         RequestRefused: counted(_on_refused), StoreError: counted(_on_store), HTTPException: counted(_on_http),
-        Exception: counted(_on_fault),
+        RecursionError: counted(_on_depth), Exception: counted(_on_fault),
     }  # fmt: skip
 
 
@@ -287,6 +287,11 @@ def _on_http(request: AnyRequest, error: HTTPException) -> Refused:
     refused = RequestRefused(error.status_code, word, detail)
     headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
     return word, Response(refused.body, status_code=error.status_code, headers=headers, media_type=JSON)
+
+
+def _on_depth(request: AnyRequest, _error: RecursionError) -> Refused:
+    """Answer a body whose decoder gave up: nothing of ours is nested, so that no code of ours recurses."""
+    return _on_refused(request, malformed("the body is nested too deeply"))
 
 
 def _on_fault(request: AnyRequest, error: Exception) -> Refused:

@@ -173,7 +173,6 @@ class BoundedProtocol(HttpToolsProtocol):
         What follows a request that would be upgraded is not read as its body, so it is refused: else the body would be
         taken for another request, which a proxy before us never saw as one (RFC 9110 section 7.8).
         """
-        self._in_body, self._framing_octets = True, 0
         if self.parser.should_upgrade():
             raise ValueError("the connection stays HTTP/1.1")
         if len(self.pipeline) >= PIPELINE_MAX:
@@ -182,6 +181,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("the request's head is too large")
         self.scope["extensions"] = {REPLY: {SENDS: self.reply, ONCE: self._once}}
         super().on_headers_complete()
+        self._in_body, self._framing_octets = True, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header, but none behind a body: nothing reads trailers (RFC 9110 section 6.5.1 lets us)."""
