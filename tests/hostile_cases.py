@@ -1,8 +1,8 @@
 r"""The hostile corpora: tables that a person reads and extends, in a notation for octets that no text can hold.
 
-A table is a TOML file of ``[[case]]``, each with a name, what is sent and why it is hostile. What is sent is a literal
-text in which ``\r``, ``\n``, ``\t``, ``\0``, ``\xHH`` and ``\\`` stand for one octet each, ``<<N of TEXT>>`` for a text N
-times, and ``<<NAME>>`` for what the test says that it stands for. A line of the table ends as the protocol's lines do.
+A table is a TOML file of ``[[case]]``, each with a name, what is sent, and why it is hostile. What is sent is a literal
+text in which ``\r``, ``\n``, ``\t``, ``\0``, ``\xHH`` and ``\\`` stand for one octet each, ``<<N of TEXT>>`` for a text
+N times, ``<<NAME>>`` for what the test says that it stands for. A line of the table ends as the protocol's lines do.
 """
 
 import re

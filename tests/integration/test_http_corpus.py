@@ -14,6 +14,7 @@ pytestmark = pytest.mark.virtual_time
 
 COUNTED = re.compile(r'^tollway_discarded_total\{listener="http",reason="(\w+)"\} ([0-9.]+)$', re.MULTILINE)
 WAIT_SECONDS = 40  # of the loop's clock, which jumps; the slowest limit is 15
+RESET_OCTETS = 60_000  # octets; fewer are taken from the kernel in one piece
 TOP_UP_ROAD = "topups"
 
 
@@ -22,9 +23,12 @@ async def test_each_is_counted_once_for_its_reason_and_a_good_request_succeeds_a
     async with http_world(tmp_path) as world:
         for number, case in enumerate(cases("http")):
             before = await _counts(world)
-            status = await _sent(world, case, f"hostile{number}")
+            sent = _octets(case, f"hostile{number}")
+            status = await _status(world, case, sent)
             rises = await _rises(world, before)
-            if (rises, status) != ({case["reason"]: 1}, case["status"]):
+            # Who still sends when the connection is closed may see a reset in place of the answer.
+            expected = {case["status"], 0} if len(sent) > RESET_OCTETS else {case["status"]}
+            if rises != {case["reason"]: 1} or status not in expected:
                 wrong.append(f"{case['name']}: {status}, {rises}; expected {case['status']}, {case['reason']}")
             answer = good(await world.ask(f"good{number}", account="rich"))
             assert answer["result"] == "granted", case["name"]
@@ -44,11 +48,11 @@ async def _rises(world: HttpWorld, before: dict[str, float]) -> dict[str, float]
     return {reason: count - before.get(reason, 0) for reason, count in after.items() if count != before.get(reason, 0)}
 
 
-async def _sent(world: HttpWorld, case: Case, call: str) -> int:
+async def _status(world: HttpWorld, case: Case, sent: bytes) -> int:
     """Send a case and return the first answer's status, 0 for a connection closed without one, -1 for one left open."""
     reader, writer = await asyncio.open_connection("127.0.0.1", world.server.port)
     try:
-        writer.write(_octets(case, call))
+        writer.write(sent)
         if case.get("leaves"):
             await writer.drain()
             await asyncio.sleep(0.1)
