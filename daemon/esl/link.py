@@ -163,8 +163,9 @@ class Link:
             case wire.ApiResponse(body):
                 self._answered(body.decode("utf-8", "replace").strip())
             case wire.AuthRequest():
-                if not self._challenged.done():
-                    self._challenged.set_result(None)
+                if self._challenged.done():
+                    raise LinkLost("the switch asks for the password again", "unasked")
+                self._challenged.set_result(None)
             case wire.DisconnectNotice(text, lingers):
                 if not lingers:
                     raise LinkLost(text)

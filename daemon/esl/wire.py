@@ -88,6 +88,7 @@ class OtherMessage:
 Message = AuthRequest | CommandReply | ApiResponse | EventBody | DisconnectNotice | RudeRejection | OtherMessage
 
 _EVENTS = {encoding.value: encoding for encoding in Encoding}
+_FRAMING = frozenset({"Content-Length", "Content-Type"})  # what a second one of would be another message
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
 
@@ -153,7 +154,10 @@ def _headers(block: bytes) -> dict[str, str]:
         if not colon:
             raise RemoteWireError(f"a header line without a colon: {line[:80]!r}")
         # Header values of the socket itself are not URL-encoded; only those inside a plain event are.
-        headers[name.decode("utf-8", "replace")] = value.strip().decode("utf-8", "replace")
+        text = name.decode("utf-8", "replace")
+        if text in headers and text in _FRAMING:
+            raise RemoteWireError(f"{text} is stated twice")
+        headers[text] = value.strip().decode("utf-8", "replace")
     return headers
 
 
