@@ -117,6 +117,8 @@ class Link:
                 self.heard_at = self._now()
                 for message in self._wire.receive_data(data):
                     self._take(message)
+                if self._wire.fault is not None:
+                    raise self._wire.fault
                 await asyncio.sleep(0)  # a stream that never ends must not starve the calls that it is about
         except wire.WireError as error:
             raise self._fail(str(error), "not_esl") from None

@@ -102,6 +102,7 @@ class EslConnection:
         self._scanned = 0  # no empty line ends before here
         self._headers: dict[str, str] | None = None
         self._body_size = 0
+        self.fault: RemoteWireError | None = None  # what ended it
 
     @property
     def is_within_message(self) -> bool:
@@ -109,11 +110,23 @@ class EslConnection:
         return self._headers is not None or bool(self._buffer.strip(b"\n"))
 
     def receive_data(self, data: bytes) -> list[Message]:
-        """Return the messages that these octets complete. Raises RemoteWireError."""
+        """Return the messages that these octets complete. Raises RemoteWireError.
+
+        How octets come in pieces changes nothing: what was complete before a fault is returned, and the fault is
+        raised by the next call; ``fault`` tells it at once.
+        """
+        if self.fault is not None:
+            raise self.fault
         self._buffer += data
         messages: list[Message] = []
-        while (message := self._next()) is not None:
-            messages.append(message)
+        try:
+            while (message := self._next()) is not None:
+                messages.append(message)
+        except RemoteWireError as error:
+            self.fault = error
+            if not messages:
+                raise
+            return messages
         del self._buffer[: self._at]
         self._scanned = max(0, self._scanned - self._at)
         self._at = 0
