@@ -25,8 +25,8 @@ _RADIUS: Final = {
     "superseded": "its client sent another request under the same Identifier meanwhile; the newer one is answered",
     "conflict": "the message key of another request, with other content; silence",
     "padding": "octets behind the Length field; they are not read, the packet before them is served",
-    "overloaded": "too many are in flight, and the client will repeat it: Starts and Interims wait before any Stop does,"
-    " and questions are refused instead; silence",
+    "overloaded": "too many are in flight: Starts and Interims wait for their repeat before any Stop does; silence,"
+    " where a question is refused",
     "store_unavailable": "the store cannot commit; silence, so that the client repeats",
     "internal_error": "a fault of ours; the log says which; silence, so that the client repeats",
 }

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,23 @@ STATED: dict[tuple[str, str], tuple[int, frozenset[str]]] = {
 }  # fmt: skip
 
 
+@cache
+def _nodes() -> list[tuple[Path, ast.AST]]:
+    """Return everything that the daemon's source holds, with the file of each."""
+    return [
+        (path, node)
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call | ast.Constant)
+    ]
+
+
 def _calls() -> Iterator[tuple[str, str, ast.Call]]:
     """Yield every call with the folder that it stands in and the name that is called."""
-    for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call):
-                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                yield path.parent.name, name, node
+    for path, node in _nodes():
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            yield path.parent.name, name, node
 
 
 def _texts(node: ast.expr) -> set[str]:
@@ -51,13 +62,7 @@ def test_every_reason_that_the_code_states_is_declared() -> None:
 
 
 def test_every_reason_that_is_declared_can_be_stated() -> None:
-    texts = {
-        node.value
-        for path in SOURCE.rglob("*.py")
-        if path.name != "discarded.py"
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant)
-    }
+    texts = {node.value for path, node in _nodes() if isinstance(node, ast.Constant) and path.name != "discarded.py"}
     for listener, reasons in REASONS.items():
         assert reasons.keys() <= texts, listener
 
