@@ -266,7 +266,7 @@ def _exception_handlers(counters: Counters) -> dict[int | type[Exception], OnExc
 
     return {
         RequestRefused: counted(_on_refused), StoreError: counted(_on_store), HTTPException: counted(_on_http),
-        RecursionError: counted(_on_depth), Exception: counted(_on_fault),
+        RecursionError: counted(_on_depth), UnicodeDecodeError: counted(_on_octets), Exception: counted(_on_fault),
     }  # fmt: skip
 
 
@@ -292,6 +292,11 @@ def _on_http(request: AnyRequest, error: HTTPException) -> Refused:
 def _on_depth(request: AnyRequest, _error: RecursionError) -> Refused:
     """Answer a body whose decoder gave up: nothing of ours is nested, so that no code of ours recurses."""
     return _on_refused(request, malformed("the body is nested too deeply"))
+
+
+def _on_octets(request: AnyRequest, error: UnicodeDecodeError) -> Refused:
+    """Answer a body that is no text: we decode nothing else that comes from outside."""
+    return _on_refused(request, malformed(f"the body is not UTF-8: {error.reason} at octet {error.start}"))
 
 
 def _on_fault(request: AnyRequest, error: Exception) -> Refused:

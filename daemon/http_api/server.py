@@ -89,6 +89,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_octets_most = 0  # those of a head that ends in the octets being read
     _in_body = False
     _begun = False  # octets of a request came, and it is not whole
+    _is_last = False  # a request that closes the connection is whole: nothing may follow it
     _body_octets = 0  # of the octets being read, those of a body
     _framing_octets = 0  # of a request beside its body, since its head ended
 
@@ -96,6 +97,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin to wait for the first request."""
         self.waiting_since = self.loop.time()
         self._once = Once()
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
         super().connection_made(transport)
         peers, host = self.server_state.peers, self._host
         peers[host] += 1
@@ -158,8 +160,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def send_400_response(self, msg: str) -> None:
-        """Count what is no HTTP, and close."""
+        """Count what is no HTTP, and close; what follows a last request is counted only, as that one has its answer."""
         self._discarded("no_http")
+        if self._is_last:
+            return
         self.idle_since = self.loop.time()
         super().send_400_response(msg)
 
@@ -243,6 +247,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Wait for nothing more. What follows is another request, and is counted for itself."""
         self.waiting_since, self._once, self._begun = None, Once(), False
+        self._is_last = not self.parser.should_keep_alive()
         self._in_body = False
         self._head_octets = 0
         super().on_message_complete()
