@@ -19,6 +19,10 @@ LENGTHS_MAX = {"esl": 8_192, "radius": 4_200, "http": 4_096, "deck": 4_096}  # o
 
 def main(words: list[str]) -> None:
     """Fuzz a target for a time, or minimise what makes it fall."""
+    name, *rest = words
+    if rest[:1] == ["--minimise"]:
+        _minimise(name, Path(rest[1]))
+        return
     try:
         import atheris
     except ImportError:
@@ -27,7 +31,6 @@ def main(words: list[str]) -> None:
         from tests.fuzz import targets  # what is imported here is instrumented
     from tests.fuzz.seeds import seeds  # and this is not
 
-    name, *rest = words
     FOUND.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tollway-fuzz-") as folder:
         for number, seed in enumerate(seeds(name)):
@@ -37,15 +40,21 @@ def main(words: list[str]) -> None:
 
 
 def _options(name: str, rest: list[str], folder: str) -> list[str]:
-    common = [
-        f"-rss_limit_mb={MEMORY_MIB_MAX}", f"-timeout={INPUT_SECONDS_MAX}", f"-max_len={LENGTHS_MAX[name]}",
-        f"-artifact_prefix={FOUND}/{name}-",
-    ]  # fmt: skip
-    if rest[:1] == ["--minimise"]:
-        return [*common, "-minimize_crash=1", "-max_total_time=60", rest[1]]
     seconds = int(rest[0]) if rest else SECONDS
-    dictionary = FOLDER / "dictionaries" / f"{name}.dict"
-    return [*common, f"-max_total_time={seconds}", f"-dict={dictionary}", "-print_final_stats=1", folder]
+    return [
+        f"-rss_limit_mb={MEMORY_MIB_MAX}", f"-timeout={INPUT_SECONDS_MAX}", f"-max_len={LENGTHS_MAX[name]}",
+        f"-artifact_prefix={FOUND}/{name}-", f"-max_total_time={seconds}", "-print_final_stats=1",
+        f"-dict={FOLDER / 'dictionaries' / f'{name}.dict'}", folder,
+    ]  # fmt: skip
+
+
+def _minimise(name: str, path: Path) -> None:
+    from tests.fuzz.minimise import minimised
+    from tests.fuzz.targets import TARGETS
+
+    found = minimised(TARGETS[name], path.read_bytes())
+    path.with_name(f"{path.name}.min").write_bytes(found)
+    print(f"{path}.min: {len(found)} octets: {found[:200]!r}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.minimise import minimised
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS
 
@@ -37,3 +38,15 @@ def test_a_while_of_fuzzing_finds_only_documented_errors(target: str, tmp_path: 
     executed = EXECUTED.search(done.stderr)
     assert executed is not None
     assert int(executed[1]) > len(list(seeds(target))), "it went on from its seeds"
+
+
+def test_what_makes_a_target_fall_is_minimised_to_what_it_falls_of() -> None:
+    def target(data: bytes) -> None:
+        assert b"a" not in data or b"z" not in data
+        if data[:1] == b"k":
+            raise KeyError
+
+    assert minimised(target, b"bcda" * 50 + b"xyz" * 50) == b"az"
+    assert minimised(target, b"kilo") == b"k"
+    with pytest.raises(ValueError, match="nothing to minimise"):
+        minimised(target, b"good")
