@@ -34,7 +34,7 @@ from daemon.http_api.messages import (
 )
 from daemon.http_api.refusal import RequestRefused
 from daemon.kernel.instant import SECOND
-from daemon.radius import authenticator, digest
+from daemon.radius import authenticator, digest, reply
 from daemon.radius.dictionary import PROFILES, dictionary
 from daemon.radius.packet import LocalPacketError, Packet, RemotePacketError, decode, encode
 from daemon.radius.question import USER_PASSWORD, read_question
@@ -155,6 +155,10 @@ def _judged(packet: Packet) -> None:
         if plain:
             hidden = authenticator.hide_password(plain, SECRET, packet.authenticator)
             assert authenticator.reveal_password(hidden, SECRET, packet.authenticator) == plain
+    if reply.proxy_states(packet) is not None:
+        answer = decode(reply.accounting_response(packet, SECRET))
+        assert authenticator.response_is_authentic(answer, packet.authenticator, SECRET)
+        assert authenticator.signature_is_valid(answer, SECRET, packet.authenticator) in (None, True)
     stated = digest.from_packet(packet)
     if stated is not None:
         stated.proves("password", "")
