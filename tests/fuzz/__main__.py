@@ -5,6 +5,7 @@ What makes a target fall is written to var/fuzz/TARGET-crash-HASH. To mend it: m
 it is, and mend the daemon; tests/integration/test_fuzz.py replays every seed.
 """
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -31,12 +32,16 @@ def main(words: list[str]) -> None:
         from tests.fuzz import targets  # what is imported here is instrumented
     from tests.fuzz.seeds import seeds  # and this is not
 
-    FOUND.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="tollway-fuzz-") as folder:
-        for number, seed in enumerate(seeds(name)):
-            (Path(folder) / f"{number:04}").write_bytes(seed)
-        atheris.Setup([sys.argv[0], *_options(name, rest, folder)], targets.TARGETS[name])
-        atheris.Fuzz()
+    # The fuzzer ends the process where it stands, so that nothing cleans up behind it: the next run does.
+    work = FOUND / f"{name}-work"
+    shutil.rmtree(work, ignore_errors=True)
+    corpus = work / "corpus"
+    corpus.mkdir(parents=True)
+    tempfile.tempdir = str(work.absolute())
+    for number, seed in enumerate(seeds(name)):
+        (corpus / f"{number:04}").write_bytes(seed)
+    atheris.Setup([sys.argv[0], *_options(name, rest, str(corpus))], targets.TARGETS[name])
+    atheris.Fuzz()
 
 
 def _options(name: str, rest: list[str], folder: str) -> list[str]:

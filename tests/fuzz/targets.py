@@ -201,10 +201,13 @@ def deck(data: bytes) -> None:
     assert not (read.rows and read.problems), "a deck is taken whole or not"
 
 
-@cache
 def _folder() -> Path:
-    shared = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="tollway-fuzz-", dir=shared if shared.is_dir() else None))
+    return Path(_made_folder().name)
+
+
+@cache
+def _made_folder() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="tollway-fuzz-")
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {"esl": esl, "radius": radius, "http": http, "deck": deck}
