@@ -11,8 +11,10 @@ PARTS := installed dependencies check unit integration
 SEEDS ?= 10000
 KILLS ?= 300
 CUTS ?= 100
+FUZZ_SECONDS ?= 300
+FUZZ_TARGETS ?= esl radius http deck
 
-.PHONY: help run test installed dependencies check unit integration simulate bench docs clean
+.PHONY: help run test installed dependencies check unit integration simulate fuzz bench docs clean
 
 help:
 	@echo 'make run    install, load the sample into var/, start the daemon with every listener'
@@ -20,6 +22,7 @@ help:
 	@echo 'make bench  measure, and print ratios against peers or bounds in the same run'
 	@echo 'make check  lint, types, import rings, documents up to date'
 	@echo 'make simulate  the crash tests at length: SEEDS=10000 worlds, KILLS=300 kills on each engine, CUTS=100 power cuts'
+	@echo 'make fuzz   what reads octets from outside against mutated ones: FUZZ_SECONDS=300 of each of FUZZ_TARGETS'
 	@echo 'make docs   write the generated pages of docs/ anew'
 
 $(VENV)/.installed: pyproject.toml
@@ -70,6 +73,14 @@ simulate: $(VENV)/.installed-test
 	TOLLWAY_SEEDS=$(SEEDS) $(PYTEST) -s tests/simulation/test_crashes.py
 	TOLLWAY_KILLS=$(KILLS) $(PYTEST) -s tests/e2e/test_kills.py
 	TOLLWAY_CUTS=$(CUTS) $(PYTEST) -s tests/faults/test_power_cuts.py
+
+fuzz: $(VENV)/.installed-test
+	@for target in $(FUZZ_TARGETS); do \
+	  echo "make fuzz: $$target, $(FUZZ_SECONDS) s"; \
+	  $(BIN)/python -m tests.fuzz $$target $(FUZZ_SECONDS) || { \
+	    echo "make fuzz: '$$target' fell; what made it fall lies in var/fuzz, tests/fuzz/__main__.py says what next" >&2; \
+	    exit 1; }; \
+	done
 
 docs: $(VENV)/.installed-test
 	$(BIN)/python -m daemon.cli.reference

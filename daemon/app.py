@@ -33,6 +33,7 @@ from daemon.app_watch import CallWatch
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.authorize.quality import Qualities
 from daemon.charging.configuration import Configuration, TokenSpec
+from daemon.charging.discarded import discarded
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside, StoreError
 from daemon.charging.session import ChargingSettings
@@ -313,6 +314,9 @@ class Daemon:
         more = len(problems) - PROBLEMS_TOLD_MAX
         if more > 0:
             _log.error("settings not reloaded", more_problems=more, hint="tollway check lists them all")
+        # What cannot be read at all has one problem, which is of no key.
+        unreadable = len(problems) == 1 and not problems[0].key
+        discarded(self.metrics, "settings", "unreadable" if unreadable else "faults")
         return f"serving with the settings of before: {problems[0]}"
 
     def _taken(self, settings: Settings) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from daemon.charging.discarded import REASONS
 from daemon.cli.root import tollway
 from daemon.config_files.reference import reference as settings_page
 
@@ -34,6 +35,33 @@ of the owner, or `TENANT/ID`. What a command changes, a running daemon follows w
 """
 
 
+_DISCARDED_HEAD = """\
+# What is not taken: `tollway_discarded_total`
+
+Written from the code by `make docs`. Whatever comes from outside and is not taken raises
+`tollway_discarded_total{listener,reason}` by one: never by none, and never by two, whatever else is wrong with it. The
+first reason that fits is counted. There are no other pairs than these; a reason `other` is a fault of the daemon.
+
+A refused call is no discard: it is answered, and `tollway_decisions_total` counts it. A connection or link that only
+went away between two messages is none either.
+
+What to watch: `unknown_client`, `authenticator` and `message_authenticator` of a switch that was just set up mean a
+wrong address or secret; `unauthenticated` a token that is no longer in force; `login` and `late` of `esl` a link that
+does not come up. Anything under `internal`, `internal_error` or `reply` deserves a look at the log. The rest is what
+scanners send: a rate that jumps is worth knowing, a single one is not.
+
+Commands read files too, and no daemon counts them: `tollway check` and `apply` end with status 78, `rate import` with
+1, each fault as `file:line: key: what and how to mend`, and nothing is changed. A scenario or deck that was refused
+leaves the store as it was, to the last row.
+
+The cases that this is held against are tables to be read and extended: `tests/tables/hostile/*/cases.toml`, of `http`,
+`esl`, `scenario`, `settings` and `decks`, and the `neg-*` packets of `tests/vectors/radius_vectors.json`. `make fuzz`
+makes more of them for `FUZZ_SECONDS` (300) of each target: `esl`, `radius`, `http` bodies and `deck`; `make test` does
+so for a minute. It needs atheris, which is there for Linux on x86_64. What makes a target fall lies in `var/fuzz`;
+minimised it belongs into `tests/fuzz/seeds`, where every test run replays it.
+"""
+
+
 def commands(group: click.Group, context: click.Context, words: str) -> Iterator[tuple[str, click.Command]]:
     """Yield each command below a group with the words that call it, groups included."""
     for name in group.list_commands(context):
@@ -46,7 +74,20 @@ def commands(group: click.Group, context: click.Context, words: str) -> Iterator
 
 def pages() -> dict[str, str]:
     """Return every generated page by its name in docs/."""
-    return {"cli.md": commands_page(), "settings.md": settings_page()}
+    return {"cli.md": commands_page(), "settings.md": settings_page(), "operations/discarded.md": discarded_page()}
+
+
+def discarded_page() -> str:
+    """Return the page of what is not taken at all, by listener and reason."""
+    parts = [_DISCARDED_HEAD]
+    for listener, reasons in REASONS.items():
+        rows = [f"| `{reason}` | {meaning} |" for reason, meaning in reasons.items()]
+        parts.append(
+            "\n".join(
+                [f"## `{listener}`\n", "| reason | what was not taken, and what follows |", "| --- | --- |", *rows, ""]
+            )
+        )
+    return "\n".join(parts)
 
 
 def commands_page() -> str:

@@ -14,6 +14,7 @@ import structlog
 from daemon.authorize.decision import Denied, Granted
 from daemon.authorize.denial import Q850, Denial
 from daemon.charging.call import Call
+from daemon.charging.discarded import discarded
 from daemon.charging.event import Decided
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Counters, StoreError
@@ -244,6 +245,7 @@ class CallControl:
             return from_json(text.encode()) if text.startswith("{") else None
         except wire.WireError as error:
             _log.error("a channel's state cannot be read", call_id=channel[:80], error=str(error))
+            discarded(self._counters, "esl", "reply")
             return None
 
     async def _asked(self, event: Event) -> None:

@@ -140,6 +140,8 @@ def from_json(body: bytes) -> Event:
         return _decode_json(body)
     except msgspec.ValidationError:
         return _from_odd_json(body)
+    except RecursionError:
+        raise RemoteWireError("a JSON event is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # The switch copies what a caller sent octet by octet, so a display name may be no UTF-8.
         return _from_broken_utf8(body, error)
@@ -149,7 +151,7 @@ def _from_odd_json(body: bytes) -> Event:
     """Read an event in which a name that we know is a list: the switch writes a repeated header so."""
     try:
         headers = _decode_loosely(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RemoteWireError(f"a JSON event cannot be decoded: {error}") from None
     known = {_FIELDS[name]: _text(value) for name, value in headers.items() if name in _FIELDS}
     return Event(**known)
@@ -163,8 +165,8 @@ def _from_broken_utf8(body: bytes, error: Exception) -> Event:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, list):
-        return "ARRAY::" + "|:".join(_text(item) for item in value)
+    if isinstance(value, list):  # of texts; a list in it says nothing
+        return "ARRAY::" + "|:".join(item if isinstance(item, str) else "" for item in value)
     return value if isinstance(value, str) else ""
 
 

@@ -27,7 +27,15 @@ EVENTS = (
 
 
 class LinkLost(Exception):
-    """The link is gone, or never came up; what was asked may or may not have happened."""
+    """The link is gone, or never came up; what was asked may or may not have happened.
+
+    ``reason`` is that of what the switch sent and we did not take, empty where it only went away.
+    """
+
+    def __init__(self, text: str, reason: str = "") -> None:
+        """Take what is logged, and what is counted."""
+        super().__init__(text)
+        self.reason = reason
 
 
 class SwitchClock:
@@ -70,7 +78,7 @@ class Link:
         self._waiting: deque[asyncio.Future[str]] = deque()
         self._room = asyncio.Semaphore(PENDING_MAX)
         self._challenged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lost: str | None = None
+        self._lost: tuple[str, str] | None = None  # why, and the reason that is counted
         self.heard_at: Instant = now()
 
     @classmethod
@@ -91,13 +99,13 @@ class Link:
         try:
             await asyncio.wait_for(asyncio.shield(self._challenged), CONNECT_SECONDS)
         except TimeoutError:
-            raise self._fail("the switch did not ask for a password") from None
+            raise self._fail("the switch did not ask for a password", "late") from None
         accepted = await self.ask(wire.auth(password))
         if not accepted.startswith("+OK"):
-            raise self._fail("the switch refuses the password")
+            raise self._fail("the switch refuses the password", "login")
         subscribed = await self.ask(wire.subscribe(EVENTS))
         if not subscribed.startswith("+OK"):
-            raise self._fail("the switch refuses the subscription")
+            raise self._fail("the switch refuses the subscription", "login")
 
     async def run(self) -> None:
         """Read and hand out events until the link is lost. Always raises LinkLost, unless cancelled."""
@@ -105,15 +113,19 @@ class Link:
             while True:
                 data = await self._reader.read(READ_SIZE)
                 if not data:
-                    raise LinkLost("the switch closed the link")
+                    raise LinkLost("the switch closed the link", "truncated" if self._wire.is_within_message else "")
                 self.heard_at = self._now()
                 for message in self._wire.receive_data(data):
                     self._take(message)
+                if self._wire.fault is not None:
+                    raise self._wire.fault
                 await asyncio.sleep(0)  # a stream that never ends must not starve the calls that it is about
-        except (OSError, wire.WireError) as error:
+        except wire.WireError as error:
+            raise self._fail(str(error), "not_esl") from None
+        except OSError as error:
             raise self._fail(str(error)) from None
         except LinkLost as error:
-            raise self._fail(str(error)) from None
+            raise self._fail(str(error), error.reason) from None
         finally:
             self.close()
 
@@ -131,14 +143,14 @@ class Link:
         """Send one command and return its reply, stripped. Raises LinkLost, also where the reply is late."""
         async with self._room:
             if self._lost is not None:
-                raise LinkLost(self._lost)
+                raise LinkLost(*self._lost)
             reply: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             self._waiting.append(reply)
             self._writer.write(octets)
             try:
                 return await asyncio.wait_for(asyncio.shield(reply), REPLY_SECONDS)
             except TimeoutError:
-                raise self._fail("a reply missed its deadline") from None
+                raise self._fail("a reply missed its deadline", "late") from None
 
     def close(self) -> None:
         """Close the connection; whoever waits for a reply is told."""
@@ -147,40 +159,47 @@ class Link:
     def _take(self, message: wire.Message) -> None:
         match message:
             case wire.EventBody():
-                event = events.decode(message)
-                if event.at:
-                    self._clock.heard(event.at, self.heard_at)
-                self._on_event(event)
+                self._heard(message)
             case wire.CommandReply(text):
                 self._answered(text)
             case wire.ApiResponse(body):
                 self._answered(body.decode("utf-8", "replace").strip())
             case wire.AuthRequest():
-                if not self._challenged.done():
-                    self._challenged.set_result(None)
+                if self._challenged.done():
+                    raise LinkLost("the switch asks for the password again", "unasked")
+                self._challenged.set_result(None)
             case wire.DisconnectNotice(text, lingers):
                 if not lingers:
                     raise LinkLost(text)
             case wire.RudeRejection(text):
-                raise LinkLost(f"the switch's access list refuses us: {text}")
+                raise LinkLost(f"the switch's access list refuses us: {text}", "login")
             case wire.OtherMessage(kind):
-                raise LinkLost(f"the switch sent {kind[:80]!r}, which nobody asked for")
+                raise LinkLost(f"the switch sent {kind[:80]!r}, which nobody asked for", "unasked")
+
+    def _heard(self, message: wire.EventBody) -> None:
+        try:
+            event = events.decode(message)
+        except wire.RemoteWireError as error:
+            raise LinkLost(str(error), "event") from None
+        if event.at:
+            self._clock.heard(event.at, self.heard_at)
+        self._on_event(event)
 
     def _answered(self, text: str) -> None:
         if not self._waiting:
-            raise LinkLost("a reply to nothing")
+            raise LinkLost("a reply to nothing", "unasked")
         reply = self._waiting.popleft()
         if not reply.done():
             reply.set_result(text)
 
-    def _fail(self, reason: str) -> LinkLost:
+    def _fail(self, text: str, reason: str = "") -> LinkLost:
         if self._lost is None:
-            self._lost = reason
+            self._lost = text, reason
             self._writer.close()
             pending: list[asyncio.Future[str] | asyncio.Future[None]] = [*self._waiting, self._challenged]
             for waiting in pending:
                 if not waiting.done():
-                    waiting.set_exception(LinkLost(reason))
+                    waiting.set_exception(LinkLost(text, reason))
                     waiting.exception()  # seen: nobody may be waiting any more
             self._waiting.clear()
-        return LinkLost(self._lost)
+        return LinkLost(*self._lost)

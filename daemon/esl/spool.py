@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy
+from daemon.charging.discarded import discarded
 from daemon.charging.event import CallReport
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Book, Counters, Reads, Store, StoreError, StoreUnavailable
@@ -79,6 +80,7 @@ class Spool:
             return
         except RemoteWireError as error:
             _log.error("a record of the switch cannot be read", file=str(path), error=str(error))
+            discarded(self._counters, "esl_spool", "unreadable")
             await self._moved(path, REFUSED)
             return
         try:
@@ -88,6 +90,7 @@ class Spool:
             return
         except (StoreError, ArithmeticError, AssertionError, LookupError, ValueError) as error:
             _log.error("a record of the switch cannot be charged", file=str(path), error=repr(error))
+            discarded(self._counters, "esl_spool", "not_charged")
             await self._moved(path, REFUSED)
             return
         await self._moved(path, TAKEN)

@@ -14,13 +14,14 @@ import structlog
 
 from daemon.charging.call import Call
 from daemon.charging.configuration import FreeswitchSpec
+from daemon.charging.discarded import discarded
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Counters, Outside, Store, StoreError
 from daemon.esl import wire
 from daemon.esl.call_control import CallControl
 from daemon.esl.events import Event
 from daemon.esl.legs import Legs
-from daemon.esl.link import Link, LinkLost
+from daemon.esl.link import EVENTS, Link, LinkLost
 from daemon.esl.reports import SOURCE, Reporter, rules_of
 from daemon.esl.road import Road
 from daemon.esl.session import persisted
@@ -93,6 +94,8 @@ class Switch:
                 await self._linked()
             except LinkLost as error:
                 _log.warning("link lost", switch=self.spec.id, error=str(error))
+                if error.reason:
+                    discarded(self._counters, "esl", error.reason)
             held = (self._outside.now() - began) / 1e6 > STEADY_SECONDS
             failures = 0 if held else failures + 1
             await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
@@ -121,6 +124,9 @@ class Switch:
         """Take one event of the link."""
         if event.name == "ADD_SCHEDULE":
             self._road.timers.armed(event)
+            return
+        if event.name not in EVENTS or not (event.name == "HEARTBEAT" or wire.is_uuid(event.channel)):
+            discarded(self._counters, "esl", "event")
             return
         self.control.take(self.legs.on_event(event))
 
@@ -155,8 +161,8 @@ class Switch:
         text = await self._road.api("show", "channels", "as", "json")
         try:
             return [row.uuid for row in _table(text.encode()).rows if row.uuid]
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            raise LinkLost(f"the table of channels cannot be read: {error}") from None
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+            raise LinkLost(f"the table of channels cannot be read: {error}", "reply") from None
 
     async def _missing(self, channel: str) -> None:
         if await self._denied(channel):

@@ -88,6 +88,7 @@ class OtherMessage:
 Message = AuthRequest | CommandReply | ApiResponse | EventBody | DisconnectNotice | RudeRejection | OtherMessage
 
 _EVENTS = {encoding.value: encoding for encoding in Encoding}
+_FRAMING = frozenset({"Content-Length", "Content-Type"})  # what a second one of would be another message
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
 
@@ -101,13 +102,31 @@ class EslConnection:
         self._scanned = 0  # no empty line ends before here
         self._headers: dict[str, str] | None = None
         self._body_size = 0
+        self.fault: RemoteWireError | None = None  # what ended it
+
+    @property
+    def is_within_message(self) -> bool:
+        """Tell whether a message has begun and its end was not received."""
+        return self._headers is not None or bool(self._buffer.strip(b"\n"))
 
     def receive_data(self, data: bytes) -> list[Message]:
-        """Return the messages that these octets complete. Raises RemoteWireError."""
+        """Return the messages that these octets complete. Raises RemoteWireError.
+
+        How octets come in pieces changes nothing: what was complete before a fault is returned, and the fault is
+        raised by the next call; ``fault`` tells it at once.
+        """
+        if self.fault is not None:
+            raise self.fault
         self._buffer += data
         messages: list[Message] = []
-        while (message := self._next()) is not None:
-            messages.append(message)
+        try:
+            while (message := self._next()) is not None:
+                messages.append(message)
+        except RemoteWireError as error:
+            self.fault = error
+            if not messages:
+                raise
+            return messages
         del self._buffer[: self._at]
         self._scanned = max(0, self._scanned - self._at)
         self._at = 0
@@ -148,7 +167,10 @@ def _headers(block: bytes) -> dict[str, str]:
         if not colon:
             raise RemoteWireError(f"a header line without a colon: {line[:80]!r}")
         # Header values of the socket itself are not URL-encoded; only those inside a plain event are.
-        headers[name.decode("utf-8", "replace")] = value.strip().decode("utf-8", "replace")
+        text = name.decode("utf-8", "replace")
+        if text in headers and text in _FRAMING:
+            raise RemoteWireError(f"{text} is stated twice")
+        headers[text] = value.strip().decode("utf-8", "replace")
     return headers
 
 
@@ -220,9 +242,14 @@ def api(*words: str) -> bytes:
     return command("api " + " ".join(words))
 
 
+def is_uuid(text: str) -> bool:
+    """Tell whether a text can be a channel's id."""
+    return _UUID.fullmatch(text) is not None and not text.startswith("-")
+
+
 def uuid(text: str) -> str:
     """Return a channel's id unchanged. Raises LocalWireError where it is none."""
-    if _UUID.fullmatch(text) is None or text.startswith("-"):
+    if not is_uuid(text):
         raise LocalWireError("a channel id holds what no channel id holds")
     return text
 

@@ -20,7 +20,7 @@ from litestar.types import Guard
 from msgspec import UNSET, UnsetType
 
 from daemon.charging.ocf import OnlineCharging
-from daemon.charging.ports import Store, StoreError
+from daemon.charging.ports import Counters, Store, StoreError
 from daemon.charging.voucher import RedeemsVouchers
 from daemon.http_api.access import BILLING, READ, SWITCH, Door
 from daemon.http_api.accounts import AccountDesk
@@ -33,17 +33,21 @@ from daemon.http_api.messages import (
     TopUpRequest,
     VoucherReply,
     VoucherRequest,
+    no_name_twice,
 )
 from daemon.http_api.metrics import Metrics
 from daemon.http_api.openapi import openapi_config
-from daemon.http_api.refusal import Refusal, RequestRefused, store_unavailable
+from daemon.http_api.refusal import Refusal, RequestRefused, malformed, store_unavailable
+from daemon.http_api.routes import discard
 from daemon.http_api.vouchers import VoucherDesk
 
 _log = structlog.get_logger("tollway.http")
 
 Links = Callable[[], Mapping[str, bool]]
+Refused = tuple[str, Response[bytes]]  # why, for whoever counts, and what the client is told
 AnyRequest = Request[Any, Any, Any]
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
+OnException = Callable[[AnyRequest, Any], Response[Any]]
 JSON = "application/json"
 REFUSALS = {
     status: ResponseSpec(Refusal, description=text)
@@ -108,9 +112,7 @@ def application(
     return Litestar(
         route_handlers=handlers,
         openapi_config=openapi_config(),
-        exception_handlers={
-            RequestRefused: _on_refused, StoreError: _on_store, HTTPException: _on_http, Exception: _on_fault,
-        },
+        exception_handlers=_exception_handlers(metrics),
         request_max_body_size=BODY_SIZE_MAX,
         logging_config=None,
         debug=False,
@@ -143,6 +145,7 @@ def _account_handlers(accounts: AccountDesk, door: Door) -> list[HTTPRouteHandle
     async def credited(
         request: AnyRequest, tenant: str, account: str, key: str | None, data: TopUpRequest
     ) -> Response[bytes]:
+        no_name_twice(await request.body())
         reply = await accounts.top_up(request.state.token, tenant, account, key, data)
         return Response(reply, media_type=JSON)
 
@@ -196,6 +199,7 @@ def _voucher_handlers(
     )  # fmt: skip
     async def redeem(request: AnyRequest, data: JSONBody[VoucherRequest], account: FromPath[str]) -> VoucherReply:
         """Redeem a code, once; the same account again gets the same answer."""
+        no_name_twice(await request.body())
         token = request.state.token
         return await desk.redeem(token, accounts.terms(token, "", account), data)
 
@@ -208,6 +212,7 @@ def _voucher_handlers(
         request: AnyRequest, data: JSONBody[VoucherRequest], tenant: FromPath[str], account: FromPath[str]
     ) -> VoucherReply:
         """Redeem a code for an account of the token's tenant, named in full."""
+        no_name_twice(await request.body())
         token = request.state.token
         return await desk.redeem(token, accounts.terms(token, tenant, account), data)
 
@@ -248,25 +253,52 @@ def _health_handlers(
     return [healthz, readyz, figures]
 
 
-def _on_refused(_request: AnyRequest, refused: RequestRefused) -> Response[bytes]:
+def _exception_handlers(counters: Counters) -> dict[int | type[Exception], OnException]:
+    """Return what answers each kind of exception, and counts it."""
+
+    def counted(answer: Callable[[AnyRequest, Any], Refused]) -> OnException:
+        def handler(request: AnyRequest, error: Any) -> Response[bytes]:
+            reason, response = answer(request, error)
+            discard(counters, request.scope, reason)  # type: ignore[arg-type]  # Litestar narrows ASGI's types
+            return response
+
+        return handler
+
+    return {
+        RequestRefused: counted(_on_refused), StoreError: counted(_on_store), HTTPException: counted(_on_http),
+        RecursionError: counted(_on_depth), UnicodeDecodeError: counted(_on_octets), Exception: counted(_on_fault),
+    }  # fmt: skip
+
+
+def _on_refused(_request: AnyRequest, refused: RequestRefused) -> Refused:
     headers = {name.decode(): value.decode() for name, value in refused.headers}
-    return Response(refused.body, status_code=refused.status, headers=headers, media_type=JSON)
+    return refused.error, Response(refused.body, status_code=refused.status, headers=headers, media_type=JSON)
 
 
-def _on_store(request: AnyRequest, error: StoreError) -> Response[bytes]:
+def _on_store(request: AnyRequest, error: StoreError) -> Refused:
     _log.warning("the store did not commit", error=str(error), path=request.url.path)
     return _on_refused(request, store_unavailable())
 
 
-def _on_http(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+def _on_http(request: AnyRequest, error: HTTPException) -> Refused:
     word = {404: "unknown", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "malformed")
     extra = getattr(error, "extra", None)
     detail = f"{error.detail}: {extra}" if extra else error.detail
     refused = RequestRefused(error.status_code, word, detail)
     headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
-    return Response(refused.body, status_code=error.status_code, headers=headers, media_type=JSON)
+    return word, Response(refused.body, status_code=error.status_code, headers=headers, media_type=JSON)
 
 
-def _on_fault(request: AnyRequest, error: Exception) -> Response[bytes]:
+def _on_depth(request: AnyRequest, _error: RecursionError) -> Refused:
+    """Answer a body whose decoder gave up: nothing of ours is nested, so that no code of ours recurses."""
+    return _on_refused(request, malformed("the body is nested too deeply"))
+
+
+def _on_octets(request: AnyRequest, error: UnicodeDecodeError) -> Refused:
+    """Answer a body that is no text: we decode nothing else that comes from outside."""
+    return _on_refused(request, malformed(f"the body is not UTF-8: {error.reason} at octet {error.start}"))
+
+
+def _on_fault(request: AnyRequest, error: Exception) -> Refused:
     _log.error("a handler failed", path=request.url.path, exc_info=error)
     return _on_refused(request, RequestRefused(500, "internal", "the daemon failed; its log says why"))

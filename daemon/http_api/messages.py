@@ -4,6 +4,7 @@ Money is a decimal text. A time is RFC 3339. A duration is a decimal number or t
 ever holds one. What JSON itself cannot say (octets, control characters) is checked by ``decoded``.
 """
 
+import re
 from decimal import Decimal
 from typing import Annotated, TypeVar
 
@@ -308,14 +309,27 @@ class VoucherReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 T = TypeVar("T")
+_TEXTS = re.compile(rb'("(?:[^"\\]++|\\.)*+")[ \t\r\n]*+(:?)', re.DOTALL)  # of JSON that was decoded
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Return the value of a body. Raises RequestRefused (400) with what is wrong and where."""
     try:
-        return decoder.decode(body)
+        value = decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(f"the body is not as promised: {error}") from None
+    no_name_twice(body)
+    return value
+
+
+def no_name_twice(body: bytes) -> None:
+    """Refuse an object that states a name twice: a proxy that reads the first would let another pass than we take.
+
+    ``body`` is JSON without objects in it, as all of ours are. Raises RequestRefused (400).
+    """
+    names = [text for text, colon in _TEXTS.findall(body) if colon]
+    if len({msgspec.json.decode(name) if b"\\" in name else name[1:-1].decode() for name in names}) < len(names):
+        raise malformed("the body states a name twice")
 
 
 def checked(text: str, name: str) -> str:

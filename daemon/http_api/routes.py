@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 import structlog
 
+from daemon.charging.discarded import discarded
 from daemon.charging.ports import Counters, StoreError
 from daemon.http_api.access import SWITCH, Door, TooMany
 from daemon.http_api.calls import OPERATIONS, CallDesk
@@ -32,13 +33,34 @@ DECIDE_SECONDS_MAX = 10  # seconds that a request may wait for the store; dialpl
 AUTHORIZE = "/v1/authorize"
 CALLS = b"/v1/calls/"
 JSON_TYPE = (b"content-type", b"application/json")
-REPLY, SENDS = "tollway.reply", "sends"  # an extension of ASGI: what sends a whole response, or says that it cannot
+# An extension of ASGI: what sends a whole response, or says that it cannot; and whether the request was counted.
+REPLY, SENDS, ONCE = "tollway.reply", "sends", "once"
 
 _log = structlog.get_logger("tollway.http")
 
 
 class ClientGone(Exception):
     """The client closed the connection within its request: there is nobody to answer."""
+
+
+class Once:
+    """One request, or what came in place of one: why it is not taken is counted, and what follows of that is not."""
+
+    def __init__(self) -> None:
+        """Nothing was counted yet."""
+        self._counted = False
+
+    def discard(self, counters: Counters, reason: str) -> None:
+        """Count a reason, unless one was."""
+        if not self._counted:
+            self._counted = True
+            discarded(counters, "http", reason)
+
+
+def discard(counters: Counters, scope: Scope, reason: str) -> None:
+    """Count, once for each request, that it was not taken."""
+    once: Once = scope.get("extensions", {}).get(REPLY, {}).get(ONCE) or Once()
+    once.discard(counters, reason)
 
 
 class PerCall:
@@ -48,22 +70,20 @@ class PerCall:
         """Bind the parts."""
         self._desk = desk
         self._door = door
-        self._counters = counters
+        self.counters = counters
         self._beyond = beyond
         self._in_flight = 0
         self._patience = Patience()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        path = scope["path"] if scope["type"] == "http" else ""
-        if path != AUTHORIZE and not path.startswith("/v1/calls/"):
+        if not _is_per_call(scope):
             await self._beyond(scope, receive, send)
             return
         self._in_flight += 1
         try:
             status, body, headers = await self._answer(scope, receive)
-        except ClientGone:
-            self.discarded("client_gone")
+        except ClientGone:  # the connection counts it: it knows what else became of it
             return
         finally:
             self._in_flight -= 1
@@ -72,15 +92,11 @@ class PerCall:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
-    def discarded(self, reason: str) -> None:
-        """Count a request that was not answered as it asked."""
-        self._counters.count("tollway_discarded_total", listener="http", reason=reason)
-
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, Headers]:
         try:
             body = await self._decide(scope, receive)
         except RequestRefused as refused:
-            self.discarded(refused.error)
+            discard(self.counters, scope, refused.error)
             body = refused.body if refused.status < 500 else _denied(scope, refused)
             return refused.status, body, [JSON_TYPE, _length(body), *refused.headers]
         return 200, body, [JSON_TYPE, _length(body)]
@@ -134,6 +150,13 @@ class PerCall:
         if (limited is not None or crowded) and (explain or not self._desk.is_emergency(body)):
             raise limited or overloaded()
         return self._desk.authorize(token, body, explain=explain)
+
+
+def _is_per_call(scope: Scope) -> bool:
+    """Tell whether a request is one of ours; a path that looks so only unquoted is not: the call id is cut raw."""
+    if scope["type"] != "http":
+        return False
+    return scope["path"] == AUTHORIZE or bytes(scope["raw_path"]).startswith(CALLS)
 
 
 def _length(body: bytes) -> tuple[bytes, bytes]:

@@ -26,7 +26,7 @@ from daemon.http_api.accounts import AccountDesk
 from daemon.http_api.administration import Links, StoreWithPing, application
 from daemon.http_api.calls import CallDesk
 from daemon.http_api.metrics import Metrics
-from daemon.http_api.routes import REPLY, SENDS, Headers, PerCall
+from daemon.http_api.routes import ONCE, REPLY, SENDS, Headers, Once, PerCall
 
 HEAD_SIZE_MAX = 1 << 14  # octets of a request line and headers; nginx and h11 allow as much
 FRAMING_MAX = 1 << 19  # octets of chunk sizes and trailers of one request: the longest body in chunks of one octet
@@ -88,12 +88,16 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_octets = 0
     _head_octets_most = 0  # those of a head that ends in the octets being read
     _in_body = False
+    _begun = False  # octets of a request came, and it is not whole
+    _is_last = False  # a request that closes the connection is whole: nothing may follow it
     _body_octets = 0  # of the octets being read, those of a body
     _framing_octets = 0  # of a request beside its body, since its head ended
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for the first request."""
         self.waiting_since = self.loop.time()
+        self._once = Once()
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
         super().connection_made(transport)
         peers, host = self.server_state.peers, self._host
         peers[host] += 1
@@ -102,12 +106,19 @@ class BoundedProtocol(HttpToolsProtocol):
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count the address down."""
+        """Count the address down, and a request that its client did not finish and that nobody has answered."""
+        if self._begun and self._is_unanswered:
+            self._discarded("client_gone")
         peers = self.server_state.peers
         peers[self._host] -= 1
         if not peers[self._host]:
             del peers[self._host]
         super().connection_lost(exc)
+
+    @property
+    def _is_unanswered(self) -> bool:
+        """Tell whether the request that is arriving has no answer yet."""
+        return not (self._in_body and self.cycle.response_complete)
 
     @property
     def _host(self) -> str:
@@ -128,6 +139,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.waiting_since is None:
             self.waiting_since = self.loop.time()
         self.idle_since = None
+        self._begun = True
         self._head_octets_most = self._head_octets + len(data)
         if not self._in_body:
             self._head_octets = self._head_octets_most
@@ -140,15 +152,24 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._in_body and self._head_octets > HEAD_SIZE_MAX and not self.transport.is_closing():
             self.send_400_response("The request's head is too large.")
 
+    def on_message_begin(self) -> None:
+        """Wait for the rest of a request, also of one that came with the end of another."""
+        self._begun = True
+        if self.waiting_since is None:
+            self.waiting_since = self.loop.time()
+        super().on_message_begin()
+
     def send_400_response(self, msg: str) -> None:
-        """Count what is no HTTP, and close."""
+        """Count what is no HTTP, and close; what follows a last request is counted only, as that one has its answer."""
         self._discarded("no_http")
+        if self._is_last:
+            return
         self.idle_since = self.loop.time()
         super().send_400_response(msg)
 
     def _discarded(self, reason: str) -> None:
         if isinstance(self.app, PerCall):
-            self.app.discarded(reason)
+            self._once.discard(self.app.counters, reason)
 
     def on_headers_complete(self) -> None:
         """Refuse a head above the limit even where it came in one piece, and one request too many ahead of answers.
@@ -156,15 +177,15 @@ class BoundedProtocol(HttpToolsProtocol):
         What follows a request that would be upgraded is not read as its body, so it is refused: else the body would be
         taken for another request, which a proxy before us never saw as one (RFC 9110 section 7.8).
         """
-        self._in_body, self._framing_octets = True, 0
         if self.parser.should_upgrade():
             raise ValueError("the connection stays HTTP/1.1")
         if len(self.pipeline) >= PIPELINE_MAX:
             raise ValueError("too many requests ahead of their answers")
         if self._head_octets_most > HEAD_SIZE_MAX and self._head_size() > HEAD_SIZE_MAX:
             raise ValueError("the request's head is too large")
-        self.scope["extensions"] = {REPLY: {SENDS: self.reply}}
+        self.scope["extensions"] = {REPLY: {SENDS: self.reply, ONCE: self._once}}
         super().on_headers_complete()
+        self._in_body, self._framing_octets = True, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header, but none behind a body: nothing reads trailers (RFC 9110 section 6.5.1 lets us)."""
@@ -214,14 +235,19 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def end(self) -> None:
         """Close the connection; one that cannot close, since nobody reads what was answered, is cut."""
+        if self.blocked_since is not None:
+            self._discarded("unread")
+        elif self.waiting_since is not None and self._is_unanswered:
+            self._discarded("slow")
         if self.blocked_since is not None or self.transport.is_closing():
             self.transport.abort()
         else:
             self.transport.close()
 
     def on_message_complete(self) -> None:
-        """Wait for nothing more."""
-        self.waiting_since = None
+        """Wait for nothing more. What follows is another request, and is counted for itself."""
+        self.waiting_since, self._once, self._begun = None, Once(), False
+        self._is_last = not self.parser.should_keep_alive()
         self._in_body = False
         self._head_octets = 0
         super().on_message_complete()

@@ -16,6 +16,7 @@ import structlog
 from daemon.authorize.decision import Denied
 from daemon.authorize.denial import Denial
 from daemon.charging.configuration import NasSpec
+from daemon.charging.discarded import discarded
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Counters, Outside, Store
 from daemon.radius import reply
@@ -84,6 +85,7 @@ class _Request:
     source: Source
     key: Key
     digest: bytes
+    padded: bool
 
 
 @dataclass(slots=True)
@@ -173,7 +175,7 @@ class RadiusServers:
         reason = _untrue(packet, nas)
         if reason:
             return self._discard(link, reason, source)
-        return self._authentic(link, packet, nas, source)
+        return self._authentic(link, packet, nas, source, padded=len(data) > len(packet.data))
 
     def _client(self, address: str) -> NasSpec | None:
         specs = self._peers_now()
@@ -181,9 +183,9 @@ class RadiusServers:
             self._peers = Peers(specs)
         return self._peers.find(address)
 
-    def _authentic(self, link: _Link, packet: Packet, nas: NasSpec, source: Source) -> None:
+    def _authentic(self, link: _Link, packet: Packet, nas: NasSpec, source: Source, *, padded: bool) -> None:
         key, digest = (*source, packet.code, packet.identifier), body_digest(packet.data)
-        request = _Request(link, packet, nas, source, key, digest)
+        request = _Request(link, packet, nas, source, key, digest, padded)
         if packet.code != Code.STATUS_SERVER:
             known = link.cache.seen(key, digest, self._now())
             if known is not None:
@@ -243,6 +245,8 @@ class RadiusServers:
             return self._discard(request.link, answer.reason, request.source)
         if not cache.answered(request.key, request.digest, answer.data):
             return self._discard(request.link, "superseded", request.source)
+        if reason := answer.discarded or ("padding" if request.padded else ""):
+            self._discard(request.link, reason, request.source)
         if answer.delay_seconds and not self._stopping and len(self._delayed) < DELAYED_MAX:
             return self._send_later(request, answer)
         return request.link.send(answer.data, request.source)
@@ -259,7 +263,7 @@ class RadiusServers:
         self._delayed[number] = (timer, request, answer.data)
 
     def _count(self, link: _Link, reason: str) -> None:
-        self._counters.count("tollway_discarded_total", listener=f"radius_{link.name}", reason=reason)
+        discarded(self._counters, f"radius_{link.name}", reason)
 
     def _discard(self, link: _Link, reason: str, source: Source, detail: str = "") -> None:
         self._count(link, reason)

@@ -6,7 +6,7 @@ gets silence, so that the client repeats, and a question gets a refusal. Refusal
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 import structlog
@@ -36,10 +36,11 @@ _log = structlog.get_logger("tollway.radius")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Octets to send, after a delay."""
+    """Octets to send, after a delay; ``discarded`` is why what was asked was not taken all the same, or nothing."""
 
     data: bytes
     delay_seconds: float = 0.0
+    discarded: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class RadiusService:
         if question.broken and emergency(catalog, question.attempt, self._outside.now()) is None:
             refusal = Denied(Denial.CREDENTIAL_WRONG, "the request's credentials contradict the protocol")
             self._charging.refuse(question.attempt, refusal)
-            return self._told(refusal, encoded(refusal))
+            return replace(self._told(refusal, encoded(refusal)), discarded="credential")
         return await self._asked(question, encoded)
 
     async def _asked(self, question: Question, encoded: Callable[[Decision], bytes]) -> Answer | Silence:
@@ -108,7 +109,8 @@ class RadiusService:
             _log.error("record not acknowledged: the store cannot commit", nas=nas.id, error=str(error))
             return Silence("store_unavailable")
         self._counters.count("tollway_reports_total", road="radius", kind=record.act.value)
-        return Answer(reply.accounting_response(packet, nas.secret.encode()))
+        invalid = "invalid_record" if record.act is Act.INVALID else ""
+        return Answer(reply.accounting_response(packet, nas.secret.encode()), discarded=invalid)
 
     async def status(self, packet: Packet, nas: NasSpec, *, accounting: bool) -> Answer | Silence:
         """Answer Status-Server where the store can commit (RFC 5997 section 4.2); else say nothing."""

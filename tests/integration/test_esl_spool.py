@@ -108,13 +108,14 @@ async def test_what_was_charged_by_its_events_stays_as_it_is(tmp_path: Path, fol
 
 async def test_files_that_are_none_are_refused_and_young_ones_wait(tmp_path: Path, folder: Path) -> None:
     files = {"broken.cdr.json": "{", "huge.cdr.json": " " * (FILE_OCTETS_MAX + 1), "other.txt": "{", **ENDLESS}
-    async with running(tmp_path, "25.00", cdr_spool=str(folder)):
+    async with running(tmp_path, "25.00", cdr_spool=str(folder)) as (world, _):
         for name, text in files.items():
             (folder / name).write_text(text)
             os.utime(folder / name, (1, 1))
         (folder / "young.cdr.json").write_text("{")
         (folder / "elsewhere.cdr.json").symlink_to(tmp_path / "tollway.db")
         await until(lambda: len(_files(folder, "refused/*")) == 3)
+        assert world.tally.counts["tollway_discarded_total", "esl_spool", "unreadable"] == 3
         await asyncio.sleep(0.3)
         left = {path.name for path in _files(folder, "*")}
         assert left == {"refused", "other.txt", "young.cdr.json", "elsewhere.cdr.json"}
@@ -137,6 +138,7 @@ async def test_a_file_that_cannot_be_charged_keeps_no_other_from_it(
         (folder / "a_u-1.cdr.json").write_text(json.dumps({"variables": bad}))
         os.utime(folder / "a_u-1.cdr.json", (1, 1))
         await until(lambda: bool(_files(folder, "refused/*")))
+        assert world.tally.counts["tollway_discarded_total", "esl_spool", "not_charged"] == 1
         call = await _missed(world, switch, answers=True)
         (record,) = await world.records()
         assert (record.call_id, record.told_by) == (call.a, "spool")

@@ -25,6 +25,9 @@ async def test_who_reads_no_answer_is_cut(tmp_path: Path, monkeypatch: pytest.Mo
                 await asyncio.sleep(0.1)
         deaf.close()
         assert good(await world.ask())["result"] == "granted"
+        assert (
+            'tollway_discarded_total{listener="http",reason="unread"} 1.0' in (await world.send("GET", "/metrics")).text
+        )
 
 
 def _connections(world: HttpWorld) -> list[server.BoundedProtocol]:

@@ -106,7 +106,10 @@ class SwitchDouble:
         self.commands: list[str] = []
         self.broadcasts: list[tuple[str, str, str, int]] = []  # channel, what is played, to whom, and when
         self.logins = 0
+        self.connections = 0
         self.deaf = False
+        # What is said once in place of the request for a password (connect), or of the answer to a word of a command.
+        self.instead: dict[str, bytes] = {}
         self.spool: Path | None = None  # where mod_json_cdr would write
         self._replies = replies()
         self._templates = events()
@@ -146,6 +149,13 @@ class SwitchDouble:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, reuse_address=True)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def say(self, octets: bytes, *, ends: bool = False) -> None:
+        """Send octets on every link, and close it behind them where it ``ends``."""
+        for client in self._clients:
+            client.writer.write(octets)
+            if ends:
+                client.writer.close()
+
     async def close_links(self) -> None:
         """Close every link and take no new one."""
         if self._server is not None:
@@ -160,14 +170,16 @@ class SwitchDouble:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = _Client(writer)
         self._clients.add(client)
-        writer.write(self._replies["auth"])
+        self.connections += 1
+        writer.write(self.instead.pop("connect", self._replies["auth"]))
         try:
             while True:
                 command = (await reader.readuntil(b"\n\n")).decode().rstrip("\n")
                 if self.deaf:
                     continue
                 self.commands.append(command)
-                answer = self._command(client, command)
+                replaced = next((word for word in command.split(" ")[:2] if word in self.instead), None)
+                answer = self._command(client, command) if replaced is None else self.instead.pop(replaced)
                 if answer is None:
                     break
                 writer.write(answer)

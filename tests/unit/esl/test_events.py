@@ -115,12 +115,32 @@ def test_a_repeated_header_is_no_account_of_anybody() -> None:
     assert from_json(octets) == msgspec.structs.replace(MEANT, tollway_account="ARRAY::acme|:victim")
 
 
+def test_a_list_in_such_a_list_says_nothing() -> None:
+    octets = json.dumps({**ANSWER, "variable_tollway_account": ["acme", ["victim"], 5]}).encode()
+    assert from_json(octets) == msgspec.structs.replace(MEANT, tollway_account="ARRAY::acme|:|:")
+
+
 @pytest.mark.parametrize("value", [None, 1, True, {"a": "b"}, 1.5])
 def test_a_value_that_is_no_text_was_not_there(value: object) -> None:
     assert from_json(json.dumps({**ANSWER, "Hangup-Cause": value}).encode()) == MEANT
 
 
-@pytest.mark.parametrize("octets", [b"", b"{", b"[]", b'"x"', b"null", b'{"Event-Name":"x"', b"\xff", b"{}x", b"[[["])
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b"null",
+        b'{"Event-Name":"x"',
+        b"\xff",
+        b"{}x",
+        b"[[[",
+        b'{"x":' + b"[" * 200_000,
+        b'{"Event-Name":' + b'{"a":' * 100_000,
+    ],
+)
 def test_what_is_no_json_object_is_the_switchs_fault(octets: bytes) -> None:
     with pytest.raises(RemoteWireError):
         from_json(octets)

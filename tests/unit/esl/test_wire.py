@@ -146,6 +146,32 @@ def test_a_header_block_that_never_ends_is_refused() -> None:
         connection.receive_data(line)
 
 
+def test_what_was_complete_before_a_fault_is_told_and_then_the_fault() -> None:
+    octets = framed("api/response", b"four") + b"no header\n\n"
+    connection = EslConnection()
+    assert connection.receive_data(octets) == [ApiResponse(b"four")]
+    assert isinstance(connection.fault, RemoteWireError)
+    with pytest.raises(RemoteWireError, match="without a colon"):
+        connection.receive_data(b"")
+
+
+@pytest.mark.parametrize(
+    "twice", [b"Content-Length: 2\nContent-Length: 2\n\n{}", b"Content-Type: a\nContent-Type: a\n\n"]
+)
+def test_what_frames_a_message_is_stated_once(twice: bytes) -> None:
+    with pytest.raises(RemoteWireError, match="is stated twice"):
+        told(twice)
+
+
+def test_a_connection_tells_whether_a_message_has_begun() -> None:
+    connection, whole = EslConnection(), b"\n" + framed("api/response", b"four") + b"\n"
+    within = []
+    for at in range(len(whole)):
+        connection.receive_data(whole[at : at + 1])
+        within.append(connection.is_within_message)
+    assert within == [False] + [True] * (len(whole) - 3) + [False, False]
+
+
 def test_a_reply_may_be_larger_than_any_event() -> None:
     body = b"a" * (wire.EVENT_SIZE_MAX + 1)
     assert told(framed("api/response", body)) == [ApiResponse(body)]

@@ -1,6 +1,7 @@
 """Strict decoding: what is no promise of ours is refused, and a duration is taken at its exact value."""
 
 import contextlib
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ from daemon.http_api.messages import (
     decoded,
     duration_us,
     instant,
+    no_name_twice,
 )
 from daemon.http_api.refusal import RequestRefused
 from daemon.kernel.instant import SECOND
@@ -117,3 +119,22 @@ def test_no_octets_break_the_decoder(body: bytes) -> None:
         assert isinstance(decoded(_end, body), EndRequest)
     with contextlib.suppress(RequestRefused):
         assert isinstance(decoded(_top_up, body), TopUpRequest)
+
+
+_TEXTS = st.text(st.sampled_from('ab"\\:, \n\u00e9'), max_size=6)
+
+
+@given(st.dictionaries(_TEXTS, _TEXTS | st.integers(), max_size=6), st.booleans())
+def test_names_that_differ_are_taken_whatever_stands_in_texts(value: dict[str, str | int], ascii_only: bool) -> None:
+    no_name_twice(json.dumps(value, ensure_ascii=ascii_only).encode())
+
+
+@given(st.dictionaries(_TEXTS, _TEXTS | st.integers(), min_size=1, max_size=6), st.data())
+def test_a_name_that_comes_twice_is_refused_however_it_is_written(
+    value: dict[str, str | int], data: st.DataObject
+) -> None:
+    name = data.draw(st.sampled_from(sorted(value)))
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in name)
+    for again in (json.dumps(name), json.dumps(name, ensure_ascii=False), f'"{escaped}"'):
+        with pytest.raises(RequestRefused):
+            no_name_twice(f"{json.dumps(value)[:-1]}, {again} : 1}}".encode())
