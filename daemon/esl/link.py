@@ -8,6 +8,7 @@ It keeps the distance of the switch's clock from ours, the least that was seen: 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from enum import Enum
 
 from daemon.charging.configuration import FreeswitchSpec
 from daemon.esl import events, wire
@@ -19,6 +20,10 @@ REPLY_SECONDS = 5.0  # seconds within which the switch answers a command; it ans
 PING_SECONDS = 10.0  # how often a silent link is asked whether it still lives
 PENDING_MAX = 256  # commands in flight; more wait. The switch runs them one at a time in any case
 READ_SIZE = 65_536  # octets taken at once; some eight of the largest events
+_UNPROVEN = (
+    "the switch refuses the password: write that of its event_socket.conf.xml in [[freeswitch]] and apply the file"
+)
+_REFUSED_ADVICE = "add this machine to apply-inbound-acl of its event_socket.conf.xml"
 CLOCK_WINDOW = 60 * SECOND  # microseconds; how long the least distance of the clocks is believed
 EVENTS = (
     "CHANNEL_CREATE", "CHANNEL_ORIGINATE", "CHANNEL_PARK", "CHANNEL_ANSWER", "CHANNEL_BRIDGE", "CHANNEL_UNBRIDGE",
@@ -26,8 +31,22 @@ EVENTS = (
 )  # fmt: skip
 
 
+class Fault(Enum):
+    """Why a link is gone, as far as an operator mends it by himself; OTHER is all else."""
+
+    UNREACHABLE = "unreachable"
+    PASSWORD = "password"  # noqa: S105 - the name of a fault
+    ACL = "acl"
+    OTHER = "other"
+
+
 class LinkLost(Exception):
     """The link is gone, or never came up; what was asked may or may not have happened."""
+
+    def __init__(self, reason: str, fault: Fault = Fault.OTHER) -> None:
+        """Take what is told."""
+        super().__init__(reason)
+        self.fault = fault
 
 
 class SwitchClock:
@@ -71,6 +90,7 @@ class Link:
         self._room = asyncio.Semaphore(PENDING_MAX)
         self._challenged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._lost: str | None = None
+        self._fault = Fault.OTHER
         self.heard_at: Instant = now()
 
     @classmethod
@@ -83,18 +103,26 @@ class Link:
                 asyncio.open_connection(spec.host, spec.port, limit=4 * READ_SIZE), CONNECT_SECONDS
             )
         except (OSError, TimeoutError) as error:
-            raise LinkLost(f"no connection to {spec.host}:{spec.port}: {error or 'timed out'}") from None
+            told = str(error) or f"no answer within {CONNECT_SECONDS:g} s"
+            raise LinkLost(
+                f"no connection to {spec.host}:{spec.port}: {told}; see that the switch runs, and host and port of its"
+                " [[freeswitch]]", Fault.UNREACHABLE,
+            ) from None  # fmt: skip
         return cls(reader, writer, on_event, now, clock)
 
-    async def login(self, password: str) -> None:
-        """Prove who we are and subscribe; ``run`` must be reading. Raises LinkLost."""
+    async def prove(self, password: str) -> None:
+        """Prove who we are; ``run`` must be reading. Raises LinkLost."""
         try:
             await asyncio.wait_for(asyncio.shield(self._challenged), CONNECT_SECONDS)
         except TimeoutError:
             raise self._fail("the switch did not ask for a password") from None
         accepted = await self.ask(wire.auth(password))
         if not accepted.startswith("+OK"):
-            raise self._fail("the switch refuses the password")
+            raise self._fail(_UNPROVEN, Fault.PASSWORD)
+
+    async def login(self, password: str) -> None:
+        """Prove who we are and subscribe; ``run`` must be reading. Raises LinkLost."""
+        await self.prove(password)
         subscribed = await self.ask(wire.subscribe(EVENTS))
         if not subscribed.startswith("+OK"):
             raise self._fail("the switch refuses the subscription")
@@ -113,7 +141,7 @@ class Link:
         except (OSError, wire.WireError) as error:
             raise self._fail(str(error)) from None
         except LinkLost as error:
-            raise self._fail(str(error)) from None
+            raise self._fail(str(error), error.fault) from None
         finally:
             self.close()
 
@@ -131,7 +159,7 @@ class Link:
         """Send one command and return its reply, stripped. Raises LinkLost, also where the reply is late."""
         async with self._room:
             if self._lost is not None:
-                raise LinkLost(self._lost)
+                raise LinkLost(self._lost, self._fault)
             reply: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             self._waiting.append(reply)
             self._writer.write(octets)
@@ -162,7 +190,7 @@ class Link:
                 if not lingers:
                     raise LinkLost(text)
             case wire.RudeRejection(text):
-                raise LinkLost(f"the switch's access list refuses us: {text}")
+                raise LinkLost(f"the switch's access list refuses us: {text}; {_REFUSED_ADVICE}", Fault.ACL)
             case wire.OtherMessage(kind):
                 raise LinkLost(f"the switch sent {kind[:80]!r}, which nobody asked for")
 
@@ -173,14 +201,14 @@ class Link:
         if not reply.done():
             reply.set_result(text)
 
-    def _fail(self, reason: str) -> LinkLost:
+    def _fail(self, reason: str, fault: Fault = Fault.OTHER) -> LinkLost:
         if self._lost is None:
-            self._lost = reason
+            self._lost, self._fault = reason, fault
             self._writer.close()
             pending: list[asyncio.Future[str] | asyncio.Future[None]] = [*self._waiting, self._challenged]
             for waiting in pending:
                 if not waiting.done():
-                    waiting.set_exception(LinkLost(reason))
+                    waiting.set_exception(LinkLost(reason, fault))
                     waiting.exception()  # seen: nobody may be waiting any more
             self._waiting.clear()
-        return LinkLost(self._lost)
+        return LinkLost(self._lost, self._fault)

@@ -250,6 +250,10 @@ class PostgresLink:
     async def _opened(self, query: str, values: Sequence[object]) -> Any:
         return await (await self._session.prepared(query)).cursor(*values)
 
+    def give_up_after(self, seconds: float) -> None:
+        """Have the server stop each statement that takes so long."""
+        self._session.simply(f"SET LOCAL statement_timeout = {seconds * 1000:.0f}")
+
     def wait_for_writers(self, table: str) -> None:
         """Wait until nobody has uncommitted rows in a table, and let nobody write to it until this transaction ends."""
         self._session.simply(f"LOCK TABLE {metadata.tables[table].name} IN SHARE MODE")
@@ -266,6 +270,7 @@ _ADVICE: Final = {  # by the longest beginning of the SQLSTATE
     "53": "the server is out of disk, memory or connections",
     "55P03": f"another process has held a lock for {LOCK_SECONDS:g} s",
     "57": "the server is shutting down, starting, or ended the connection",
+    "57014": "what was asked took longer than it may",
     "58": "the server's disk reported an error: look at the kernel's log before anything else",
     "XX001": "it is damaged: stop the daemon and restore the last backup",
     "XX002": "it is damaged: stop the daemon and restore the last backup",

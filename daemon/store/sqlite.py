@@ -43,6 +43,7 @@ _PRAGMAS = (
     "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536",
     f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
 )  # fmt: skip
+PROGRESS_STEPS = 100_000  # of the engine's machine, some milliseconds, between two looks at the clock
 LOCK_POLL_SECONDS = 0.001  # between two tries for the write lock, which another process holds for milliseconds
 
 _calls = msgspec.json.Decoder(list[tuple[int, Call]])
@@ -219,6 +220,7 @@ _ADVICE = {
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at the rights of the file and its folder",
     sqlite3.SQLITE_CORRUPT: "it is damaged: stop the daemon and restore the last backup",
     sqlite3.SQLITE_NOTADB: "it is no SQLite file",
+    sqlite3.SQLITE_INTERRUPT: "what was asked took longer than it may",
 }
 
 
@@ -256,6 +258,11 @@ class SqliteLink:
         cursor = self._connection.execute(query, parameters)
         while page := cursor.fetchmany(rows):
             yield page
+
+    def give_up_after(self, seconds: float) -> None:
+        """Have the engine stop by itself: it looks at the clock every so many of its steps."""
+        ends = time.monotonic() + seconds
+        self._connection.set_progress_handler(lambda: int(time.monotonic() > ends), PROGRESS_STEPS)
 
     def wait_for_writers(self, _table: str) -> None:
         """Do nothing: whoever may write is alone."""
