@@ -132,7 +132,12 @@ class Examination:
         return well("store.write", "a row was written and taken back")
 
     async def _whole(self) -> Finding:
-        faults = await self._read(health.faults_of_file)
+        try:
+            faults = await self._read(health.faults_of_file)
+        except StoreUnavailable:
+            raise
+        except StoreError as error:  # so damaged that it cannot be looked through
+            faults = [("damaged", str(error))]
         for fault, detail in faults[:1]:
             return ill("store.whole", fault, detail)
         return well("store.whole", "the server keeps what it commits" if self._is_server else "its file is whole")

@@ -117,8 +117,8 @@ def _processes() -> Iterable[str]:
 def _sockets_of(pid: str) -> set[str]:
     found = set()
     try:
-        for entry in os.scandir(f"/proc/{pid}/fd"):
-            target = os.readlink(entry.path)
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            target = os.readlink(f"/proc/{pid}/fd/{number}")
             if target.startswith("socket:["):
                 found.add(target[8:-1])
     except OSError:

@@ -33,7 +33,7 @@ SYNC_OCTETS: Final = 4096  # octets written before each, as a small commit does
 SYNC_WARN_SECONDS: Final = 0.010  # at the median: below a hundred commits a second, one after the other
 SYNC_WORST_SECONDS: Final = 0.250  # of the largest: a switch that waits 3 s for RADIUS has half of that for the store
 DESCRIPTORS_MIN: Final = CONNECTIONS_MAX + 256  # every HTTP client, and the store, journals, listeners and links beside
-ZONES_AGE_MAX_DAYS: Final = 550  # days: some eighteen months, in which summer time changed somewhere several times
+ZONES_YEARS_MAX: Final = 1  # last year's rules may still be right; summer time changes somewhere every year
 TIMEX_OCTETS: Final = 208  # of struct timex (adjtimex(2)) on 64-bit Linux
 STATUS_PLACE, STA_UNSYNC, TIME_ERROR = 40, 0x40, 5
 UNIT_SECONDS: Final = 3.0  # that systemctl may take
@@ -187,10 +187,9 @@ def zones(version: str, now: Instant) -> Finding:
     found = re.match(r"(\d{4})", version)
     if found is None:
         return skipped("zones", f"tzdata {version} does not say of which year it is")
-    released = datetime(int(found[1]), 12, 31, tzinfo=UTC)
-    age_days = (now // SECOND - int(released.timestamp())) // 86_400
+    years = datetime.fromtimestamp(now // SECOND, UTC).year - int(found[1])
     seen = f"tzdata {version}"
-    return ill("zones", "old", seen) if age_days > ZONES_AGE_MAX_DAYS - 365 else well("zones", seen)
+    return ill("zones", "old", seen) if years > ZONES_YEARS_MAX else well("zones", seen)
 
 
 def installed_zones() -> str:

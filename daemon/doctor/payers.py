@@ -5,7 +5,6 @@ A tenant's own account with its parent needs no endpoint: calls reach it through
 """
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
@@ -33,24 +32,20 @@ PIECES_MAX: Final = 100_000  # overlapping pieces of DID ranges that are looked 
 
 @dataclass
 class Census:
-    """What is wrong with accounts, counted, some of each named. ``currencies``: plan, currency, and one account."""
+    """What is wrong with accounts: their names by the fault. ``currencies``: plan, currency, and one account."""
 
     active: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
     named: dict[str, list[str]] = field(default_factory=dict)
     currencies: dict[tuple[Key, str], Key] = field(default_factory=dict)
     plans_end: Instant = 0
 
     def note(self, fault: str, name: str) -> None:
-        """Count one account."""
-        self.counts[fault] += 1
-        if self.counts[fault] <= NAMED_MAX:
-            self.named.setdefault(fault, []).append(name)
+        """Take down one account."""
+        self.named.setdefault(fault, []).append(name)
 
     def told(self, fault: str) -> str:
         """Return the accounts of a fault."""
-        more = self.counts[fault] - len(self.named[fault])
-        return ", ".join(self.named[fault]) + (f" and {more} more" if more else "")
+        return some(sorted(self.named[fault]))
 
 
 def census(index: AccountIndex, configuration: Configuration, ending: Mapping[Key, Instant], now: Instant) -> Census:
@@ -95,14 +90,14 @@ def _now(plans: tuple[PlanFrom, ...], now: Instant) -> PlanFrom | None:
 
 def accounts(found: Census) -> Iterator[Finding]:
     """Yield what is wrong with the plans and endpoints of accounts."""
-    if found.counts["plans"]:
+    if "plans" in found.named:
         yield ill("accounts.plans", "none", f"without a rate plan now: {found.told('plans')}")
-    if found.counts["ending"]:
+    if "ending" in found.named:
         until = format_rfc3339(found.plans_end) if found.plans_end else "now on"
         yield ill("accounts.plans", "ending", f"all rates of the plan end by {until}: {found.told('ending')}")
-    if not (found.counts["plans"] or found.counts["ending"]):
+    if not found.named.keys() & {"plans", "ending"}:
         yield well("accounts.plans", f"{found.active:,} active accounts have a plan")
-    if found.counts["endpoints"]:
+    if "endpoints" in found.named:
         yield ill("accounts.endpoints", "none", f"active, and without an endpoint: {found.told('endpoints')}")
     else:
         yield well("accounts.endpoints", f"{found.active:,} active accounts can be found")
