@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from daemon.app import clock
+from daemon.app_commands import clock
 from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.doctor import listeners, machine, nightly, payers, peers, prices
 from daemon.doctor.finding import Finding, State, ill, skipped, well
@@ -37,6 +37,7 @@ class Examination:
     now: Callable[[], Instant] = clock
     store: LedgerStore | None = None
     known: Known | None = None
+    tables: prices.Tables | None = None
 
     async def findings(self) -> AsyncIterator[Finding]:
         """Yield every finding, in the order of the probes."""
@@ -228,13 +229,20 @@ class Examination:
         return list(peers.clients(self._known.configuration.nas))
 
     async def _decks(self) -> list[Finding]:
-        configuration = self._known.configuration
-        return await self._read(lambda link: list(prices.decks(link, configuration, self.now())))
+        configuration, now = self._known.configuration, self.now()
+        tables = await self._decks_read()
+        return await self._read(lambda link: list(prices.decks(link, tables, configuration, now)))
+
+    async def _decks_read(self) -> prices.Tables:
+        """Read how the decks stand, once: it is what takes longest."""
+        if self.tables is None:
+            self.tables = await self._read(lambda link: health.tables_of(link, self.now()))
+        return self.tables
 
     async def _accounts(self) -> list[Finding]:
         """Look at all accounts: plans, currencies, endpoints."""
         known, now = self._known, self.now()
-        ending = await self._read(lambda link: prices.ending_plans(link, known.configuration, now))
+        ending = prices.ending_plans(await self._decks_read(), known.configuration, now)
         found = await bounded(partial(payers.census, known.accounts, known.configuration, ending, now), READ_SECONDS)
         named = [(plan, currency, account) for (plan, currency), account in found.currencies.items()]
         return [

@@ -4,6 +4,7 @@ A port is tried by binding it, for an instant. Who has one is read in /proc, as 
 daemon of ours is believed where it answers as one: on HTTP /healthz, on RADIUS a signed Status-Server.
 """
 
+import contextlib
 import errno
 import http.client
 import os
@@ -115,14 +116,14 @@ def _processes() -> Iterable[str]:
 
 
 def _sockets_of(pid: str) -> set[str]:
+    """Return the inodes of a process's sockets: none where it ended meanwhile, or is another user's."""
     found = set()
-    try:
+    with contextlib.suppress(OSError):
         for number in os.listdir(f"/proc/{pid}/fd"):
-            target = os.readlink(f"/proc/{pid}/fd/{number}")
-            if target.startswith("socket:["):
-                found.add(target[8:-1])
-    except OSError:
-        return found  # it ended meanwhile, or is another user's
+            with contextlib.suppress(OSError):  # closed meanwhile
+                target = os.readlink(f"/proc/{pid}/fd/{number}")
+                if target.startswith("socket:["):
+                    found.add(target[8:-1])
     return found
 
 

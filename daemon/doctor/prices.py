@@ -11,12 +11,13 @@ from daemon.doctor.finding import Finding, ill, skipped, some, well
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import NEVER, SECOND, Instant, format_rfc3339
 from daemon.rating.conversion import Conversions
-from daemon.store.health import TableHealth, ending_of, is_endless, tables_of
+from daemon.store.health import TableHealth, ending_of, is_endless
 from daemon.store.link import Link
 from daemon.store.rate_faults import plan_currencies
 
 AHEAD_DAYS: Final = 14  # days: a carrier's notice of new prices is seldom shorter than seven
 AHEAD: Final[Instant] = AHEAD_DAYS * 86_400 * SECOND
+Tables = Mapping[Key, TableHealth]
 Lines = Mapping[Key, frozenset[Key]]  # of each plan, its tables and those that it inherits
 
 
@@ -46,9 +47,9 @@ def users_of(configuration: Configuration, lines: Lines) -> dict[Key, list[str]]
     return users
 
 
-def decks(link: Link, configuration: Configuration, now: Instant) -> Iterator[Finding]:
+def decks(link: Link, known: Tables, configuration: Configuration, now: Instant) -> Iterator[Finding]:
     """Yield the tables in use without a rate in force, and the rates in them that end soon with none to follow."""
-    known, horizon = tables_of(link, now), now + AHEAD
+    horizon = now + AHEAD
     users = users_of(configuration, lines_of(configuration))
     if not users:
         yield skipped("decks", "there is no rate plan and no carrier")
@@ -78,9 +79,8 @@ def _table_faults(
             yield ill("decks", "ending", f"{seen} (prefixes {some(ending.prefixes)}; used by {some(names)})")
 
 
-def ending_plans(link: Link, configuration: Configuration, now: Instant) -> dict[Key, Instant]:
+def ending_plans(known: Tables, configuration: Configuration, now: Instant) -> dict[Key, Instant]:
     """Return the plans of which all rates end soon, each with the last end; one without any has ended."""
-    known = tables_of(link, now)
     ends: dict[Key, Instant] = {}
     for plan, tables in lines_of(configuration).items():
         last = max((known[table].last_end for table in tables if table in known), default=0)

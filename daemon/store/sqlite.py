@@ -214,7 +214,7 @@ class SqliteEngine:
 
 _ADVICE = {
     sqlite3.SQLITE_BUSY: f"another process has held its lock for {BUSY_SECONDS:g} s",
-    sqlite3.SQLITE_FULL: "the disk, or the store's page limit, is full: free space",
+    sqlite3.SQLITE_FULL: "its disk is full: free space there, or enlarge it; what waits goes on by itself then",
     sqlite3.SQLITE_IOERR: "the disk reported an error: look at the kernel's log before anything else",
     sqlite3.SQLITE_READONLY: "it is read-only: look at the rights of the file and its folder, and at the mount",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at the rights of the file and its folder",
@@ -227,10 +227,27 @@ _ADVICE = {
 def explained(error: sqlite3.Error, path: Path) -> StoreError:
     """Return the typed error of SQLite's, with what an operator should look at first."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    barred = _barred(path) if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) else ""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
-    advice = _ADVICE.get(code, "it did not do what was asked")
+    advice = barred or _ADVICE.get(code, "it did not do what was asked")
     kind = StoreError if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) else StoreUnavailable
     return kind(f"the store at {path} cannot be used: {advice} ({name}: {error})")
+
+
+def _barred(path: Path) -> str:
+    """Return what keeps this process from writing to the file, and how to mend it; empty where nothing shows."""
+    try:
+        if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+            return (
+                f"{path.parent} is mounted read-only: mount it writable, or name it in ReadWritePaths of the unit; where"
+                " it became so by itself, the kernel's log says why"
+            )
+        for place in (path.parent, path):
+            if not os.access(place, os.W_OK):
+                return f"this user may not write to {place}: give it to the user that the daemon runs as"
+    except OSError:
+        return ""
+    return ""
 
 
 class SqliteLink:
