@@ -108,7 +108,10 @@ class SqliteEngine:
         try:
             found = os.stat(self._path)
         except OSError as error:
-            raise StoreUnavailable(f"the store at {self._path} is gone: {error.strerror}") from error
+            raise StoreUnavailable(
+                f"the store at {self._path} is gone: {error.strerror}: mount its disk, or put it back; what waits goes on by"
+                " itself then"
+            ) from error
         identity = (found.st_dev, found.st_ino)
         if self._identity not in (None, identity):
             raise StoreUnavailable(f"the store at {self._path} was replaced by another file: start the daemon anew")

@@ -169,7 +169,9 @@ async def test_rates_that_end_soon(tmp_path: Path, engine: str, rows: list[str],
         assert (state, kind) == (OK, ""), said
         return
     assert (state, kind) == (WARN, "ending")
-    assert said.startswith(f"table main/retail: {told(seen)} with none to follow (prefixes 44; used by plan main/retail")
+    assert said.startswith(
+        f"table main/retail: {told(seen)} with none to follow (prefixes 44; used by plan main/retail"
+    )
 
 
 async def test_a_table_that_prices_nothing_yet_or_no_more(tmp_path: Path, engine: str) -> None:

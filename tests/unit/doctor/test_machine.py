@@ -39,7 +39,9 @@ def told(finding: Finding) -> tuple[State, str]:
     return finding.state, finding.fault
 
 
-def of_disk(monkeypatch: pytest.MonkeyPatch, folder: Path, *, free_mib: int, inodes: int, files: int = 9_000) -> Finding:
+def of_disk(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, *, free_mib: int, inodes: int, files: int = 9_000
+) -> Finding:
     seen = os.statvfs_result((4096, 4096, 10**9, 0, free_mib * 256, files, inodes, inodes, 0, 255))
     monkeypatch.setattr(os, "statvfs", lambda _path: seen)
     (finding,) = machine.space([Folder("store", folder, folder), Folder("exports", folder / "exports", folder)])
