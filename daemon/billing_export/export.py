@@ -5,6 +5,7 @@ without a batch shows. A run that finds an interrupted one finishes that, with i
 tenants that have new records or were not part of it. A published manifest is never written over with other bytes.
 """
 
+import errno
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass

@@ -269,7 +269,9 @@ _ADVICE: Final = {  # by the longest beginning of the SQLSTATE
     "42501": "the role lacks rights: it must own the database's tables",
     "53": "the server is out of disk, memory or connections",
     "55P03": f"another process has held a lock for {LOCK_SECONDS:g} s",
-    "57": "the server is shutting down, starting, or ended the connection: what waits goes on by itself when it is back",
+    "57": (
+        "the server is shutting down, starting, or ended the connection: what waits goes on by itself when it is back"
+    ),
     "57014": "what was asked took longer than it may",
     "58": "the server's disk reported an error: look at the kernel's log before anything else",
     "XX001": "it is damaged: stop the daemon and restore the last backup",

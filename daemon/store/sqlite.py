@@ -109,8 +109,8 @@ class SqliteEngine:
             found = os.stat(self._path)
         except OSError as error:
             raise StoreUnavailable(
-                f"the store at {self._path} is gone: {error.strerror}: mount its disk, or put it back; what waits goes on by"
-                " itself then"
+                f"the store at {self._path} is gone: {error.strerror}: mount its disk, or put it back; what waits goes on"
+                " by itself then"
             ) from error
         identity = (found.st_dev, found.st_ino)
         if self._identity not in (None, identity):
@@ -242,8 +242,8 @@ def _barred(path: Path) -> str:
     try:
         if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
             return (
-                f"{path.parent} is mounted read-only: mount it writable, or name it in ReadWritePaths of the unit; where"
-                " it became so by itself, the kernel's log says why"
+                f"{path.parent} is mounted read-only: mount it writable, or name it in ReadWritePaths of the unit;"
+                " where it became so by itself, the kernel's log says why"
             )
         for place in (path.parent, path):
             if not os.access(place, os.W_OK):
