@@ -109,8 +109,8 @@ class SqliteEngine:
             found = os.stat(self._path)
         except OSError as error:
             raise StoreUnavailable(
-                f"the store at {self._path} is gone: {error.strerror}: mount its disk, or put it back; what waits goes on"
-                " by itself then"
+                f"the store at {self._path} is gone: {error.strerror}: mount its disk, or put it back; what waits"
+                " goes on by itself then"
             ) from error
         identity = (found.st_dev, found.st_ino)
         if self._identity not in (None, identity):
