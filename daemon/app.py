@@ -17,6 +17,7 @@ import time
 import zoneinfo
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,6 +25,8 @@ import structlog
 import uvloop
 
 from daemon import sd_notify
+from daemon.app_clock import ClockWatch, clock
+from daemon.app_listening import cannot_listen
 from daemon.app_log import LogLines, fields_of
 from daemon.app_quality import QualityWatch
 from daemon.app_recovery import RecoveryWatch
@@ -45,11 +48,12 @@ from daemon.esl.adapter import EslAdapter
 from daemon.http_api.metrics import Metrics
 from daemon.http_api.server import HttpServer
 from daemon.journal import EmergencyJournal, PostpaidJournal
-from daemon.kernel.instant import Instant, format_rfc3339
+from daemon.kernel.instant import format_rfc3339
 from daemon.log_lines import PREFIXES, forward_libraries, is_journal
 from daemon.radius.server import RadiusServers
-from daemon.settings import LogSection, Settings, shown
+from daemon.settings import Listener, LogSection, Settings, shown
 from daemon.store import LedgerStore, open_store
+from daemon.store.health import newest_instant
 from daemon.store.qualities import qualities
 
 EX_UNAVAILABLE = 69  # sysexits.h: a service that is needed is not there
@@ -70,11 +74,6 @@ _PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]  # ten bits o
 _NOT_OURS_TO_DIE_OF = (ArithmeticError, AssertionError, KeyError)
 
 _log = structlog.get_logger("tollway")
-
-
-def clock() -> Instant:
-    """Return microseconds since the epoch, by the machine's clock."""
-    return time.time_ns() // 1000
 
 
 def _base32(number: int, shift: int) -> str:
@@ -218,11 +217,13 @@ class Daemon:
     lines: LogLines
     watch: CallWatch
     supervision: Supervision
+    clock: ClockWatch
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _is_stopping: bool = False
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Listen until ``stop`` is set. A part that dies takes the daemon down with its exception."""
+        await self.clock.begin()
         await self.recovery.look()
         await self._listen()
         try:
@@ -243,6 +244,7 @@ class Daemon:
             "recovery": self.recovery.run(),
             "suspensions": self.suspensions.run(),
             "quality": self.quality.run(),
+            "clock": self.clock.run(),
             "sharing": self.ocf.sharer.run(),
             "supervisor": self.supervision.run(self.store.writer_answers),
         }
@@ -257,12 +259,16 @@ class Daemon:
 
     async def _listen(self) -> None:
         """Open every listener, HTTP last: its /readyz says that everything listens. Raises OSError with the way out."""
-        try:
-            await self.radius.start(self.settings.radius_auth, self.settings.radius_acct)
-            await self.http.start(self.settings.http)
-        except OSError as error:
-            hint = "is another daemon running? see the listen keys of [radius_auth], [radius_acct], [http]"
-            raise OSError(f"cannot listen: {error}; {hint} in {self.settings.path or 'tollway.toml'}") from error
+        settings, nowhere = self.settings, Listener()
+        for section, listener, start in (
+            ("radius_auth", settings.radius_auth, partial(self.radius.start, settings.radius_auth, nowhere)),
+            ("radius_acct", settings.radius_acct, partial(self.radius.start, nowhere, settings.radius_acct)),
+            ("http", settings.http, partial(self.http.start, settings.http)),
+        ):
+            try:
+                await start()
+            except OSError as error:
+                raise OSError(cannot_listen(section, listener, error, settings.path)) from error
         _log.info("serving", pid=os.getpid(), store=shown(self.settings.store.url))
 
     async def _expire(self) -> None:
@@ -375,9 +381,10 @@ async def build(settings: Settings, lines: LogLines, supervision: Supervision) -
     suspensions = SuspensionWatch(store, metrics)
     metrics.watch_recovery(lambda: recovery.counts, lambda: ocf.journalled, lambda: len(recovery.failing))
     quality = QualityWatch(store, OUTSIDE, directory.take_qualities)
+    clock_watch = ClockWatch(clock, lambda: store.reading(newest_instant))
     return Daemon(
         settings, store, directory, ocf, radius, http, esl, metrics, recovery, suspensions, quality, lines, watch,
-        supervision,
+        supervision, clock_watch,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from daemon.charging.without_store import GRANTS_MAX, Journalled
 
 _log = structlog.get_logger("tollway.journal")
 
+_DO = "see to the space and the rights of the journal's folder; best it lies on another disk than the store"
 FIELD_LENGTH_MAX = 256  # characters of one field; what a caller chose is cut, never refused, for such a call
 LINE_OCTETS_MAX = 65_536  # octets of one grant's line; with GRANTS_MAX lines the journal is at most 64 MiB
 
@@ -35,7 +36,7 @@ class EmergencyJournal:
         try:
             await asyncio.to_thread(self._write, msgspec.json.encode(cut) + b"\n")
         except OSError as error:
-            _log.error("emergency call not journalled", error=str(error), path=str(self._path), **cut)
+            _log.error("emergency call not journalled", error=str(error), path=str(self._path), do=_DO, **cut)
 
     def _write(self, line: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +95,7 @@ class PostpaidJournal:
         try:
             await asyncio.to_thread(self._append, line)
         except OSError as error:
-            _log.error("postpaid grant not journalled", error=str(error), path=str(self._path))
+            _log.error("postpaid grant not journalled", error=str(error), path=str(self._path), do=_DO)
             raise StoreUnavailable(f"the journal {self._path} cannot be written: {error.strerror}") from error
 
     def _append(self, line: bytes) -> None:

@@ -5,6 +5,7 @@ without a batch shows. A run that finds an interrupted one finishes that, with i
 tenants that have new records or were not part of it. A published manifest is never written over with other bytes.
 """
 
+import errno
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -97,6 +98,10 @@ async def export_again(source: ExportSource, directory: Path, tenant: str, seque
     raise ExportError(f"tenant {tenant}: no finished batch {sequence}")
 
 
+_NO_ROOM = "free space there, or name another [export] directory"
+_NO_RIGHT = "see to the folder, its rights and its mount, or name another [export] directory"
+
+
 @contextmanager
 def _writable(directory: Path) -> Iterator[None]:
     try:
@@ -104,7 +109,8 @@ def _writable(directory: Path) -> Iterator[None]:
             yield
     except OSError as error:
         where = error.filename if error.filename is not None else directory
-        raise ExportUnavailable(f"{where}: {error.strerror or error}") from error
+        advice = _NO_ROOM if error.errno in (errno.ENOSPC, errno.EDQUOT) else _NO_RIGHT
+        raise ExportUnavailable(f"{where}: {error.strerror or error}: {advice}; the next run goes on") from error
 
 
 async def _elsewhere(source: ExportSource, directory: Path) -> list[Exported | Refused]:

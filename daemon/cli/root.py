@@ -17,6 +17,7 @@ from daemon import __version__
 COMMANDS = {
     "run": "daemon.cli.serve:run",
     "check": "daemon.cli.scenario:check",
+    "doctor": "daemon.cli.doctor:doctor",
     "apply": "daemon.cli.scenario:apply",
     "try": "daemon.cli.try_calls:try_calls",
     "account": "daemon.cli.account:account",

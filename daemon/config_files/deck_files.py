@@ -61,7 +61,8 @@ def read_deck_file(
     except UnreadableDeck as error:
         raise Unreadable(str(error)) from None
     except OSError as error:
-        raise Unreadable(f"{source} cannot be read: {error.strerror or error}; mend the path") from None
+        why = error.strerror or error
+        raise Unreadable(f"{source} cannot be read: {why}; put it there, or mend the path") from None
     problems = problems_of(sorted([*deck.errors, *errors], key=lambda error: error.line))
     return DeckFile([] if problems else rows, problems, deck.notes)
 
@@ -106,7 +107,8 @@ def _read(
         with path.open("rb") as file:
             rows, errors = parse(_lines(file), source)
     except OSError as error:
-        raise Unreadable(f"{source} cannot be read: {error.strerror or error}; mend the path") from None
+        why = error.strerror or error
+        raise Unreadable(f"{source} cannot be read: {why}; put it there, or mend the path") from None
     except _NotUtf8 as error:
         problem = Problem(source, error.line, "", "the line is not UTF-8; save the file as UTF-8")
         return parse((), source)[0], [problem]

@@ -8,6 +8,7 @@ It keeps the distance of the switch's clock from ours, the least that was seen: 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from enum import Enum
 
 from daemon.charging.configuration import FreeswitchSpec
 from daemon.esl import events, wire
@@ -19,11 +20,24 @@ REPLY_SECONDS = 5.0  # seconds within which the switch answers a command; it ans
 PING_SECONDS = 10.0  # how often a silent link is asked whether it still lives
 PENDING_MAX = 256  # commands in flight; more wait. The switch runs them one at a time in any case
 READ_SIZE = 65_536  # octets taken at once; some eight of the largest events
+_UNPROVEN = (
+    "the switch refuses the password: write that of its event_socket.conf.xml in [[freeswitch]] and apply the file"
+)
+_REFUSED_ADVICE = "add this machine to apply-inbound-acl of its event_socket.conf.xml"
 CLOCK_WINDOW = 60 * SECOND  # microseconds; how long the least distance of the clocks is believed
 EVENTS = (
     "CHANNEL_CREATE", "CHANNEL_ORIGINATE", "CHANNEL_PARK", "CHANNEL_ANSWER", "CHANNEL_BRIDGE", "CHANNEL_UNBRIDGE",
     "CHANNEL_HANGUP", "CHANNEL_HANGUP_COMPLETE", "CHANNEL_DESTROY", "CALL_UPDATE", "ADD_SCHEDULE", "HEARTBEAT",
 )  # fmt: skip
+
+
+class Fault(Enum):
+    """Why a link is gone, as far as an operator mends it by himself; OTHER is all else."""
+
+    UNREACHABLE = "unreachable"
+    PASSWORD = "password"  # noqa: S105 - the name of a fault
+    ACL = "acl"
+    OTHER = "other"
 
 
 class LinkLost(Exception):
@@ -32,10 +46,11 @@ class LinkLost(Exception):
     ``reason`` is that of what the switch sent and we did not take, empty where it only went away.
     """
 
-    def __init__(self, text: str, reason: str = "") -> None:
-        """Take what is logged, and what is counted."""
+    def __init__(self, text: str, reason: str = "", fault: Fault = Fault.OTHER) -> None:
+        """Take what is logged, what is counted, and what an operator mends."""
         super().__init__(text)
         self.reason = reason
+        self.fault = fault
 
 
 class SwitchClock:
@@ -78,7 +93,7 @@ class Link:
         self._waiting: deque[asyncio.Future[str]] = deque()
         self._room = asyncio.Semaphore(PENDING_MAX)
         self._challenged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._lost: tuple[str, str] | None = None  # why, and the reason that is counted
+        self._lost: tuple[str, str, Fault] | None = None  # why, the reason that is counted, and whose fault
         self.heard_at: Instant = now()
 
     @classmethod
@@ -91,18 +106,26 @@ class Link:
                 asyncio.open_connection(spec.host, spec.port, limit=4 * READ_SIZE), CONNECT_SECONDS
             )
         except (OSError, TimeoutError) as error:
-            raise LinkLost(f"no connection to {spec.host}:{spec.port}: {error or 'timed out'}") from None
+            told = str(error) or f"no answer within {CONNECT_SECONDS:g} s"
+            raise LinkLost(
+                f"no connection to {spec.host}:{spec.port}: {told}; see that the switch runs, and host and port of its"
+                " [[freeswitch]]", "", Fault.UNREACHABLE,
+            ) from None  # fmt: skip
         return cls(reader, writer, on_event, now, clock)
 
-    async def login(self, password: str) -> None:
-        """Prove who we are and subscribe; ``run`` must be reading. Raises LinkLost."""
+    async def prove(self, password: str) -> None:
+        """Prove who we are; ``run`` must be reading. Raises LinkLost."""
         try:
             await asyncio.wait_for(asyncio.shield(self._challenged), CONNECT_SECONDS)
         except TimeoutError:
             raise self._fail("the switch did not ask for a password", "late") from None
         accepted = await self.ask(wire.auth(password))
         if not accepted.startswith("+OK"):
-            raise self._fail("the switch refuses the password", "login")
+            raise self._fail(_UNPROVEN, "login", Fault.PASSWORD)
+
+    async def login(self, password: str) -> None:
+        """Prove who we are and subscribe; ``run`` must be reading. Raises LinkLost."""
+        await self.prove(password)
         subscribed = await self.ask(wire.subscribe(EVENTS))
         if not subscribed.startswith("+OK"):
             raise self._fail("the switch refuses the subscription", "login")
@@ -125,7 +148,7 @@ class Link:
         except OSError as error:
             raise self._fail(str(error)) from None
         except LinkLost as error:
-            raise self._fail(str(error), error.reason) from None
+            raise self._fail(str(error), error.reason, error.fault) from None
         finally:
             self.close()
 
@@ -172,7 +195,7 @@ class Link:
                 if not lingers:
                     raise LinkLost(text)
             case wire.RudeRejection(text):
-                raise LinkLost(f"the switch's access list refuses us: {text}", "login")
+                raise LinkLost(f"the switch's access list refuses us: {text}; {_REFUSED_ADVICE}", "login", Fault.ACL)
             case wire.OtherMessage(kind):
                 raise LinkLost(f"the switch sent {kind[:80]!r}, which nobody asked for", "unasked")
 
@@ -192,14 +215,14 @@ class Link:
         if not reply.done():
             reply.set_result(text)
 
-    def _fail(self, text: str, reason: str = "") -> LinkLost:
+    def _fail(self, text: str, reason: str = "", fault: Fault = Fault.OTHER) -> LinkLost:
         if self._lost is None:
-            self._lost = text, reason
+            self._lost = text, reason, fault
             self._writer.close()
             pending: list[asyncio.Future[str] | asyncio.Future[None]] = [*self._waiting, self._challenged]
             for waiting in pending:
                 if not waiting.done():
-                    waiting.set_exception(LinkLost(text, reason))
+                    waiting.set_exception(LinkLost(text, reason, fault))
                     waiting.exception()  # seen: nobody may be waiting any more
             self._waiting.clear()
         return LinkLost(*self._lost)

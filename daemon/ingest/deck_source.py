@@ -141,7 +141,8 @@ def magic(path: Path) -> Magic:
         with path.open("rb") as file:
             begin = file.read(4)
     except OSError as error:
-        raise UnreadableDeck(f"{path} cannot be read: {error.strerror or error}; mend the path") from None
+        why = error.strerror or error
+        raise UnreadableDeck(f"{path} cannot be read: {why}; put it there, or mend the path") from None
     if begin == _OLD_WORKBOOK:
         raise UnreadableDeck(f"{path} is a workbook of the old kind; save it as .xlsx or CSV")
     return Magic(begin == _ZIP, begin.startswith(_GZIP), _version(status))
@@ -166,7 +167,8 @@ def open_bounded(path: Path, packed: bool) -> io.BufferedReader:
     try:
         file: BinaryIO = path.open("rb")
     except OSError as error:
-        raise UnreadableDeck(f"{path} cannot be read: {error.strerror or error}; mend the path") from None
+        why = error.strerror or error
+        raise UnreadableDeck(f"{path} cannot be read: {why}; put it there, or mend the path") from None
     return io.BufferedReader(_Limited(_Unpacked(file, path) if packed else file, path), CHUNK_SIZE)
 
 

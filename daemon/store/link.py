@@ -54,6 +54,9 @@ class Link(Protocol):
     def pages(self, query: str, parameters: Sequence[object], rows: int) -> Iterator[list[Any]]:
         """Yield the rows of a query some at a time, never holding all of them."""
 
+    def give_up_after(self, seconds: float) -> None:
+        """Have every statement from here on fail once so much time has gone by."""
+
     def wait_for_writers(self, table: str) -> None:
         """Wait until what others wrote to a table is committed, and let nobody write to it until this is.
 

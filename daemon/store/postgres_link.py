@@ -252,13 +252,17 @@ class PostgresLink:
     async def _opened(self, query: str, values: Sequence[object]) -> Any:
         return await (await self._session.prepared(query)).cursor(*values)
 
+    def give_up_after(self, seconds: float) -> None:
+        """Have the server stop each statement that takes so long."""
+        self._session.simply(f"SET LOCAL statement_timeout = {seconds * 1000:.0f}")
+
     def wait_for_writers(self, table: str) -> None:
         """Wait until nobody has uncommitted rows in a table, and let nobody write to it until this transaction ends."""
         self._session.simply(f"LOCK TABLE {metadata.tables[table].name} IN SHARE MODE")
 
 
 _ADVICE: Final = {  # by the longest beginning of the SQLSTATE
-    "08": "the connection to the server is gone",
+    "08": "the connection to the server is gone: see that it runs; what waits goes on by itself when it is back",
     "25006": "it is read-only: a standby, or one that was told to be; the URL must name the primary",
     "25P03": f"this process held a transaction open for {IDLE_SECONDS:g} s without going on",
     "28": "the server does not let us in: look at the user and password of the URL, and at pg_hba.conf",
@@ -267,7 +271,10 @@ _ADVICE: Final = {  # by the longest beginning of the SQLSTATE
     "42501": "the role lacks rights: it must own the database's tables",
     "53": "the server is out of disk, memory or connections",
     "55P03": f"another process has held a lock for {LOCK_SECONDS:g} s",
-    "57": "the server is shutting down, starting, or ended the connection",
+    "57": (
+        "the server is shutting down, starting, or ended the connection: what waits goes on by itself when it is back"
+    ),
+    "57014": "what was asked took longer than it may",
     "58": "the server's disk reported an error: look at the kernel's log before anything else",
     "XX001": "it is damaged: stop the daemon and restore the last backup",
     "XX002": "it is damaged: stop the daemon and restore the last backup",

@@ -43,6 +43,7 @@ _PRAGMAS = (
     "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536",
     f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
 )  # fmt: skip
+PROGRESS_STEPS = 100_000  # of the engine's machine, some milliseconds, between two looks at the clock
 LOCK_POLL_SECONDS = 0.001  # between two tries for the write lock, which another process holds for milliseconds
 
 _calls = msgspec.json.Decoder(list[tuple[int, Call]])
@@ -107,7 +108,10 @@ class SqliteEngine:
         try:
             found = os.stat(self._path)
         except OSError as error:
-            raise StoreUnavailable(f"the store at {self._path} is gone: {error.strerror}") from error
+            raise StoreUnavailable(
+                f"the store at {self._path} is gone: {error.strerror}: mount its disk, or put it back; what waits"
+                " goes on by itself then"
+            ) from error
         identity = (found.st_dev, found.st_ino)
         if self._identity not in (None, identity):
             raise StoreUnavailable(f"the store at {self._path} was replaced by another file: start the daemon anew")
@@ -213,22 +217,40 @@ class SqliteEngine:
 
 _ADVICE = {
     sqlite3.SQLITE_BUSY: f"another process has held its lock for {BUSY_SECONDS:g} s",
-    sqlite3.SQLITE_FULL: "the disk, or the store's page limit, is full: free space",
+    sqlite3.SQLITE_FULL: "its disk is full: free space there, or enlarge it; what waits goes on by itself then",
     sqlite3.SQLITE_IOERR: "the disk reported an error: look at the kernel's log before anything else",
     sqlite3.SQLITE_READONLY: "it is read-only: look at the rights of the file and its folder, and at the mount",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: look at the rights of the file and its folder",
     sqlite3.SQLITE_CORRUPT: "it is damaged: stop the daemon and restore the last backup",
     sqlite3.SQLITE_NOTADB: "it is no SQLite file",
+    sqlite3.SQLITE_INTERRUPT: "what was asked took longer than it may",
 }
 
 
 def explained(error: sqlite3.Error, path: Path) -> StoreError:
     """Return the typed error of SQLite's, with what an operator should look at first."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    barred = _barred(path) if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN) else ""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
-    advice = _ADVICE.get(code, "it did not do what was asked")
+    advice = barred or _ADVICE.get(code, "it did not do what was asked")
     kind = StoreError if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) else StoreUnavailable
     return kind(f"the store at {path} cannot be used: {advice} ({name}: {error})")
+
+
+def _barred(path: Path) -> str:
+    """Return what keeps this process from writing to the file, and how to mend it; empty where nothing shows."""
+    try:
+        if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+            return (
+                f"{path.parent} is mounted read-only: mount it writable, or name it in ReadWritePaths of the unit;"
+                " where it became so by itself, the kernel's log says why"
+            )
+        for place in (path.parent, path):
+            if not os.access(place, os.W_OK):
+                return f"this user may not write to {place}: give it to the user that the daemon runs as"
+    except OSError:
+        return ""
+    return ""
 
 
 class SqliteLink:
@@ -256,6 +278,11 @@ class SqliteLink:
         """Yield the rows of a query some at a time. Raises StoreUnavailable where the store closes meanwhile."""
         cursor = self._connection.execute(query, parameters)
         return while_open(iter(lambda: cursor.fetchmany(rows), []), self._is_closing)
+
+    def give_up_after(self, seconds: float) -> None:
+        """Have the engine stop by itself: it looks at the clock every so many of its steps."""
+        ends = time.monotonic() + seconds
+        self._connection.set_progress_handler(lambda: int(time.monotonic() > ends), PROGRESS_STEPS)
 
     def wait_for_writers(self, _table: str) -> None:
         """Do nothing: whoever may write is alone."""

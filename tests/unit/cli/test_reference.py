@@ -14,7 +14,7 @@ ALL = list(commands(tollway, click.Context(tollway, info_name="tollway"), "tollw
 LEAVES = [(words, command) for words, command in ALL if not isinstance(command, click.Group)]
 # INTERFACES, "The command tollway", as far as this release goes.
 PROMISED = {
-    "run", "check", "try", "apply", "account list", "account show", "account create", "account topup",
+    "run", "check", "doctor", "try", "apply", "account list", "account show", "account create", "account topup",
     "account adjust", "account assert", "account transfer",
     "account suspend", "account resume", "account history", "account events", "token create", "token list",
     "token revoke", "rate import", "rate price", "rate batch", "rate history", "rate rollback",
