@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from daemon.app_commands import Archived, StoreError, StoreUnavailable, backed_up, checked, is_month, upgraded
+from daemon.app_commands import Archived, StoreError, StoreUnavailable, backed_up, checked, is_month, restored, upgraded
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused, Unavailable
 from daemon.cli.output import print_json, working
@@ -47,6 +47,24 @@ def backup(selected: Chosen, file: Path, as_json: bool) -> None:
         print_json({"file": str(file), "octets": file.stat().st_size})
         return
     click.echo(f"{file} is a copy of the store")
+
+
+@db.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@as_json
+@chosen
+def restore(selected: Chosen, file: Path, as_json: bool) -> None:
+    """Make a FILE of db backup the store that the settings name, where there is none; nothing is ever replaced."""
+    try:
+        name = restored(selected.settings(), file)
+    except StoreUnavailable as error:
+        raise Unavailable(str(error)) from error
+    except StoreError as error:
+        raise Refused(str(error)) from error
+    if as_json:
+        print_json({"store": name, "restored": True})
+        return
+    click.echo(f"{name} is what {file} holds: run 'tollway db check', and 'tollway db upgrade' where it asks for that")
 
 
 def _month(_context: click.Context, _option: click.Parameter, value: str) -> str:

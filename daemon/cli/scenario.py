@@ -15,6 +15,7 @@ from daemon.cli.command import Chosen, as_json, chosen, perform
 from daemon.cli.difference import difference_value, print_difference
 from daemon.cli.failure import bad_configuration
 from daemon.cli.output import print_json, working
+from daemon.cli.parameters import REASON
 from daemon.config_files.positions import Problem
 from daemon.config_files.scenario_file import Scenario, read_scenario
 from daemon.config_files.settings_file import read_settings
@@ -51,9 +52,10 @@ def check(selected: Chosen, scenarios: tuple[Path, ...], as_json: bool) -> None:
 @click.command()
 @click.argument("scenario_file", metavar="FILE", type=FILE)
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
+@REASON
 @as_json
 @chosen
-def apply(selected: Chosen, scenario_file: Path, dry_run: bool, as_json: bool) -> None:
+def apply(selected: Chosen, scenario_file: Path, dry_run: bool, reason: str, as_json: bool) -> None:
     """Make tenants, accounts, carriers, tables and plans match a scenario FILE, and print the difference.
 
     Creates the store where there is none. Applying the same file again changes nothing; an opening balance is given
@@ -66,7 +68,7 @@ def apply(selected: Chosen, scenario_file: Path, dry_run: bool, as_json: bool) -
     if scenario is None:
         raise bad_configuration(problems)
     with working("comparing with the store"):
-        difference = _dry_run(settings, scenario) if dry_run else _applied(settings, scenario, dry_run=False)
+        difference = _dry_run(settings, scenario) if dry_run else _applied(settings, scenario, reason=reason)
     if as_json:
         print_json({"file": str(scenario_file), "dry_run": dry_run, **difference_value(difference)})
         return
@@ -89,8 +91,8 @@ def _known(settings: Settings) -> tuple[tuple[str, ...], list[ConversionSpec]]:
         return (), []
 
 
-def _applied(settings: Settings, scenario: Scenario, *, dry_run: bool) -> Difference:
-    return perform(settings, lambda store: store.apply(scenario, dry_run=dry_run), create=not dry_run)
+def _applied(settings: Settings, scenario: Scenario, *, reason: str = "", dry_run: bool = False) -> Difference:
+    return perform(settings, lambda store: store.apply(scenario, reason=reason, dry_run=dry_run), create=not dry_run)
 
 
 def _dry_run(settings: Settings, scenario: Scenario) -> Difference:
@@ -99,4 +101,4 @@ def _dry_run(settings: Settings, scenario: Scenario) -> Difference:
         return _applied(settings, scenario, dry_run=True)
     with tempfile.TemporaryDirectory(prefix="tollway-") as folder:
         empty = replace(settings, store=replace(settings.store, url=f"sqlite:///{folder}/empty.db"))
-        return _applied(empty, scenario, dry_run=False)
+        return _applied(empty, scenario)

@@ -39,9 +39,10 @@ T = TypeVar("T")
 BUSY_SECONDS = 5.0  # seconds a writer waits for another process's transaction
 STATEMENTS_CACHED = 256  # prepared statements: seven sizes of each write, and the queries
 CHECKPOINT_PAGES = 8_192  # pages of 4 KiB in the log before it is copied into the file; read through after a crash
+LOG_OCTETS_MAX = 64 << 20  # of the log that stay on the disk once a long reader, such as a backup, let it begin anew
 _PRAGMAS = (
     "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536",
-    f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+    f"wal_autocheckpoint = {CHECKPOINT_PAGES}", f"journal_size_limit = {LOG_OCTETS_MAX}",
 )  # fmt: skip
 LOCK_POLL_SECONDS = 0.001  # between two tries for the write lock, which another process holds for milliseconds
 

@@ -19,13 +19,13 @@ def made(folder: Path) -> str:
 
 
 def test_the_password_of_a_database_is_in_no_list_of_processes() -> None:
-    words, more = dump_command("postgresql://tollway:p%2Fw%40%25@db1:5433/tollway?sslmode=require", Path("copy"))
+    words, more = dump_command("postgresql://tollway:p%2Fw%40%25@db1:5433/tollway?sslmode=require")
     assert words == [
-        "pg_dump", "--format=custom", "--file=copy", "--no-password",
+        "pg_dump", "--format=custom", "--no-password", "--lock-wait-timeout=60000",
         "--dbname=postgresql://tollway@db1:5433/tollway?sslmode=require",
     ]  # fmt: skip
     assert more == {"PGPASSWORD": "p/w@%"}
-    words, more = dump_command("postgresql://tollway@/tollway?host=/run/postgresql", Path("copy"))
+    words, more = dump_command("postgresql://tollway@/tollway?host=/run/postgresql")
     assert words[-1] == "--dbname=postgresql://tollway@/tollway?host=/run/postgresql"
     assert more == {}
 
