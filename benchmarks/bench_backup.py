@@ -1,23 +1,25 @@
 """``tollway db backup`` beside calls: whole calls a second while it copies, and while it does not, turn by turn.
 
-A daemon over a store of some hundred MiB is asked over HTTP by 64 callers that do not pause. Every other turn has
-backups beside it, one after another for as long as the turn lasts, each a process of its own; so what else the machine
-does bears on both. Printed is the ratio of the medians of both kinds of turns, how long a copy took, and how far the
-store's log grew. Goal: at most 20 % fewer calls. PostgreSQL's server shares the machine too.
+A daemon over a store of some hundred MiB is asked over HTTP by 64 callers that do not pause. In every other turn a copy
+goes on beside it, which stands still in the others; so what else the machine does bears on both. Printed is the median
+of the ratios of two turns that follow one another, how long a copy took, and how far the store's log grew, which in
+part is because copies stand still. Goal: at most 20 % fewer calls. PostgreSQL's server shares the machine too.
 
-    python -m benchmarks.bench_backup --turns 5 --mib 256 sqlite postgresql
+    python -m benchmarks.bench_backup --turns 12 --mib 256 sqlite postgresql
 """
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +30,9 @@ from tests.e2e.scenario import SCENARIO
 from tests.integration.postgres_cluster import Cluster, ran
 
 ENGINES = ("sqlite", "postgresql")
-TURNS = 5  # of each kind
-CALLS = 4_000  # of a turn
+TURNS = 12  # of each kind
+CALLS = 1_500  # of a turn: a second or two
+SETTLE_SECONDS = 1.5  # after a copy begins or goes on: it rests for up to a second as if it had not stood still
 MIB = 256  # of rows that are there before
 GOAL_PERCENT = 20  # fewer calls, at most
 ROW_OCTETS = 512
@@ -45,28 +48,57 @@ _FILL = {
 
 @dataclass
 class Copying:
-    """Backups one after another until told to stop, by a thread that waits for their processes."""
+    """Backups one after another, each a process with its children, which stand still between two turns."""
 
     daemon: DaemonProcess
-    stopping: threading.Event = field(default_factory=threading.Event)
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # that a copy took, without those in which it stood still
     octets: int = 0
     log_octets: int = 0
+    _process: "subprocess.Popen[bytes] | None" = None
+    _ran: float = 0.0
 
-    def run(self) -> None:
-        """Copy, look how far the log has come, and throw the copy away."""
+    @property
+    def _target(self) -> Path:
+        return self.daemon.folder / "copy"
+
+    def go(self) -> float:
+        """Let the copy go on, or begin one; return when."""
+        if self._process is None:
+            command = [sys.executable, "-m", "daemon.cli", "--config", "tollway.toml", "db", "backup", "copy"]
+            environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+            self._process = subprocess.Popen(
+                command, cwd=self.daemon.folder, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+            self._ran = 0.0
+        else:
+            os.killpg(self._process.pid, signal.SIGCONT)
+        time.sleep(SETTLE_SECONDS)
+        return time.perf_counter() - SETTLE_SECONDS
+
+    def halt(self, since: float) -> bool:
+        """Let the copy stand still; tell whether it went on until now."""
+        assert self._process is not None
+        self._ran += time.perf_counter() - since
         log = self.daemon.folder / "tollway.db-wal"
-        target = self.daemon.folder / "copy"
-        while not self.stopping.is_set():
-            began = time.perf_counter()
-            done = self.daemon.command("db", "backup", target.name)
-            if done.returncode != 0:
-                raise RuntimeError(done.stdout + done.stderr)
-            self.seconds.append(time.perf_counter() - began)
-            self.octets = target.stat().st_size
-            if log.exists():
-                self.log_octets = max(self.log_octets, log.stat().st_size)
-            target.unlink()
+        if log.exists():
+            self.log_octets = max(self.log_octets, log.stat().st_size)
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGSTOP)
+            return True
+        if self._process.returncode != 0:
+            raise RuntimeError(f"a backup ended with {self._process.returncode}")
+        self._process = None
+        self.seconds.append(self._ran)
+        self.octets = self._target.stat().st_size
+        self._target.unlink()
+        return False
+
+    def end(self) -> None:
+        """End a copy that is under way."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 def _turn(words: list[str], calls: int) -> float:
@@ -92,39 +124,47 @@ def measured(daemon: DaemonProcess, engine: str, turns: int, calls: int, mib: in
     daemon.apply()
     _filled(daemon, engine, mib)
     daemon.start()
+    copying = Copying(daemon)
     try:
         made = daemon.json("token", "create", "main", "--role", "switch")
         assert isinstance(made, dict)
         time.sleep(1)  # the daemon follows within a second
         words = ["--address", f"127.0.0.1:{daemon.http_port}", "--token", str(made["token"]), "--account", "rich"]
-        _turn(words, calls // 4)  # warm
-        alone, beside, copying = [], [], Copying(daemon)
-        for _ in range(turns):
-            alone.append(_turn(words, calls))
-            copying.stopping.clear()
-            thread = threading.Thread(target=copying.run)
-            thread.start()
-            try:
-                beside.append(_turn(words, calls))
-            finally:
-                copying.stopping.set()
-                thread.join()
+        _turn(words, calls)  # warm
+        pairs = _pairs(words, turns, calls, copying)
     finally:
+        copying.end()
         daemon.stop()
-    ratio = statistics.median(beside) / statistics.median(alone)
-    told = f", the log up to {copying.log_octets >> 20} MiB" if not daemon.url else ""
+    ratio = statistics.median(beside / alone for alone, beside in pairs)
+    took = f"{statistics.median(copying.seconds):.1f} s each" if copying.seconds else "none at its end"
+    log = f", the log up to {copying.log_octets >> 20} MiB" if not daemon.url else ""
     print(
-        f"{engine}: {statistics.median(alone):,.0f} calls/s alone ({_range(alone)}),"
-        f" {statistics.median(beside):,.0f} beside backups ({_range(beside)}): {1 - ratio:.0%} fewer;"
-        f" {len(copying.seconds)} copies of {copying.octets >> 20} MiB, {statistics.median(copying.seconds):.1f} s"
-        f" each{told}",
+        f"{engine}: {statistics.median(alone for alone, _ in pairs):,.0f} calls/s alone"
+        f" ({_range(alone for alone, _ in pairs)}), {statistics.median(beside for _, beside in pairs):,.0f} beside a"
+        f" backup ({_range(beside for _, beside in pairs)}); the median of {len(pairs)} pairs has {1 - ratio:.0%} fewer;"
+        f" {len(copying.seconds)} copies of {copying.octets >> 20} MiB, {took}{log}",
         flush=True,
     )
     return ratio
 
 
-def _range(found: list[float]) -> str:
-    return f"{min(found):,.0f} to {max(found):,.0f}"
+def _pairs(words: list[str], turns: int, calls: int, copying: Copying) -> list[tuple[float, float]]:
+    """Measure a turn without and one with a copy after each other, until there are enough of them."""
+    pairs: list[tuple[float, float]] = []
+    for _ in range(2 * turns):
+        alone = _turn(words, calls)
+        since = copying.go()
+        beside = _turn(words, calls)
+        if copying.halt(since):  # else the copy was at its end before the turn was
+            pairs.append((alone, beside))
+        if len(pairs) == turns:
+            break
+    return pairs
+
+
+def _range(found: Iterable[float]) -> str:
+    ordered = sorted(found)
+    return f"{ordered[0]:,.0f} to {ordered[-1]:,.0f}"
 
 
 def _engine(engine: str, turns: int, calls: int, mib: int) -> float:

@@ -113,12 +113,15 @@ def _archived(month: Archived) -> dict[str, Any]:
 def check(selected: Chosen, as_json: bool) -> None:
     """Add every entry of the ledger up, archived ones too, and name what does not hold; beside the daemon or not."""
     try:
-        findings = [str(finding) for finding in checked(selected.settings())]
+        found = checked(selected.settings())
     except StoreUnavailable as error:
         raise Unavailable(str(error)) from error
+    findings = [str(finding) for finding in found]
+    mends = {finding.invariant: finding.mend for finding in found}
     if as_json:
-        print_json({"holds": not findings, "findings": findings})
+        told = {"broken": [{**finding._asdict(), "mend": finding.mend} for finding in found]} if found else {}
+        print_json({"holds": not findings, "findings": findings, **told})
     elif not findings:
         click.echo("every invariant of the ledger holds")
     if findings:
-        raise Refused(*findings)
+        raise Refused(*findings, *(f"what to do about {name}: {mend}" for name, mend in mends.items()))
