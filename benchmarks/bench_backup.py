@@ -187,7 +187,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--calls", type=int, default=CALLS, help="of a turn")
     parser.add_argument("--mib", type=int, default=MIB, help="of rows that are there before")
     chosen = parser.parse_args(arguments)
-    print(f"{IN_FLIGHT} calls in flight on {os.cpu_count()} cores, synchronous=FULL; goal: {GOAL_PERCENT} % fewer at most")
+    print(
+        f"{IN_FLIGHT} calls in flight on {os.cpu_count()} cores, synchronous=FULL; goal: {GOAL_PERCENT} % fewer at most"
+    )
     ratios = [_engine(engine, chosen.turns, chosen.calls, chosen.mib) for engine in chosen.engines or ENGINES]
     return int(min(ratios) < 1 - GOAL_PERCENT / 100)
 

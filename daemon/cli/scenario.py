@@ -14,11 +14,11 @@ from daemon.charging.configuration import ConversionSpec
 from daemon.cli.command import Chosen, as_json, chosen, perform
 from daemon.cli.difference import difference_value, print_difference
 from daemon.cli.failure import bad_configuration
-from daemon.cli.output import print_json, working
+from daemon.cli.output import print_json, print_notes, working
 from daemon.cli.parameters import REASON
 from daemon.config_files.positions import Problem
 from daemon.config_files.scenario_file import Scenario, read_scenario
-from daemon.config_files.settings_file import read_settings
+from daemon.config_files.settings_file import exposed, read_settings
 from daemon.settings import Settings
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -44,6 +44,8 @@ def check(selected: Chosen, scenarios: tuple[Path, ...], as_json: bool) -> None:
         print_json({"files": [str(selected.config), *map(str, scenarios)], "problems": faults})
     if problems:
         raise bad_configuration(problems)
+    if settings is not None and (told := exposed(settings)):
+        print_notes([told])
     if not as_json:
         for path in (selected.config, *scenarios):
             click.echo(f"{path}: no faults")

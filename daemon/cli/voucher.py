@@ -90,7 +90,9 @@ def create(
 
         made = Key(tenant, batch)
         selected.perform(
-            lambda store: app_vouchers.create(store, made, count, terms, out, reason=reason or "voucher create", progress=progress)
+            lambda store: app_vouchers.create(
+                store, made, count, terms, out, reason=reason or "voucher create", progress=progress
+            )
         )
     if as_json:
         print_json({"tenant": tenant, "batch": batch, "count": count, "file": str(out)})

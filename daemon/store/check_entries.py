@@ -49,7 +49,9 @@ def shapes(connection: Link) -> Iterator[Finding]:
         f" WHERE NOT CASE kind {fits} ELSE 1 = 0 END ORDER BY number"
     )
     for number, account, kind, amount, pending, grant_id, who in connection.execute(query):
-        moves = f"{format_nano(amount)}, holds {format_nano(pending)}, of call {grant_id or 'none'} by {who or 'nobody'}"
+        moves = (
+            f"{format_nano(amount)}, holds {format_nano(pending)}, of call {grant_id or 'none'} by {who or 'nobody'}"
+        )
         detail = f"account {account}: {kind} moves {moves}: no entry of this kind is like that"
         yield Finding("entries", f"entry {number}", detail)
 

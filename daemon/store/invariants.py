@@ -90,7 +90,9 @@ INVARIANTS: Final = {
         "an account is suspended by the rule where its newest entry of the rule says so",
         f"'tollway account topup' or 'adjust' makes the rule look again; {BACK}",
     ),
-    "unique keys": Invariant("what may be there once is there once: grants, charge keys, records, idempotency keys", BACK),
+    "unique keys": Invariant(
+        "what may be there once is there once: grants, charge keys, records, idempotency keys", BACK
+    ),
     "references": Invariant("what names an account names one that exists, and what is configured has its number", BACK),
     "export batches": Invariant(
         "a tenant's batches are numbered without a gap, and each begins where the one before ends",

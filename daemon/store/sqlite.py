@@ -36,6 +36,7 @@ from daemon.store.link import Link
 from daemon.store.rows import MessageAge, keys_of, refuse_spent, written
 
 T = TypeVar("T")
+FOLDER_MODE = 0o750  # of a folder that is made for the store: who called whom is nobody's business
 BUSY_SECONDS = 5.0  # seconds a writer waits for another process's transaction
 STATEMENTS_CACHED = 256  # prepared statements: seven sizes of each write, and the queries
 CHECKPOINT_PAGES = 8_192  # pages of 4 KiB in the log before it is copied into the file; read through after a crash
@@ -374,6 +375,6 @@ def _prepare(path: Path, create: bool) -> None:
             raise StoreUnavailable(
                 f"there is no store at {path}: 'tollway apply FILE' or 'tollway db upgrade' makes one"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     migrate.check(path, upgrade=create)

@@ -130,7 +130,9 @@ def test_each_change_says_who_when_and_why(shop: DaemonProcess) -> None:
     whole = changes(shop)
     for (words, left), span in zip(CHANGES, spans, strict=True):
         _left(words, left, span, whole)
-    _left("topups", ("account", "main/alice", "top_up", "3.00", "POST topups"), (0, time.time_ns()), whole, "token till")
+    _left(
+        "topups", ("account", "main/alice", "top_up", "3.00", "POST topups"), (0, time.time_ns()), whole, "token till"
+    )
     _left("DELETE", ("call", f"main/{grants['cut']}", "end", "cut", "DELETE /v1/calls"), (0, time.time_ns()), whole,
           "token sw")  # fmt: skip
     assert [row["at"] for row in whole] == sorted(row["at"] for row in whole)

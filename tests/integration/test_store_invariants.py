@@ -81,7 +81,7 @@ BREAKS: dict[str, list[list[str]]] = {
                      " FROM entry WHERE number = (SELECT max(number) FROM entry WHERE key IS NOT NULL)"]],
     "references": [["INSERT INTO config_object (kind, tenant, id, body) SELECT kind, tenant, 'nobody', body FROM"
                     " config_object WHERE kind = 'account' AND id = 'acme'"]],
-    "export batches": [["UPDATE export_batch SET sequence = 9 WHERE tenant = 'main'"],
+    "export batches": [["UPDATE export_batch SET after_seq = after_seq - 1 WHERE sequence = 2"],
                        ["UPDATE export_batch SET previous_manifest_sha256 = 'ab'"]],
     "archives": [["UPDATE archive SET token = 'x' WHERE month = '2026-01'"], ["DELETE FROM archive"]],
     "openings": [["UPDATE opening SET balance = balance + 1"], ["UPDATE opening SET number = number + 1"]],
