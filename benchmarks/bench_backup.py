@@ -42,7 +42,8 @@ _FILL = {
     "sqlite": f"WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {{rows}}) {_COLUMNS}"
     " SELECT 'fill:' || x, 'unrated', 'main', 'bench', '', '', hex(randomblob(230)), 0 FROM n",
     "postgresql": f"{_COLUMNS} SELECT 'fill:' || x, 'unrated', 'main', 'bench', '', '', (SELECT"
-    " string_agg(md5(random()::text || x || y), '') FROM generate_series(1, 14) AS m(y)), 0 FROM generate_series(1, {rows}) AS n(x)",
+    " string_agg(md5(random()::text || x || y), '') FROM generate_series(1, 14) AS m(y)), 0"
+    " FROM generate_series(1, {rows}) AS n(x)",
 }
 
 
@@ -141,7 +142,8 @@ def measured(daemon: DaemonProcess, engine: str, turns: int, calls: int, mib: in
     print(
         f"{engine}: {statistics.median(alone for alone, _ in pairs):,.0f} calls/s alone"
         f" ({_range(alone for alone, _ in pairs)}), {statistics.median(beside for _, beside in pairs):,.0f} beside a"
-        f" backup ({_range(beside for _, beside in pairs)}); the median of {len(pairs)} pairs has {1 - ratio:.0%} fewer;"
+        f" backup ({_range(beside for _, beside in pairs)}); the median of {len(pairs)} pairs has {1 - ratio:.0%}"
+        f" fewer;"
         f" {len(copying.seconds)} copies of {copying.octets >> 20} MiB, {took}{log}",
         flush=True,
     )
@@ -187,9 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--calls", type=int, default=CALLS, help="of a turn")
     parser.add_argument("--mib", type=int, default=MIB, help="of rows that are there before")
     chosen = parser.parse_args(arguments)
-    print(
-        f"{IN_FLIGHT} calls in flight on {os.cpu_count()} cores, synchronous=FULL; goal: {GOAL_PERCENT} % fewer at most"
-    )
+    print(f"{IN_FLIGHT} calls in flight on {os.cpu_count()} cores; goal: {GOAL_PERCENT} % fewer at most")
     ratios = [_engine(engine, chosen.turns, chosen.calls, chosen.mib) for engine in chosen.engines or ENGINES]
     return int(min(ratios) < 1 - GOAL_PERCENT / 100)
 

@@ -156,8 +156,8 @@ def _refuse_narrow(folder: Path) -> None:
     free = room.f_bavail * room.f_frsize
     if free < ROOM_MIN:
         raise StoreError(
-            f"{folder} has {free >> 20} MiB left, and less than {ROOM_MIN >> 20} while the store is copied endangers it:"
-            " nothing was kept; make room, or copy onto another disk when fewer calls come"
+            f"{folder} has {free >> 20} MiB left, and less than {ROOM_MIN >> 20} while the store is copied endangers"
+            " it: nothing was kept; make room, or copy onto another disk when fewer calls come"
         )
 
 

@@ -452,7 +452,7 @@ def _archives(_connection: Link, archives: ArchiveCheck) -> Iterator[Finding]:
 
 _LOOKS: tuple[Look, ...] = (
     _schema, _whole_numbers, _standings, _running, _reservations, _calls, _record_bodies, _posted, _unique,
-    _references, _batches, check_entries.shapes, check_entries.times, check_money.transfers, check_money.assertions, check_money.given_units,
-    check_vouchers.redemptions, check_vouchers.batches, check_vouchers.suspensions,
+    _references, _batches, check_entries.shapes, check_entries.times, check_money.transfers, check_money.assertions,
+    check_money.given_units, check_vouchers.redemptions, check_vouchers.batches, check_vouchers.suspensions,
 )  # fmt: skip
 _ARCHIVE_LOOKS: tuple[ArchiveLook, ...] = (_held_by_calls, check_money.buckets, _meters, _records, _archives)

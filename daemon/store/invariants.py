@@ -56,8 +56,8 @@ INVARIANTS: Final = {
         f"'tollway call recovery' lists open calls that cannot be read; {BACK}",
     ),
     "records": Invariant(
-        "every debit has its record and every refund its reversal, of the same sums; a record's columns say what its body"
-        " says; a call says that it was charged what its records add up to",
+        "every debit has its record and every refund its reversal, of the same sums; a record's columns say what its"
+        " body says; a call says that it was charged what its records add up to",
         f"hold the export of the account back, look at 'tollway call show' and 'account history'; {BACK}",
     ),
     "meters": Invariant(
@@ -65,8 +65,8 @@ INVARIANTS: Final = {
         f"'tollway account show' tells the units; {BACK}",
     ),
     "buckets": Invariant(
-        "a bucket is the sum of the entries that name it, never negative, in the order of use, and once expired holds no"
-        " more than calls from before",
+        "a bucket is the sum of the entries that name it, never negative, in the order of use, and once expired holds"
+        " no more than calls from before",
         f"'tollway account show' and 'account history' tell its entries; {BACK}",
     ),
     "transfers": Invariant(
@@ -74,8 +74,8 @@ INVARIANTS: Final = {
         f"look at both in 'tollway account history', and adjust the side that is wrong; {BACK}",
     ),
     "assertions": Invariant(
-        "what a balance was found to be when a person stated it is what the entries before add up to; an assertion moves"
-        " nothing",
+        "what a balance was found to be when a person stated it is what the entries before add up to; an assertion"
+        " moves nothing",
         BACK,
     ),
     "units": Invariant(

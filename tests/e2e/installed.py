@@ -1,4 +1,4 @@
-"""The program as an operator installs it: a wheel in a venv outside of the repository, used by a user without rights."""
+"""The program as an operator installs it: a wheel in a venv outside of the repository, for a user without rights."""
 
 import contextlib
 import os
@@ -81,7 +81,7 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent
 
 @contextlib.contextmanager
 def installed(wheel: Path) -> Iterator[Installed]:
-    """Install the wheel alone into a fresh venv; what it needs is lent by the venv of the tests, which has it already."""
+    """Install the wheel alone into a fresh venv; what it needs is lent by the venv of the tests, which has it."""
     python = public_python()
     folder = Path(tempfile.mkdtemp(prefix="tollway-install-", dir="/tmp"))
     try:

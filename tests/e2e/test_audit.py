@@ -46,7 +46,8 @@ CHANGES: list[tuple[str, Left]] = [
      ("rate_table", "main/retail-voice", "import", "version 2", "cheaper")),
     ("rate rollback retail-voice --to 1 --reason dear --yes",
      ("rate_table", "main/retail-voice", "rollback", "version 3", "dear")),
-    ("apply changed.toml --reason season", ("account", "main/bob", "change", "credit_limit: 100.00 -> 90.00", "season")),
+    ("apply changed.toml --reason season",
+     ("account", "main/bob", "change", "credit_limit: 100.00 -> 90.00", "season")),
     ("export run", ("export_batch", "main/main-00000001", "export", "records", "export run")),
 ]  # fmt: skip
 # Commands that change neither money nor limits, rates or status, or whose effect is none of a person's choice.

@@ -3,7 +3,6 @@
 One store for each engine; every break is in a transaction that leaves nothing, so that none hides another.
 """
 
-import asyncio
 import re
 import shutil
 import sqlite3
@@ -26,6 +25,7 @@ from daemon.store.finding import Finding
 from daemon.store.invariants import INVARIANTS
 from daemon.store.link import Link
 from tests.integration.archive_world import archive_folder, archived, exported, lived
+from tests.integration.esl_world import until
 from tests.integration.postgres_cluster import Cluster, ran
 from tests.integration.store_world import ACME, URL_FILE, World, opened
 from tests.integration.test_store_vouchers import made, redeemed
@@ -49,11 +49,11 @@ BREAKS: dict[str, list[list[str]]] = {
         for name in ("balance_after", "reserved_after")
     ],
     "entries": [
-        ["UPDATE entry SET kind = 'adjust' WHERE kind = 'debit'"], ["UPDATE entry SET kind = 'gift' WHERE kind = 'top_up'"],
-        ["UPDATE entry SET kind = 'debit' WHERE kind = 'refund'"], ["UPDATE entry SET at = at + 1 WHERE kind = 'debit'"],
-        ["UPDATE entry SET at = at - 1 WHERE kind = 'reserve'"], ["UPDATE entry SET who = 'clerk' WHERE kind = 'debit'"],
-        ["UPDATE entry SET who = '' WHERE kind = 'top_up'"], ["UPDATE entry SET who = 'clerk' WHERE kind = 'suspend'"],
-        ["UPDATE entry SET grant_id = 'g1' WHERE kind = 'top_up'"],
+        [f"UPDATE entry SET {change} WHERE kind = '{kind}'"] for change, kind in (
+            ("kind = 'adjust'", "debit"), ("kind = 'gift'", "top_up"), ("kind = 'debit'", "refund"),
+            ("at = at + 1", "debit"), ("at = at - 1", "reserve"), ("who = 'clerk'", "debit"), ("who = ''", "top_up"),
+            ("who = 'clerk'", "suspend"), ("grant_id = 'g1'", "top_up"),
+        )
     ],
     "open calls": [["UPDATE account SET channels_out = channels_out + 1 WHERE id = 'carrier-a'"],
                    ["DELETE FROM call WHERE is_open = 1"]],
@@ -202,9 +202,8 @@ async def test_a_server_that_may_forget(world: World, request: pytest.FixtureReq
 
 
 async def _until_it_says(kept: Path, wanted: str) -> None:
-    async with asyncio.timeout(30):
-        while ran((kept / URL_FILE).read_text(), "SHOW full_page_writes") != [(wanted,)]:
-            await asyncio.sleep(0.05)
+    url = (kept / URL_FILE).read_text()
+    await until(lambda: ran(url, "SHOW full_page_writes") == [(wanted,)], 30)
 
 
 def test_the_list_is_closed_and_every_one_of_it_is_broken_here() -> None:
