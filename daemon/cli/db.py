@@ -17,16 +17,25 @@ def db() -> None:
 
 
 @db.command()
+@click.option(
+    "--backup", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Copy the store into this new file before; without the copy nothing is upgraded.",
+)  # fmt: skip
 @as_json
 @chosen
-def upgrade(selected: Chosen, as_json: bool) -> None:
-    """Bring the store to this release's schema; create it where there is none."""
+def upgrade(selected: Chosen, backup: Path | None, as_json: bool) -> None:
+    """Bring the store to this release's schema; create it where there is none. Stop the daemon before."""
     try:
+        if backup is not None:
+            backed_up(selected.settings(), backup)
         name = upgraded(selected.settings())
     except StoreUnavailable as error:
         raise Unavailable(str(error)) from error
+    except StoreError as error:
+        raise Refused(str(error)) from error
     if as_json:
-        print_json({"store": name, "upgraded": True})
+        copied = {"backup": str(backup)} if backup is not None else {}
+        print_json({"store": name, "upgraded": True, **copied})
         return
     click.echo(f"{name} has this release's schema")
 
