@@ -13,7 +13,7 @@ from pathlib import Path
 
 from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.settings import is_server, shown
-from daemon.store import migrate, opening, sqlite
+from daemon.store import opening, sqlite
 from daemon.store.backup import TOLD_MAX, new_file, without_password
 
 PIECE_OCTETS = 1 << 20  # copied at a time
@@ -52,22 +52,23 @@ def _place(source: Path, path: Path) -> None:
         with new_file(path) as part:
             with source.open("rb") as copy:
                 shutil.copyfileobj(copy, part.file, PIECE_OCTETS)
-            _look_through(part.path)
+            _look_through(part.path, source)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def _look_through(path: Path) -> None:
-    """Refuse a file that is not whole, or is no store."""
+def _look_through(path: Path, source: Path) -> None:
+    """Refuse a file, the copy of a source, that is not whole or is no store."""
     try:
-        if not migrate.current(path):
-            raise StoreError("the copy holds no store: it has no table")
         with contextlib.closing(sqlite3.connect(path)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     except sqlite3.Error as error:
-        raise StoreError(f"the copy cannot be read: {error}; take another one") from error
+        raise StoreError(f"{source} is not whole: {error}; take another copy") from error
     if said != "ok":
-        raise StoreError(f"the copy is not whole: {said}; take another one")
+        raise StoreError(f"{source} is not whole: {said}; take another copy")
+    if "alembic_version" not in tables:
+        raise StoreError(f"{source} is no copy of a store: it has no table of one")
 
 
 def restore_command(source: Path, url: str) -> tuple[list[str], dict[str, str]]:

@@ -22,9 +22,11 @@ STAND_INS = {"runuser": 'shift 3\nexec "$@"\n', "systemctl": "exit 0\n", "userad
 LEFT_OUT = ("__pycache__", ".git", ".venv", "var", "build", "dist", "*.egg-info", ".*_cache", ".hypothesis", "tests")
 
 
-def blocks(page: str) -> list[str]:
-    """Return the shell blocks of a page, in their order."""
-    return re.findall(r"^```\n(.*?)^```$", (OPERATIONS / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+def blocks(page: str, language: str = "") -> list[str]:
+    """Return the blocks of a page in a language, in their order; those without one are for a shell."""
+    text = (OPERATIONS / page).read_text(encoding="utf-8")
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [block for named, block in found if named == language]
 
 
 class Machine:
@@ -61,7 +63,7 @@ class Machine:
 
     def settings(self) -> None:
         """Write the paths that running.md names into the settings, and listeners that are free."""
-        (toml,) = re.findall(r"^```toml\n(.*?)^```$", (OPERATIONS / "running.md").read_text(), re.MULTILINE | re.DOTALL)
+        (toml,) = blocks("running.md", "toml")
         listeners = "".join(
             f'[{name}]\nlisten = "127.0.0.1:{free_port()}"\n' for name in ("radius_auth", "radius_acct", "http")
         )

@@ -62,7 +62,6 @@ def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 async def left_by_calls(folder: Path) -> Rows:
     """Return all rows of a store of this release in which calls were charged, are open and were taken back."""
-    folder.mkdir()
     async with opened(folder) as world:
         await world.whole("c1")
         await world.whole("c2", 30, ACME)
@@ -141,7 +140,9 @@ def revision(folder: Path) -> str:
 
 def money(folder: Path) -> list[tuple[Any, ...]]:
     """Return what everybody has, by the store's own columns, and each entry of the ledger."""
-    standings = "SELECT tenant, id, balance, reserved, uncollected, channels_in, channels_out FROM account ORDER BY number"
+    standings = (
+        "SELECT tenant, id, balance, reserved, uncollected, channels_in, channels_out FROM account ORDER BY number"
+    )
     entries = "SELECT number, account, kind, at, amount, pending, balance_after, who FROM entry ORDER BY number"
     records = "SELECT seq, record_id, charge, cost FROM record ORDER BY seq"
     url, found = url_of(folder), []
@@ -179,7 +180,8 @@ async def test_an_upgrade_that_is_killed_has_changed_nothing(older: Path, tmp_pa
     url, before = url_of(older), money(older)
     place = url if is_server(url) else str(older / "tollway.db")
     for death in DEATHS:
-        done = subprocess.run([sys.executable, "-c", DYING, place, str(death)], capture_output=True, check=False)
+        words = [sys.executable, "-c", DYING, place, str(death)]
+        done = await asyncio.to_thread(subprocess.run, words, capture_output=True, check=False)
         assert done.returncode == -9, (death, done.stderr.decode()[-2000:])
         assert revision(older) == OLDER[0]
         assert money(older) == before
