@@ -140,7 +140,8 @@ def test_a_restore_replaces_nothing_and_refuses_what_is_no_whole_store(tmp_path:
     (tmp_path / "new").mkdir()
     for name, octets, why in (
         ("gone.db", None, "cannot be read"), ("text.db", b"a text " * 99, "is not a file of SQLite"),
-        ("dump", b"PGDMP...", "is not a file of SQLite"), ("cut.db", (tmp_path / "t.db").read_bytes()[:5000], "is not whole"),
+        ("dump", b"PGDMP...", "is not a file of SQLite"),
+        ("cut.db", (tmp_path / "t.db").read_bytes()[:5000], "is not whole"),
         ("t.db", (tmp_path / "t.db").read_bytes(), "is no copy of a store"),
     ):  # fmt: skip
         if octets is not None:
