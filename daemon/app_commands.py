@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Emergency, Status
@@ -70,29 +70,92 @@ from daemon.rating.rate_table import Found
 from daemon.rating.rate_type import BARE
 from daemon.rating.tariff import Gap, Tariff
 from daemon.settings import Settings
-from daemon.store import LedgerStore, backup, open_store, opening
+from daemon.store import LedgerStore, audit, backup, open_store, opening, restore
 from daemon.store.administration import AccountView, Assertion, Credited, Difference, Refused, Transferred, UnitsView
 from daemon.store.archive_files import is_month
 from daemon.store.archives import Archived
+from daemon.store.audit import LISTED_MAX as CHANGES_LISTED_MAX
+from daemon.store.audit import Wanted as ChangesWanted
 from daemon.store.check import check_store
 from daemon.store.deck_difference import KINDS
 from daemon.store.decks import DeckChange, DeckDifference
 from daemon.store.decks import Progress as DeckProgress
 from daemon.store.finding import Finding as StoreFinding
-from daemon.store.objects import no_account, note
+from daemon.store.objects import no_account
 from daemon.store.qualities import listed
 
 T = TypeVar("T")
 
 __all__ = [
-    "KINDS", "AccountKind", "AccountView", "Archived", "Asked", "Assertion", "BatchRules", "BatchStatus",
-    "BatchSummary", "Bucket", "BucketKind", "Call", "CallAttempt", "ChannelPackageSpec", "Credited", "Decision",
-    "DeckDifference", "Difference", "EntryKind", "ExportError", "ExportRefused", "ExportUnavailable", "Exported",
-    "FileRefused", "Finding", "History", "ListedBatch", "LocalPacketError", "NasSpec", "NewAccount", "NoReply",
-    "Opened", "Priced", "PricedCall", "Progress", "Question", "RadiusError", "Refused", "Reply", "RunStopped", "Status",
-    "StoreError", "StoreFinding", "StoreUnavailable", "Tariff", "TokenSpec", "Told", "Transferred", "UnitsView",
-    "Wanted", "backed_up", "charged_so_far", "checked", "clock", "is_month", "no_account", "opened", "operate",
-    "parse_pairs", "price_file", "radius_decode", "radius_send", "route_of", "sequence_of", "store_exists", "upgraded",
+    "CHANGES_LISTED_MAX",
+    "KINDS",
+    "AccountKind",
+    "AccountView",
+    "Archived",
+    "Asked",
+    "Assertion",
+    "BatchRules",
+    "BatchStatus",
+    "BatchSummary",
+    "Bucket",
+    "BucketKind",
+    "Call",
+    "CallAttempt",
+    "ChangesWanted",
+    "ChannelPackageSpec",
+    "Credited",
+    "Decision",
+    "DeckDifference",
+    "Difference",
+    "EntryKind",
+    "ExportError",
+    "ExportRefused",
+    "ExportUnavailable",
+    "Exported",
+    "FileRefused",
+    "Finding",
+    "History",
+    "ListedBatch",
+    "LocalPacketError",
+    "NasSpec",
+    "NewAccount",
+    "NoReply",
+    "Opened",
+    "Priced",
+    "PricedCall",
+    "Progress",
+    "Question",
+    "RadiusError",
+    "Refused",
+    "Reply",
+    "RunStopped",
+    "Status",
+    "StoreError",
+    "StoreFinding",
+    "StoreUnavailable",
+    "Tariff",
+    "TokenSpec",
+    "Told",
+    "Transferred",
+    "UnitsView",
+    "Wanted",
+    "backed_up",
+    "charged_so_far",
+    "checked",
+    "clock",
+    "is_month",
+    "no_account",
+    "opened",
+    "operate",
+    "parse_pairs",
+    "price_file",
+    "radius_decode",
+    "radius_send",
+    "restored",
+    "route_of",
+    "sequence_of",
+    "store_exists",
+    "upgraded",
     "who",
 ]  # fmt: skip
 
@@ -237,9 +300,10 @@ class Opened:
             raise Refused("the store holds no tenant yet: 'tollway apply FILE' makes them")
         return split_key(text, owner)
 
-    async def apply(self, scenario: Scenario, *, dry_run: bool) -> Difference:
+    async def apply(self, scenario: Scenario, *, reason: str = "", dry_run: bool) -> Difference:
         """Make what a scenario states so."""
-        return await self.store.apply(scenario.objects, scenario.decks, who=who(), dry_run=dry_run)
+        stated = (scenario.objects, scenario.decks)
+        return await self.store.apply(*stated, who=who(), reason=reason or "apply", dry_run=dry_run)
 
     async def account(self, text: str) -> AccountView | None:
         """Return one account."""
@@ -314,7 +378,7 @@ class Opened:
 
     async def import_deck(
         self, text: str, rows: Sequence[RateRow], *, mode: str, effective_from: Instant | None, source: str,
-        backdate: bool, dry_run: bool, yes: bool, progress: DeckProgress,
+        backdate: bool, dry_run: bool, yes: bool, reason: str = "", progress: DeckProgress,
     ) -> tuple[DeckDifference, int]:  # fmt: skip
         """Import a deck, or tell what it would change; return the table's limit of closed or changed percent as well.
 
@@ -325,7 +389,7 @@ class Opened:
         rows, errors = expanded(rows, code_list_of(spec, configuration))
         if errors:
             raise Refused(*map(str, errors))
-        change, limit = DeckChange(mode, effective_from, who(), source, backdate), spec.closed_limit_percent
+        change, limit = DeckChange(mode, effective_from, who(), source, backdate, reason), spec.closed_limit_percent
         difference = await self.store.import_deck(
             key, rows, change, dry_run=dry_run, limit_percent=None if yes else limit, progress=progress
         )
@@ -463,15 +527,24 @@ class Opened:
         from daemon.store.archiving import archive_months  # noqa: PLC0415
 
         keep = self.settings.store.archive_keep_months if keep_months is None else keep_months
-        return await archive_months(self.store, keep, before, clock(), progress)
+        done = await archive_months(self.store, keep, before, clock(), progress)
+        for month in done:
+            await self._noted("archive", Key("", month.month), "archive", f"{month.entries} entries", "db archive")
+        return done
 
     async def end_call(self, call: Call, reason: str) -> bool:
         """Ask whoever has the call to end it, on record; tell whether it was open and not cut before."""
         changed = (await (await self.charging()).cut(call.grant_id)).changed
         if changed:
-            place, at = ("call", call.tenant, call.grant_id), clock()
-            await self.store.administer(lambda book: note(book, place, "end", call.call_id, who(), reason, at))
+            await self._noted("call", Key(call.tenant, call.grant_id), "end", call.call_id, reason)
         return changed
+
+    async def _noted(self, kind: str, key: Key, act: str, detail: str, reason: str) -> None:
+        await self.store.record_act(kind, key, act, detail, who=who(), reason=reason)
+
+    async def changes(self, wanted: ChangesWanted) -> list[dict[str, Any]]:
+        """Return the newest changes by persons, oldest first: what, when, who and why."""
+        return await self.store.reading(lambda link: audit.listed(link, wanted))
 
     async def call_changes(self, call: Call) -> list[dict[str, object]]:
         """Return what persons did to a call, when and why."""
@@ -533,7 +606,12 @@ class Opened:
     async def export_run(self, progress: Progress | None = None) -> list[Exported | ExportRefused]:
         """Hand off what is new."""
         directory = Path(self.settings.export.directory)
-        return await run_exports(StoreSource(self.store), directory, clock(), progress=progress)
+        done = await run_exports(StoreSource(self.store), directory, clock(), progress=progress)
+        for each in done:
+            if isinstance(each, Exported):
+                batch = Key(each.tenant, f"{each.tenant}-{each.sequence:08d}")
+                await self._noted("export_batch", batch, "export", f"{each.records} records", "export run")
+        return done
 
     async def export_again(self, tenant: str, sequence: int, directory: Path | None) -> Exported:
         """Write a finished batch once more: into its place, or below another directory."""
@@ -651,6 +729,12 @@ def upgraded(settings: Settings) -> str:
 def backed_up(settings: Settings, target: Path) -> None:
     """Copy the store into a new file while daemons charge in it. Raises StoreError, StoreUnavailable."""
     backup.back_up(settings.store.url, target)
+
+
+def restored(settings: Settings, source: Path) -> str:
+    """Make a copy the store, where there is none; return the store's name. Raises StoreError, StoreUnavailable."""
+    restore.restore(source, settings.store.url)
+    return opening.name_of(settings.store.url)
 
 
 def checked(settings: Settings) -> list[StoreFinding]:

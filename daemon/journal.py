@@ -19,6 +19,7 @@ from daemon.charging.without_store import GRANTS_MAX, Journalled
 _log = structlog.get_logger("tollway.journal")
 
 _DO = "see to the space and the rights of the journal's folder; best it lies on another disk than the store"
+FOLDER_MODE = 0o750  # of a folder that is made for a journal
 FIELD_LENGTH_MAX = 256  # characters of one field; what a caller chose is cut, never refused, for such a call
 LINE_OCTETS_MAX = 65_536  # octets of one grant's line; with GRANTS_MAX lines the journal is at most 64 MiB
 
@@ -39,7 +40,7 @@ class EmergencyJournal:
             _log.error("emergency call not journalled", error=str(error), path=str(self._path), do=_DO, **cut)
 
     def _write(self, line: bytes) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             os.write(descriptor, line)
@@ -99,7 +100,7 @@ class PostpaidJournal:
             raise StoreUnavailable(f"the journal {self._path} cannot be written: {error.strerror}") from error
 
     def _append(self, line: bytes) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         is_new = not self._path.exists()
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:

@@ -23,6 +23,11 @@ def shown(url: str) -> str:
     return url if "@" not in url or user is None else f"{user[1]}{user[2]}@{place}"
 
 
+def has_password(url: str) -> bool:
+    """Tell whether a store's URL holds a password."""
+    return shown(url) != url and ":" in url.removeprefix(SERVER_SCHEME).rpartition("@")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """``host:port`` of a section's ``listen``; an empty host is off."""

@@ -6,7 +6,7 @@ Work that arrives together shares a commit; a function that raises is left out a
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -16,6 +16,7 @@ from daemon.authorize.decision import Decision
 from daemon.authorize.quality import Tally
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
+from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.ledger.account import Entry, Standing
 from daemon.rating.bundle import Meter
@@ -239,6 +240,14 @@ class Watch(Protocol):
 
     def charged(self, record: RatedCdr) -> None:
         """Take what the payer of a call was charged, or what of it was taken back."""
+
+
+@runtime_checkable
+class RecordsActs(Protocol):
+    """A store that keeps what a person did that is neither an object's change nor money."""
+
+    async def record_act(self, kind: str, key: Key, act: str, detail: str, *, who: str, reason: str) -> None:
+        """Put on record who did what, when and why. Raises StoreError."""
 
 
 class Counters(Protocol):

@@ -37,6 +37,7 @@ from daemon.rating.bundle import bundle_of
 from daemon.rating.deck import UNITS_IN_ROW_MAX
 
 EVENTS_LISTED_MAX = 10_000  # events of one listing; a terminal and a script both have an end
+TOP_UP = "account topup"  # why money or units came, where nobody says
 KEY_LENGTH_MAX = 200  # characters of an idempotency key, as over HTTP
 _MONEY = ("amount", "pending", "uncollected", "balance_after", "reserved_after")
 # A negative amount begins like an option; nothing that these commands do not know begins with a digit.
@@ -238,7 +239,7 @@ def topup(
     if units is not None or bundle is not None:
         if units is None or bundle is None or any(given is not None for given in (amount, bucket, kind, priority)):
             raise click.UsageError("--units belong to a --bundle, and go without AMOUNT and without a bucket's options")
-        _give_units(selected, account_id, bundle, units, expires, _key(key), reason, json=as_json)
+        _give_units(selected, account_id, bundle, units, expires, _key(key), reason or TOP_UP, json=as_json)
         return
     if amount is None:
         raise click.UsageError("state an AMOUNT, or --units of a --bundle")
@@ -247,7 +248,7 @@ def topup(
     if bucket is None and any(given is not None for given in (kind, priority, expires)):
         raise click.UsageError("--kind, --priority and --expires are those of a --bucket")
     wanted = None if bucket is None else Wanted(bucket, BucketKind(kind) if kind else None, priority, expires)
-    _credit(selected, account_id, EntryKind.TOP_UP, amount, _key(key), reason, bucket=wanted, json=as_json)
+    _credit(selected, account_id, EntryKind.TOP_UP, amount, _key(key), reason or TOP_UP, bucket=wanted, json=as_json)
 
 
 def _give_units(
@@ -300,6 +301,8 @@ def assert_balance(
     selected: Chosen, account_id: str, balance: int, at: int | None, reason: str, as_json: bool
 ) -> None:  # fmt: skip
     """State what an account's balance should be, buckets contained; a difference is listed as an exception (exit 1)."""
+    if not reason.strip():
+        raise click.BadParameter("say why", param_hint="--reason")
     said: Assertion = selected.perform(lambda store: store.assert_balance(account_id, balance, at, reason=reason))
     value = assertion_value(said)
     if as_json:
@@ -372,7 +375,7 @@ def _set_status(selected: Chosen, account_id: str, status: Status, reason: str, 
 @chosen
 def suspend(selected: Chosen, account_id: str, reason: str, as_json: bool) -> None:
     """Refuse new calls of an account; calls that run go on."""
-    _set_status(selected, account_id, Status.SUSPENDED, reason, json=as_json)
+    _set_status(selected, account_id, Status.SUSPENDED, reason or "account suspend", json=as_json)
 
 
 @account.command()
@@ -382,7 +385,7 @@ def suspend(selected: Chosen, account_id: str, reason: str, as_json: bool) -> No
 @chosen
 def resume(selected: Chosen, account_id: str, reason: str, as_json: bool) -> None:
     """Let a suspended account call again; a closed one is opened by its scenario file alone."""
-    _set_status(selected, account_id, Status.ACTIVE, reason, json=as_json)
+    _set_status(selected, account_id, Status.ACTIVE, reason or "account resume", json=as_json)
 
 
 @account.command()

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from daemon.app_commands import Archived, StoreError, StoreUnavailable, backed_up, checked, is_month, upgraded
+from daemon.app_commands import Archived, StoreError, StoreUnavailable, backed_up, checked, is_month, restored, upgraded
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused, Unavailable
 from daemon.cli.output import print_json, working
@@ -17,16 +17,25 @@ def db() -> None:
 
 
 @db.command()
+@click.option(
+    "--backup", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Copy the store into this new file before; without the copy nothing is upgraded.",
+)  # fmt: skip
 @as_json
 @chosen
-def upgrade(selected: Chosen, as_json: bool) -> None:
-    """Bring the store to this release's schema; create it where there is none."""
+def upgrade(selected: Chosen, backup: Path | None, as_json: bool) -> None:
+    """Bring the store to this release's schema; create it where there is none. Stop the daemon before."""
     try:
+        if backup is not None:
+            backed_up(selected.settings(), backup)
         name = upgraded(selected.settings())
     except StoreUnavailable as error:
         raise Unavailable(str(error)) from error
+    except StoreError as error:
+        raise Refused(str(error)) from error
     if as_json:
-        print_json({"store": name, "upgraded": True})
+        copied = {"backup": str(backup)} if backup is not None else {}
+        print_json({"store": name, "upgraded": True, **copied})
         return
     click.echo(f"{name} has this release's schema")
 
@@ -47,6 +56,24 @@ def backup(selected: Chosen, file: Path, as_json: bool) -> None:
         print_json({"file": str(file), "octets": file.stat().st_size})
         return
     click.echo(f"{file} is a copy of the store")
+
+
+@db.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@as_json
+@chosen
+def restore(selected: Chosen, file: Path, as_json: bool) -> None:
+    """Make a FILE of db backup the store that the settings name, where there is none; nothing is ever replaced."""
+    try:
+        name = restored(selected.settings(), file)
+    except StoreUnavailable as error:
+        raise Unavailable(str(error)) from error
+    except StoreError as error:
+        raise Refused(str(error)) from error
+    if as_json:
+        print_json({"store": name, "restored": True})
+        return
+    click.echo(f"{name} is what {file} holds: run 'tollway db check', and 'tollway db upgrade' where it asks for that")
 
 
 def _month(_context: click.Context, _option: click.Parameter, value: str) -> str:
@@ -95,12 +122,15 @@ def _archived(month: Archived) -> dict[str, Any]:
 def check(selected: Chosen, as_json: bool) -> None:
     """Add every entry of the ledger up, archived ones too, and name what does not hold; beside the daemon or not."""
     try:
-        findings = [str(finding) for finding in checked(selected.settings())]
+        found = checked(selected.settings())
     except StoreUnavailable as error:
         raise Unavailable(str(error)) from error
+    findings = [str(finding) for finding in found]
+    mends = {finding.invariant: finding.mend for finding in found}
     if as_json:
-        print_json({"holds": not findings, "findings": findings})
+        told = {"broken": [{**finding._asdict(), "mend": finding.mend} for finding in found]} if found else {}
+        print_json({"holds": not findings, "findings": findings, **told})
     elif not findings:
         click.echo("every invariant of the ledger holds")
     if findings:
-        raise Refused(*findings)
+        raise Refused(*findings, *(f"what to do about {name}: {mend}" for name, mend in mends.items()))

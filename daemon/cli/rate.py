@@ -16,7 +16,7 @@ from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.difference import CLOSED_SHOWN, NAMES_SHOWN, deck_value, print_deck
 from daemon.cli.failure import Refused
 from daemon.cli.output import dated, print_json, print_notes, print_pairs, print_table, printable, working
-from daemon.cli.parameters import ID, KEY, TIME
+from daemon.cli.parameters import ID, KEY, REASON, TIME
 from daemon.cli.price_steps import price_lines
 from daemon.cli.rate_batch import batch
 from daemon.config_files.deck_files import DeckFile, Stated, Unreadable, find_template, read_deck_file
@@ -55,12 +55,13 @@ def rate() -> None:
 @click.option("--backdate", is_flag=True, help="Allow a date in the past.")
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
 @click.option("--yes", is_flag=True, help="Go on above the table's limit of closed or changed prefixes.")
+@REASON
 @as_json
 @chosen
 def import_deck(
     selected: Chosen, table: str, file: Path, mode: str, effective_from: Instant | None, template: str, encoding: str,
     delimiter: str, decimal: str, date_format: str, timezone: str, sheet: str, backdate: bool, dry_run: bool,
-    yes: bool, as_json: bool,
+    yes: bool, reason: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Import the deck in FILE into a rate TABLE, whole or not at all, and print the difference in prefixes.
 
@@ -76,7 +77,7 @@ def import_deck(
         difference, limit = selected.perform(
             lambda store: store.import_deck(
                 table, rows, mode=mode, effective_from=effective_from, source=str(file), backdate=backdate,
-                dry_run=dry_run, yes=yes, progress=say,
+                dry_run=dry_run, yes=yes, reason=reason, progress=say,
             )
         )  # fmt: skip
     _tell(difference, limit, mode, dry_run=dry_run, yes=yes, as_json=as_json)

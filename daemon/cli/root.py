@@ -29,6 +29,7 @@ COMMANDS = {
     "carrier": "daemon.cli.carrier:carrier",
     "export": "daemon.cli.export:export",
     "exception": "daemon.cli.exception:exception",
+    "audit": "daemon.cli.audit:audit",
     "db": "daemon.cli.db:db",
 }
 

@@ -14,10 +14,11 @@ from daemon.charging.configuration import ConversionSpec
 from daemon.cli.command import Chosen, as_json, chosen, perform
 from daemon.cli.difference import difference_value, print_difference
 from daemon.cli.failure import bad_configuration
-from daemon.cli.output import print_json, working
+from daemon.cli.output import print_json, print_notes, working
+from daemon.cli.parameters import REASON
 from daemon.config_files.positions import Problem
 from daemon.config_files.scenario_file import Scenario, read_scenario
-from daemon.config_files.settings_file import read_settings
+from daemon.config_files.settings_file import exposed, read_settings
 from daemon.settings import Settings
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -43,6 +44,8 @@ def check(selected: Chosen, scenarios: tuple[Path, ...], as_json: bool) -> None:
         print_json({"files": [str(selected.config), *map(str, scenarios)], "problems": faults})
     if problems:
         raise bad_configuration(problems)
+    if settings is not None and (told := exposed(settings)):
+        print_notes([told])
     if not as_json:
         for path in (selected.config, *scenarios):
             click.echo(f"{path}: no faults")
@@ -51,9 +54,10 @@ def check(selected: Chosen, scenarios: tuple[Path, ...], as_json: bool) -> None:
 @click.command()
 @click.argument("scenario_file", metavar="FILE", type=FILE)
 @click.option("--dry-run", is_flag=True, help="Only print what would change.")
+@REASON
 @as_json
 @chosen
-def apply(selected: Chosen, scenario_file: Path, dry_run: bool, as_json: bool) -> None:
+def apply(selected: Chosen, scenario_file: Path, dry_run: bool, reason: str, as_json: bool) -> None:
     """Make tenants, accounts, carriers, tables and plans match a scenario FILE, and print the difference.
 
     Creates the store where there is none. Applying the same file again changes nothing; an opening balance is given
@@ -66,7 +70,7 @@ def apply(selected: Chosen, scenario_file: Path, dry_run: bool, as_json: bool) -
     if scenario is None:
         raise bad_configuration(problems)
     with working("comparing with the store"):
-        difference = _dry_run(settings, scenario) if dry_run else _applied(settings, scenario, dry_run=False)
+        difference = _dry_run(settings, scenario) if dry_run else _applied(settings, scenario, reason=reason)
     if as_json:
         print_json({"file": str(scenario_file), "dry_run": dry_run, **difference_value(difference)})
         return
@@ -89,8 +93,8 @@ def _known(settings: Settings) -> tuple[tuple[str, ...], list[ConversionSpec]]:
         return (), []
 
 
-def _applied(settings: Settings, scenario: Scenario, *, dry_run: bool) -> Difference:
-    return perform(settings, lambda store: store.apply(scenario, dry_run=dry_run), create=not dry_run)
+def _applied(settings: Settings, scenario: Scenario, *, reason: str = "", dry_run: bool = False) -> Difference:
+    return perform(settings, lambda store: store.apply(scenario, reason=reason, dry_run=dry_run), create=not dry_run)
 
 
 def _dry_run(settings: Settings, scenario: Scenario) -> Difference:
@@ -99,4 +103,4 @@ def _dry_run(settings: Settings, scenario: Scenario) -> Difference:
         return _applied(settings, scenario, dry_run=True)
     with tempfile.TemporaryDirectory(prefix="tollway-") as folder:
         empty = replace(settings, store=replace(settings.store, url=f"sqlite:///{folder}/empty.db"))
-        return _applied(empty, scenario, dry_run=False)
+        return _applied(empty, scenario)

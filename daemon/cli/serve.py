@@ -16,7 +16,8 @@ import click
 from daemon import app
 from daemon.app_commands import Opened, StoreError, opened
 from daemon.cli.command import Chosen, as_json, chosen
-from daemon.cli.output import print_json, print_table
+from daemon.cli.output import print_json, print_notes, print_table
+from daemon.config_files.settings_file import exposed
 from daemon.settings import Settings
 
 SAMPLE_ACCOUNT, SAMPLE_PLAN, SAMPLE_NUMBER = "alice", "retail", "442071231234"
@@ -32,6 +33,8 @@ def run(selected: Chosen, as_json: bool) -> None:
     Prints its listeners when all of them answer; logs go to standard error.
     """
     settings = selected.settings()
+    if told := exposed(settings):
+        print_notes([told])
     sample = _has_sample(settings)
 
     def announce(serving: Settings) -> None:

@@ -90,7 +90,9 @@ def create(
 
         made = Key(tenant, batch)
         selected.perform(
-            lambda store: app_vouchers.create(store, made, count, terms, out, reason=reason, progress=progress)
+            lambda store: app_vouchers.create(
+                store, made, count, terms, out, reason=reason or "voucher create", progress=progress
+            )
         )
     if as_json:
         print_json({"tenant": tenant, "batch": batch, "count": count, "file": str(out)})
@@ -188,6 +190,8 @@ def show(selected: Chosen, batch: str, serial: int | None, as_json: bool) -> Non
 @chosen
 def block(selected: Chosen, batch: str, serials: str | None, reason: str, as_json: bool) -> None:
     """Make vouchers worthless that nobody has redeemed: stolen, lost, or never to be sold."""
+    if not reason.strip():
+        raise click.BadParameter("say why", param_hint="--reason")
     which = None if serials is None else _serials(serials)
     count = selected.perform(lambda store: app_vouchers.block(store, batch, which, reason))
     if as_json:

@@ -3,6 +3,7 @@
 Every key is declared once, in SECTIONS, with its default from ``daemon.settings``: the reference is made of the same.
 """
 
+import stat
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ from daemon.settings import (
     LogSection,
     Settings,
     StoreSettings,
+    has_password,
     is_server,
 )
 
@@ -196,6 +198,21 @@ def read_settings(path: Path) -> tuple[Settings | None, list[Problem]]:
     if not document.is_faultless:
         return None, document.problems()
     return _settings(path, sections), []
+
+
+def exposed(settings: Settings) -> str:
+    """Return what to say of a file that holds a password and that everybody can read; empty where none does."""
+    path = Path(settings.path)
+    try:
+        is_open = bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return ""
+    if not is_open or not has_password(settings.store.url):
+        return ""
+    return (
+        f"every user of this machine can read {path}, which holds the password of the store: chmod 0640 {path}, and"
+        " give it to the group of the daemon's user"
+    )
 
 
 def _read_section(document: Document, name: str, table: Table) -> dict[str, Any]:

@@ -138,7 +138,7 @@ class _TopUp:
         return reply
 
     def _posted(self, standing: Standing) -> list[posting.Posting] | str:
-        kind, who, reason = EntryKind.TOP_UP, f"token {self.who}", self.request.reason
+        kind, who, reason = EntryKind.TOP_UP, f"token {self.who}", self.request.reason or "POST topups"
         if self.wanted is None:
             return posting.credit(standing, kind, self.amount, self.now, key=self.key, who=who, reason=reason)
         terms = met(standing.buckets, self.wanted)

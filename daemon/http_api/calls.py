@@ -22,7 +22,7 @@ from daemon.charging.call import ESTIMATES, Call, CallState
 from daemon.charging.configuration import TokenSpec
 from daemon.charging.event import CallReport, Conflict, Decided, MessageKey, Outcome, Reported
 from daemon.charging.ocf import OnlineCharging
-from daemon.charging.ports import Book, Counters, Outside, Store
+from daemon.charging.ports import Book, Counters, Outside, RecordsActs, Store
 from daemon.http_api.messages import (
     ID_OCTETS_MAX,
     AnswerRequest,
@@ -47,7 +47,7 @@ from daemon.http_api.replies import (
     level_of,
     live_call,
 )
-from daemon.kernel.ids import Direction
+from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.ledger.account import Standing
 from daemon.ledger.posting import current
@@ -227,6 +227,10 @@ class CallDesk:
         outcomes = [await self.ocf.cut(call.grant_id) for call in found]
         self.counters.count("tollway_reports_total", road="http", kind="cut")
         changed = tuple(done.call.grant_id for done in outcomes if done.changed and done.call is not None)
+        if isinstance(self.store, RecordsActs):
+            for call in (call for call in found if call.grant_id in changed):
+                key, who = Key(call.tenant, call.grant_id), f"token {token.id}"
+                await self.store.record_act("call", key, "end", call_id, who=who, reason="DELETE /v1/calls")
         return encode(CutReply(call_id, changed))
 
 

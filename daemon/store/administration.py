@@ -343,7 +343,8 @@ class Administration(Decks, Events, Vouchers):
         def work(connection: Link) -> None:
             staged.publish(connection)
             detail = f"version {staged.version}: {len(plan.fresh)} rows, {len(plan.endings)} ends"
-            act, reason = ("rollback", change.reason) if change.mode == "rollback" else ("import", change.source)
+            act = "rollback" if change.mode == "rollback" else "import"
+            reason = change.reason or change.source
             if act == "rollback":
                 detail = f"{detail}, as in {change.source}"
             objects.note(connection, ("rate_table", table.tenant, table.id), act, detail, change.who, reason, now)
@@ -492,6 +493,11 @@ class Administration(Decks, Events, Vouchers):
         names = ("at", "act", "detail", "who", "reason")
         query = f"SELECT {', '.join(names)} FROM audit WHERE kind = ? AND tenant = ? AND id = ? ORDER BY number"
         return [dict(zip(names, row, strict=True)) for row in await self.rows(query, (kind, *key))]
+
+    async def record_act(self, kind: str, key: Key, act: str, detail: str, *, who: str, reason: str) -> None:
+        """Put on record what a person did that is neither an object's change nor money: a call cut, a hand-off."""
+        place, now = (kind, *key), self._now()
+        await self.administer(lambda link: objects.note(link, place, act, detail, who, reason, now))
 
     # -- tokens
 

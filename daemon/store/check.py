@@ -20,7 +20,7 @@ from daemon.charging.ports import StoreError
 from daemon.kernel.ids import Direction
 from daemon.kernel.money import format_nano
 from daemon.rating.bundle import Units
-from daemon.store import check_money, check_vouchers, migrate
+from daemon.store import check_entries, check_money, check_vouchers, migrate
 from daemon.store.archive_check import ArchiveCheck
 from daemon.store.finding import Finding
 from daemon.store.ledger_store import LedgerStore
@@ -60,7 +60,16 @@ async def check_store(store: LedgerStore) -> list[Finding]:
 
 def findings(link: Link, archive_folder: Path | None) -> list[Finding]:
     """Return what does not hold in the snapshot that a connection sees, and in what left the store before it."""
-    archives = ArchiveCheck(link, archive_folder)
+    damaged = list(_bounded(_file(link)))
+    try:
+        return damaged + _findings(link, ArchiveCheck(link, archive_folder))
+    except sqlite3.DatabaseError as error:
+        if not damaged:
+            raise
+        return [*damaged, Finding("file", "database", f"the other invariants could not all be looked at: {error}")]
+
+
+def _findings(link: Link, archives: ArchiveCheck) -> list[Finding]:
     looks = (*(partial(look, link) for look in _LOOKS), *(partial(look, link, archives) for look in _ARCHIVE_LOOKS))
     return [finding for look in looks for finding in _bounded(look())]
 
@@ -442,8 +451,8 @@ def _archives(_connection: Link, archives: ArchiveCheck) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Look, ...] = (
-    _file, _schema, _whole_numbers, _standings, _running, _reservations, _calls, _record_bodies, _posted, _unique,
-    _references, _batches, check_money.transfers, check_money.assertions, check_money.given_units,
-    check_vouchers.redemptions, check_vouchers.batches, check_vouchers.suspensions,
+    _schema, _whole_numbers, _standings, _running, _reservations, _calls, _record_bodies, _posted, _unique,
+    _references, _batches, check_entries.shapes, check_entries.times, check_money.transfers, check_money.assertions,
+    check_money.given_units, check_vouchers.redemptions, check_vouchers.batches, check_vouchers.suspensions,
 )  # fmt: skip
 _ARCHIVE_LOOKS: tuple[ArchiveLook, ...] = (_held_by_calls, check_money.buckets, _meters, _records, _archives)

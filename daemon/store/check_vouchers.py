@@ -16,12 +16,12 @@ _REDEEMED = "voucher JOIN voucher_batch ON voucher_batch.number = voucher.batch"
 
 def redemptions(connection: Link) -> Iterator[Finding]:
     """A redeemed voucher brought what it is worth, once; what is entered as a voucher's was redeemed."""
-    query = (
+    query = (  # the least, where a key is there twice: of that "unique keys" tells
         f"SELECT voucher_batch.tenant, voucher_batch.id, serial, voucher_batch.amount, voucher_batch.units, coalesce("
-        f"(SELECT entry.amount FROM entry WHERE entry.account = voucher.account AND entry.key = {_KEY}"
-        " AND kind = 'voucher'), (SELECT spent_key.amount FROM spent_key WHERE spent_key.account = voucher.account"
+        f"(SELECT min(entry.amount) FROM entry WHERE entry.account = voucher.account AND entry.key = {_KEY}"
+        " AND kind = 'voucher'), (SELECT min(spent_key.amount) FROM spent_key WHERE spent_key.account = voucher.account"
         f" AND spent_key.key = {_KEY} AND kind = 'voucher'), 0),"
-        " coalesce((SELECT unit_grant.units FROM unit_grant WHERE unit_grant.account = voucher.account"
+        " coalesce((SELECT min(unit_grant.units) FROM unit_grant WHERE unit_grant.account = voucher.account"
         f" AND unit_grant.key = {_KEY}), 0) FROM {_REDEEMED} WHERE voucher.account IS NOT NULL"
     )
     for tenant, batch, serial, amount, units, brought, given in connection.execute(query):

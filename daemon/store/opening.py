@@ -45,6 +45,11 @@ def exists(url: str) -> bool:
         return True
 
 
+def is_empty(url: str) -> bool:
+    """Tell whether there is no store yet. Raises StoreError where a server cannot be asked, or has something else."""
+    return not _postgres().revision(url) if is_server(url) else not sqlite.path_of(url).exists()
+
+
 def name_of(url: str) -> str:
     """Return what a store is called in messages: the absolute path of its file, or its URL without the password."""
     return shown(url) if is_server(url) else str(sqlite.path_of(url))

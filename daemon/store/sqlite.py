@@ -36,12 +36,14 @@ from daemon.store.link import Link, never, while_open
 from daemon.store.rows import MessageAge, keys_of, refuse_spent, written
 
 T = TypeVar("T")
+FOLDER_MODE = 0o750  # of a folder that is made for the store: who called whom is nobody's business
 BUSY_SECONDS = 5.0  # seconds a writer waits for another process's transaction
 STATEMENTS_CACHED = 256  # prepared statements: seven sizes of each write, and the queries
 CHECKPOINT_PAGES = 8_192  # pages of 4 KiB in the log before it is copied into the file; read through after a crash
+LOG_OCTETS_MAX = 64 << 20  # of the log that stay on the disk once a long reader, such as a backup, let it begin anew
 _PRAGMAS = (
     "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536",
-    f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+    f"wal_autocheckpoint = {CHECKPOINT_PAGES}", f"journal_size_limit = {LOG_OCTETS_MAX}",
 )  # fmt: skip
 PROGRESS_STEPS = 100_000  # of the engine's machine, some milliseconds, between two looks at the clock
 LOCK_POLL_SECONDS = 0.001  # between two tries for the write lock, which another process holds for milliseconds
@@ -401,6 +403,6 @@ def _prepare(path: Path, create: bool) -> None:
             raise StoreUnavailable(
                 f"there is no store at {path}: 'tollway apply FILE' or 'tollway db upgrade' makes one"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     migrate.check(path, upgrade=create)

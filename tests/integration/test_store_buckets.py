@@ -414,7 +414,7 @@ NOTHING = "(SELECT number FROM account WHERE id = 'acme')"
          {"standings", "transfers"}),
         ("UPDATE assertion SET found = found + 1", {"assertions"}),
         ("DELETE FROM assertion", {"assertions"}),
-        ("UPDATE entry SET kind = 'adjust' WHERE kind = 'balance_assertion'", {"assertions"}),
+        ("UPDATE entry SET kind = 'adjust' WHERE kind = 'balance_assertion'", {"assertions", "entries"}),
         ("UPDATE unit_grant SET units = units + 1", {"units"}),
         ("DELETE FROM meter WHERE name = 'bundle:extra:once'", {"units"}),
         ("UPDATE meter SET used = 61 WHERE name = 'bundle:extra:once'", {"units", "meters"}),

@@ -23,7 +23,7 @@ PROMISED = {
     "voucher create", "voucher redeem", "voucher list", "voucher show", "voucher block", "voucher export",
     "voucher failures",
     "carrier quality",
-    "export verify", "exception list", "db upgrade", "db backup", "db archive", "db check",
+    "export verify", "exception list", "audit list", "db upgrade", "db backup", "db restore", "db archive", "db check",
 }  # fmt: skip
 
 
