@@ -33,6 +33,7 @@ from daemon.store.book import Working
 from daemon.store.commit import IntegrityFault, Writer
 from daemon.store.ledger_store import LedgerStore
 from daemon.store.link import Link
+from daemon.store.log_copy import LogCopy
 from daemon.store.rows import MessageAge, keys_of, refuse_spent, written
 
 T = TypeVar("T")
@@ -79,6 +80,7 @@ class SqliteEngine:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._age = MessageAge()
+        self._log = LogCopy(path)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -166,6 +168,7 @@ class SqliteEngine:
 
     def _write(self, working: Working) -> None:
         connection = self.connection
+        self._log.wrote(len(working.saved))
         for table, rows in written(working):
             if table == "call":
                 sql.write_calls(connection, rows, working.placed)
@@ -186,6 +189,7 @@ class SqliteEngine:
     def commit(self) -> None:
         """Commit; with ``synchronous=FULL`` the log is synced before this returns. Raises sqlite3.Error."""
         self.connection.execute("COMMIT")
+        self._log.committed(self.connection)
 
     def rollback(self) -> None:
         """Forget the transaction."""
@@ -205,6 +209,7 @@ class SqliteEngine:
 
     def close(self) -> None:
         """Close the connection."""
+        self._log.close()
         connection, self._connection = self._connection, None
         with contextlib.suppress(sqlite3.Error):
             if connection is not None:
