@@ -189,7 +189,7 @@ def decide(
 
 def at_volumes(quote: Quote, meters: Meters, now: Instant) -> Quote:
     """Return a quote whose tiers are those that each account's volume has reached in its period."""
-    if quote.pricing is None or not any([level.tiered for level in quote.levels]):
+    if quote.pricing is None or not any(level.tiered for level in quote.levels):
         return quote
     levels = tuple(
         replace(level, tariffs=quote.pricing(account, volumes_of(level, meters, account.zone, now)))

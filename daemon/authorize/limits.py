@@ -119,9 +119,10 @@ def spend_caps(terms: AccountTerms, standing: Standing, watched: tuple[str, ...]
 
 def within_caps(terms: AccountTerms, standing: Standing, watched: tuple[str, ...], money: int, now: Instant) -> int:
     """Return the part of an amount, in nano-units, that every cap of ``spend_caps`` leaves."""
-    if not watched and _is_far(terms.daily_spend, standing.day_spent, standing.reserved, money):
-        if _is_far(terms.monthly_spend, standing.month_spent, standing.reserved, money):
-            return money
+    held = standing.reserved
+    is_far = _is_far(terms.daily_spend, standing.day_spent, held, money)
+    if is_far and not watched and _is_far(terms.monthly_spend, standing.month_spent, held, money):
+        return money  # nearly every call: no calendar is asked
     return min([money, *[cap.left for cap in spend_caps(terms, standing, watched, now)]])
 
 

@@ -33,13 +33,14 @@ from daemon.store.book import Working
 from daemon.store.commit import IntegrityFault, Writer
 from daemon.store.ledger_store import LedgerStore
 from daemon.store.link import Link
-from daemon.store.log_copy import LogCopy
 from daemon.store.rows import MessageAge, keys_of, refuse_spent, written
 
 T = TypeVar("T")
 BUSY_SECONDS = 5.0  # seconds a writer waits for another process's transaction
 STATEMENTS_CACHED = 256  # prepared statements: seven sizes of each write, and the queries
-CHECKPOINT_PAGES = 8_192  # pages of 4 KiB in the log before it is copied into the file; read through after a crash
+CHECKPOINT_PAGES = (
+    2_048  # pages of 4 KiB in the log before a commit copies it into the file: those who wait for it wait longer
+)
 _PRAGMAS = (
     "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536",
     f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
@@ -80,7 +81,6 @@ class SqliteEngine:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._age = MessageAge()
-        self._log = LogCopy(path)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -168,7 +168,6 @@ class SqliteEngine:
 
     def _write(self, working: Working) -> None:
         connection = self.connection
-        self._log.wrote(len(working.saved))
         for table, rows in written(working):
             if table == "call":
                 sql.write_calls(connection, rows, working.placed)
@@ -189,7 +188,6 @@ class SqliteEngine:
     def commit(self) -> None:
         """Commit; with ``synchronous=FULL`` the log is synced before this returns. Raises sqlite3.Error."""
         self.connection.execute("COMMIT")
-        self._log.committed(self.connection)
 
     def rollback(self) -> None:
         """Forget the transaction."""
@@ -209,7 +207,6 @@ class SqliteEngine:
 
     def close(self) -> None:
         """Close the connection."""
-        self._log.close()
         connection, self._connection = self._connection, None
         with contextlib.suppress(sqlite3.Error):
             if connection is not None:
