@@ -11,13 +11,13 @@ from daemon.charging.accounts import AccountIndex, cut, whole
 from daemon.charging.configuration import (
     AccountSpec,
     BundleSpec,
-    ChannelPackageSpec,
     Configuration,
     EndpointSpec,
     TenantSpec,
     build_catalog,
     parts_of,
 )
+from daemon.charging.limits_stated import ChannelPackageSpec
 from daemon.kernel.ids import Key
 from tests.unit.charging.accounts_world import catalog_by
 
