@@ -22,7 +22,11 @@ def free_routes(quote: Quote, standings: Standings, now: Instant, notes: Trace |
         if carrier.channels is None and carrier.calls_per_second is None:
             free.append(route)
             continue
-        lost = _lost_to(quote.chain[-1], route, carrier, standings(carrier.number), now, notes)
+        standing = standings(carrier.number)
+        if carrier.calls_per_second is None and standing.channels_in + standing.channels_out < (carrier.channels or 0):
+            free.append(route)  # nearly every carrier
+            continue
+        lost = _lost_to(quote.chain[-1], route, carrier, standing, now, notes)
         if lost is None:
             free.append(route)
         elif lost is Denial.CHANNELS:

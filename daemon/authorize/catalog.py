@@ -19,6 +19,7 @@ from daemon.authorize.warning_terms import NO_WARNING, WarningTerms
 from daemon.kernel.dialling import Dialling
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import Instant
+from daemon.kernel.quickly_made import quickly_made
 from daemon.rating.account_rates import AccountRates
 from daemon.rating.bundle import Bundle
 from daemon.rating.conversion import NO_CONVERSIONS, Conversions
@@ -89,6 +90,7 @@ class ChannelPackage:
     channels_out: int = 0
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class AccountTerms:
     """What was agreed with a customer. Money in nano-units, percents in nano-percent; None: no limit.

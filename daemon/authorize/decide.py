@@ -44,18 +44,21 @@ def prepare(
     terms = paid_by.found
     if isinstance(terms, Denied):
         return refused(trace, "account", terms)
-    told(trace, words.account, terms, attempt)
-    if proved_by_password(attempt):
-        told(trace, words.credential)
+    if trace is not None:
+        told(trace, words.account, terms, attempt)
+        if proved_by_password(attempt):
+            told(trace, words.credential)
     refusal = status_refusal(terms)
     if refusal is not None:
         return refused(trace, "status", refusal)
-    told(trace, words.status)
+    if trace is not None:
+        told(trace, words.status)
     called = _written(catalog, attempt, terms, paid_by)
     if called is None:
         reason = "the called number is not 1 to 18 digits"
         return refused(trace, "destination", Denied(Denial.DESTINATION_MALFORMED, reason, terms.key))
-    told(trace, words.destination, called, attempt.called, paid_by.tech_prefix)
+    if trace is not None:
+        told(trace, words.destination, called, attempt.called, paid_by.tech_prefix)
     return _rated(catalog, attempt, terms, called, now, limits, trace)
 
 
@@ -104,7 +107,8 @@ def _rated(
         refusal = Denied(Denial.DESTINATION_UNRATED, reason, terms.key)
     if refusal is not None:
         return refused(notes, "rate", refusal)
-    told(notes, words.rate, tariffs[0][0])
+    if notes is not None:
+        told(notes, words.rate, tariffs[0][0])
     upstream = _upstream(chain, tariffs, called)
     levels = []
     for place, (account, found) in enumerate(zip(chain, tariffs, strict=True)):
@@ -216,7 +220,8 @@ def _calls_per_second(terms: AccountTerms, standing: Standing, now: Instant, not
     if calls >= limit:
         detail = words.calls_in_second(calls, limit)
         return refused(notes, "calls_per_second", Denied(Denial.CALLS_PER_SECOND, detail, terms.key))
-    told(notes, words.calls_per_second, calls, limit)
+    if notes is not None:
+        told(notes, words.calls_per_second, calls, limit)
     return None
 
 
@@ -239,7 +244,8 @@ def _too_dear(terms: AccountTerms, level: Level, block: int, units: int, notes: 
     if block > most and not is_paid_by(level, units):
         detail = words.block_and_most(level, block, most)
         return refused(notes, "max_call_charge", Denied(Denial.CALL_TOO_DEAR, detail, terms.key))
-    told(notes, words.max_call_charge, level, block, most)
+    if notes is not None:
+        told(notes, words.max_call_charge, level, block, most)
     return None
 
 
@@ -261,7 +267,8 @@ def _affordable(
     if seconds == 0:
         detail = words.block_and_money(terms, level, block, money)
         return refused(notes, "balance", Denied(Denial.BALANCE_INSUFFICIENT, detail, terms.key, money))
-    told(notes, words.balance, terms, level, block, money, seconds)
+    if notes is not None:
+        told(notes, words.balance, terms, level, block, money, seconds)
     return seconds
 
 
@@ -299,7 +306,8 @@ def _granted(
     levels = tuple([holding(level, seconds, has) for level, has in zip(quote.levels, supplies, strict=True)])
     payer = quote.chain[0]
     renewable = limits.slice_seconds is not None and seconds < payer.max_call_seconds
-    told(notes, words.grant, payer, levels[0], seconds)
+    if notes is not None:
+        told(notes, words.grant, payer, levels[0], seconds)
     return Granted(
         grant_id=grant_id, seconds=seconds, reserved=levels[0].reserved, currency=levels[0].currency, levels=levels,
         routes=keeping, called=quote.called, renewable=renewable, is_final=not renewable,

@@ -96,19 +96,14 @@ def _by_sip_user(catalog: Catalog, attempt: CallAttempt) -> Found | None:
     identity = attempt.identity
     if not identity.sip_user:
         return None
-    users = [
-        user for user in catalog.endpoints.sip_users.get(identity.sip_user, ()) if _visible(catalog, attempt, user)
-    ]
+    claims = catalog.endpoints.sip_users.get(identity.sip_user, ())
+    users = [user for user in claims if catalog.descends(user.account.tenant, attempt.tenant)]
     if not users:
         # A credential for a user whom we do not know is a wrong credential, never a reason to try the next kind.
         return Denied(Denial.ACCOUNT_UNKNOWN, "no account has this SIP user") if identity.credential else None
-    if len({user.account for user in users}) > 1:
+    if len(users) > 1 and len({user.account for user in users}) > 1:
         return Denied(Denial.ACCOUNT_AMBIGUOUS, f"{len(users)} accounts claim this SIP user")
     return catalog.accounts[users[0].account] if _believed(identity, users[0]) else _disbelieved(identity, users[0])
-
-
-def _visible(catalog: Catalog, attempt: CallAttempt, user: SipUser) -> bool:
-    return catalog.descends(user.account.tenant, attempt.tenant)
 
 
 def _believed(identity: Identity, user: SipUser) -> bool:

@@ -119,9 +119,16 @@ def spend_caps(terms: AccountTerms, standing: Standing, watched: tuple[str, ...]
 
 def within_caps(terms: AccountTerms, standing: Standing, watched: tuple[str, ...], money: int, now: Instant) -> int:
     """Return the part of an amount, in nano-units, that every cap of ``spend_caps`` leaves."""
-    if terms.daily_spend is None and terms.monthly_spend is None and not watched:
-        return money
+    held = standing.reserved
+    is_far = _is_far(terms.daily_spend, standing.day_spent, held, money)
+    if is_far and not watched and _is_far(terms.monthly_spend, standing.month_spent, held, money):
+        return money  # nearly every call: no calendar is asked
     return min([money, *[cap.left for cap in spend_caps(terms, standing, watched, now)]])
+
+
+def _is_far(cap: int | None, spent: int, reserved: int, money: int) -> bool:
+    """Tell whether a cap leaves all the money, were ``spent`` of this very day or month: of another it leaves more."""
+    return cap is None or cap - spent - reserved >= money
 
 
 def with_spent(terms: AccountTerms, standing: Standing, amount: int, now: Instant) -> Standing:

@@ -7,7 +7,7 @@ is first twice as often. The draw is a hash of the call id: whoever asks about t
 
 from collections.abc import Iterable
 from hashlib import blake2b
-from itertools import groupby, pairwise
+from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ _cost, _rank = itemgetter(0), attrgetter("rank")
 def ordered(found: Iterable[Candidate], call: str) -> list[Candidate]:
     """Return carriers in the order in which they are tried for a call; that in which they are given makes no odds."""
     by_cost = sorted(found, key=_cost)
-    if all(one.cost != other.cost for one, other in pairwise(by_cost)):
+    if len(set(map(_cost, by_cost))) == len(by_cost):
         return by_cost  # nearly always: nothing but the cost is asked
     by_cost.sort(key=lambda each: (each.rank, each.carrier.key))
     placed: list[Candidate] = []

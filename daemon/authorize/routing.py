@@ -29,7 +29,7 @@ from daemon.rating.margin import cost_max, margin_holds
 from daemon.rating.tariff import Tariff
 
 _COST_AND_ID = itemgetter(0, 1)
-_made = tuple.__new__  # what ``Sale`` calls itself, without a second call
+_made = tuple.__new__  # what ``Sale`` and ``Candidate`` call themselves, without a second call
 ROUTES_MAX = 16  # carriers in one grant; a channel variable and a RADIUS reply have to hold them
 
 
@@ -40,7 +40,7 @@ def candidates(
     """Return the active carriers of the chain's uppermost tenant that have a valid rate, in the order of trying."""
     priced: list[Candidate] = []
     top, group, active = chain[-1], group_of(called), Status.ACTIVE
-    tenant, paid_in = top.key.tenant, top.currency
+    tenant, paid_in, graded = top.key.tenant, top.currency, catalog.quality
     for carrier in catalog.carriers.get(tenant, ()):
         if carrier.status is not active:
             continue
@@ -50,8 +50,8 @@ def candidates(
         currency = tariffs[0].currency
         rates = cost_rates(catalog, tenant, currency, paid_in, now, until) if currency != paid_in else ()
         if rates or currency == paid_in:
-            quality = catalog.quality.get((carrier.number, group))
-            priced.append(Candidate(_minute_cost(tariffs, rates), carrier, tariffs, rates, quality))
+            quality = graded.get((carrier.number, group)) if graded else None
+            priced.append(_made(Candidate, (_minute_cost(tariffs, rates), carrier, tariffs, rates, quality)))
     priced = ordered(priced, attempt.call_id)[:ROUTES_MAX]
     if notes is not None:
         told(notes, words.carriers, top, len(priced))

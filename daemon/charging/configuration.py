@@ -469,7 +469,7 @@ def build_catalog(
     plans = _plans(configuration.rate_plans, tables)
     prices = _Prices(configuration, plans)
     known = index if index is not None else index_of(_indexed(spec, numbers) for spec in configuration.accounts)
-    accounts = Accounts(known.rows, lambda key, row: _terms(_agreed(key, row), row, prices))
+    accounts = Accounts(known.rows, _TermsMade(prices))
     return Catalog(
         revision=configuration.revision,
         tenants={spec.id: _tenant(spec) for spec in configuration.tenants},
@@ -502,12 +502,31 @@ def _indexed(spec: AccountSpec, numbers: Numbers) -> tuple[str, int, tuple[bytes
     return name, numbers["customer", spec.tenant, spec.id], _rewritten(name, spec)
 
 
-def _agreed(key: Key, row: Row) -> AccountSpec:
-    """Return an account without its endpoints and opening balance, which its terms do not depend on."""
-    return replace(_account.decode(whole(row.agreement)), tenant=key.tenant, id=key.id)
+class _TermsMade:
+    """Makes the terms of accounts: what was agreed is read once for all of a tenant that share it word for word."""
+
+    def __init__(self, prices: "_Prices") -> None:
+        self._prices = prices
+        self._agreed: dict[tuple[str, bytes], AccountTerms] = {}
+
+    def __call__(self, key: Key, row: Row) -> AccountTerms:
+        place = key.tenant, row.agreement
+        agreed = self._agreed.get(place)
+        if agreed is None:
+            spec = replace(_account.decode(whole(row.agreement)), tenant=key.tenant, id=key.id)
+            if len(self._agreed) >= AGREED_MAX:
+                self._agreed.clear()
+            agreed = self._agreed[place] = _terms(spec, self._prices)
+        limits, country = self._prices.limits, agreed.country
+        return replace(
+            agreed, number=row.number, key=key, bundles=self._prices.bundles(key),
+            dialling=diallings(row.identities(), country) if _NUMBERS in row.endpoints else (),
+            packages=limits.packages(*key), fraud_rules=limits.rules(*key),
+        )  # fmt: skip
 
 
 _account = msgspec.json.Decoder(AccountSpec)
+AGREED_MAX: Final = 10_000  # agreements whose terms are kept by a catalog, about 1 KiB each; beyond, all are read anew
 _NUMBERS: Final = b'"numbers":'  # stands in the endpoints of few accounts; only those are read for it
 
 
@@ -562,9 +581,9 @@ class _Prices:
             self._prefixes,
         )
 
-    def bundles(self, spec: AccountSpec) -> tuple[Bundle, ...]:
+    def bundles(self, account: Key) -> tuple[Bundle, ...]:
         """Return the bundles of an account in the order of use: by priority, then by their ids."""
-        found = self._bundles.get((spec.tenant, spec.id), ())
+        found = self._bundles.get(account, ())
         return tuple(sorted(found, key=lambda bundle: bundle.priority))
 
     def warnings(self, spec: AccountSpec) -> WarningTerms:
@@ -616,24 +635,23 @@ def _group(spec: DestinationGroupSpec, standard: CodeList | None) -> Iterable[st
             yield from standard.prefixes_of(name)
 
 
-def _terms(spec: AccountSpec, row: Row, prices: _Prices) -> AccountTerms:
+def _terms(spec: AccountSpec, prices: _Prices) -> AccountTerms:
+    """Return what was agreed with an account, without what is its own: number, bundles, packages, rules, endpoints."""
     # Where no floor is stated at all, no call is sold at a loss.
     unstated = spec.margin_floor_percent is None and spec.margin_floor_per_minute is None
     return AccountTerms(
-        number=row.number, key=Key(spec.tenant, spec.id), kind=spec.kind,
+        number=0, key=Key(spec.tenant, spec.id), kind=spec.kind,
         currency=spec.currency, zone=zone(spec.timezone), credit_limit=spec.credit_limit, status=spec.status,
         plans=_dated(spec.tenant, spec.rate_plan), inbound_plans=_dated(spec.tenant, spec.inbound_rate_plan),
         country=spec.country, channels_total=spec.channels_total, channels_in=spec.channels_in,
         channels_out=spec.channels_out, calls_per_second=spec.calls_per_second, daily_spend=spec.daily_spend,
         max_call_seconds=spec.max_call_seconds, max_call_charge=spec.max_call_charge,
         margin_floor_percent=0 if unstated else spec.margin_floor_percent,
-        margin_floor_per_minute=spec.margin_floor_per_minute, rates=prices.rates(spec), bundles=prices.bundles(spec),
-        dialling=diallings(row.identities(), spec.country) if _NUMBERS in row.endpoints else (),
+        margin_floor_per_minute=spec.margin_floor_per_minute, rates=prices.rates(spec),
         inbound_kind=spec.inbound_kind, inbound_credit_limit=spec.inbound_credit_limit,
         when_empty=spec.suspend_when_empty,
         monthly_spend=spec.monthly_spend, over_channels=spec.over_channels, channel_surcharge=spec.channel_surcharge,
         channel_surcharge_per_minute=spec.channel_surcharge_per_minute,
-        packages=prices.limits.packages(spec.tenant, spec.id), fraud_rules=prices.limits.rules(spec.tenant, spec.id),
         warnings=prices.warnings(spec),
     )  # fmt: skip
 

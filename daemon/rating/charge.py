@@ -7,6 +7,7 @@ cover to its end costs no money at all (PITFALLS section 3, case 9).
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from daemon.kernel.instant import SECOND
@@ -24,6 +25,7 @@ from daemon.rating.tariff import FOREVER, NO_RATES, Charge, Plain, PlainTerms, R
 
 _SCALAR = Scalar()
 MINUTE_SECONDS = 60  # seconds
+PLAIN_MAX = 4_096  # distinct plain prices that are kept, some 600 octets each; a deck of all the world has some hundred
 
 
 NOTHING = Charge(0, 0)
@@ -87,11 +89,22 @@ def charge(tariff: Tariff, seconds: int, units: int = 0) -> Charge:
         plain = _worked_out(tariff)
     if plain is None:
         return charge_of_any(tariff, seconds, units)
-    after, until, block, _, terms = plain
-    if after < seconds <= until and not units:
-        return block  # every decision comes here some twenty times, half of them for the first block
+    if not units:
+        # Every decision comes here some twenty times: half of them for the first block, half for all that it grants.
+        if plain.after < seconds <= plain.until:
+            return plain.block
+        lately, found = plain.lately
+        if seconds == lately:
+            return found
+        found = _charged(plain.terms, seconds, 0)
+        plain.lately = (seconds, found)
+        return found
+    return _charged(plain.terms, seconds, units)
+
+
+def _charged(terms: PlainTerms, seconds: int, units: int) -> Charge:
+    """Return ``charge`` by what a plain tariff charges by: ``is_money`` and ``billed_at_one_rate`` of one call."""
     assert seconds >= 0, seconds
-    # ``is_money`` and ``billed_at_one_rate`` of one call.
     free, included, billed, following, rate, fee, least, divisor, step = terms
     begins = included + units
     if seconds <= free or (units and seconds <= begins):
@@ -111,16 +124,21 @@ def _worked_out(tariff: Tariff) -> Plain | None:
     plain = None
     if is_plain and tariff.rounding is Rounding.UP and min(tariff.rate, tariff.connect_fee, tariff.minimum_charge) >= 0:
         per, step = tariff.per, 10 ** (DECIMALS_MAX - tariff.decimals)
-        up = per * step - 1  # what makes the division below round up
+        up = per * step - 1  # what makes the division of ``_charged`` round up
         terms = PlainTerms(
             tariff.free_seconds, tariff.included_seconds, tariff.first_seconds, tariff.next_seconds, tariff.rate,
             per * tariff.connect_fee + up, per * tariff.minimum_charge + up, per * step, step,
         )  # fmt: skip
-        after, until = max(terms.free, terms.included), terms.included + terms.first
-        block, minute = charge_of_any(tariff, max(after + 1, until)), charge_of_any(tariff, MINUTE_SECONDS)
-        plain = Plain(after, until, block, minute.amount, terms)
+        plain = _plain_of(terms)
     object.__setattr__(tariff, "plain", plain)
     return plain
+
+
+@lru_cache(maxsize=PLAIN_MAX)
+def _plain_of(terms: PlainTerms) -> Plain:
+    after, until = max(terms.free, terms.included), terms.included + terms.first
+    block, minute = _charged(terms, max(after + 1, until), 0), _charged(terms, MINUTE_SECONDS, 0)
+    return Plain(after, until, block, minute.amount, terms)
 
 
 def minute_charge(tariff: Tariff) -> int:

@@ -56,18 +56,21 @@ class Charge(NamedTuple):
     billed_seconds: int
 
 
-class Plain(NamedTuple):
-    """What ``charge`` needs of a tariff of one rate that is rounded up in its own currency.
+class Plain:
+    """What ``charge`` needs of tariffs of one rate that are rounded up in their own currency: one for all alike.
 
     ``block`` is the charge of a call without units that is longer than ``after`` seconds and ends by ``until``: of the
-    first block. ``minute`` is that of 60 seconds, which orders carriers.
+    first block. ``minute`` is that of 60 seconds, which orders carriers. ``lately`` are the seconds of a call without
+    units that was charged last, and its charge: a decision asks for its whole length again and again, and so does the
+    next one.
     """
 
-    after: int
-    until: int
-    block: Charge
-    minute: int
-    terms: "PlainTerms"
+    __slots__ = ("after", "block", "lately", "minute", "terms", "until")
+
+    def __init__(self, after: int, until: int, block: Charge, minute: int, terms: "PlainTerms") -> None:
+        """Take what was worked out."""
+        self.after, self.until, self.block, self.minute, self.terms = after, until, block, minute, terms
+        self.lately: tuple[int, Charge] = 0, Charge(0, 0)  # one value, so that another thread sees both or neither
 
 
 class PlainTerms(NamedTuple):

@@ -39,7 +39,8 @@ T = TypeVar("T")
 FOLDER_MODE = 0o750  # of a folder that is made for the store: who called whom is nobody's business
 BUSY_SECONDS = 5.0  # seconds a writer waits for another process's transaction
 STATEMENTS_CACHED = 256  # prepared statements: seven sizes of each write, and the queries
-CHECKPOINT_PAGES = 8_192  # pages of 4 KiB in the log before it is copied into the file; read through after a crash
+# Pages of 4 KiB in the log before a commit copies it into the file: those who wait for that commit wait longer.
+CHECKPOINT_PAGES = 2_048
 LOG_OCTETS_MAX = 64 << 20  # of the log that stay on the disk once a long reader, such as a backup, let it begin anew
 _PRAGMAS = (
     "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536",

@@ -63,6 +63,17 @@ def test_what_a_plain_tariff_charges_by_says_what_the_whole_tariff_does(
     assert minute_charge(tariff) == charge_of_any(tariff, 60).amount
 
 
+LENGTHS = st.sampled_from((0, 1, 6, 59, 60, 61, 400)) | st.integers(0, 4_000)
+
+
+@given(TARIFFS, st.lists(st.tuples(LENGTHS, st.sampled_from((0, 0, 30))), max_size=8))
+def test_what_a_tariff_charged_lately_changes_no_charge(tariff: Tariff, asked: list[tuple[int, int]]) -> None:
+    alike = replace(tariff, prefix="449", destination="elsewhere")  # what it charges by is worked out once for both
+    for seconds, units in (*asked, *asked):
+        assert charge(tariff, seconds, units) == charge_of_any(tariff, seconds, units)
+        assert charge(alike, seconds, units) == charge_of_any(tariff, seconds, units)
+
+
 @given(TARIFFS)
 def test_a_changed_tariff_is_charged_by_what_it_is_then(tariff: Tariff) -> None:
     assert charge(tariff, 61) == charge_of_any(tariff, 61)

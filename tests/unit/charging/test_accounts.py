@@ -5,10 +5,19 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from daemon.authorize.catalog import AccountKind
-from daemon.charging import account_views, accounts
+from daemon.authorize.catalog import AccountKind, Emergency
+from daemon.charging import account_views, accounts, configuration
 from daemon.charging.accounts import AccountIndex, cut, whole
-from daemon.charging.configuration import AccountSpec, EndpointSpec, parts_of
+from daemon.charging.configuration import (
+    AccountSpec,
+    BundleSpec,
+    Configuration,
+    EndpointSpec,
+    TenantSpec,
+    build_catalog,
+    parts_of,
+)
+from daemon.charging.limits_stated import ChannelPackageSpec
 from daemon.kernel.ids import Key
 from tests.unit.charging.accounts_world import catalog_by
 
@@ -63,6 +72,30 @@ def test_equal_agreements_are_held_once_and_few_terms_are_kept(monkeypatch: pyte
     again = catalog.accounts[Key("main", "a0")]
     assert again == first
     assert again is not first, "a bounded number of terms is kept"
+
+
+@pytest.mark.parametrize("kept", [1, 1_000])
+def test_what_is_shared_is_what_was_agreed_and_nothing_of_an_accounts_own(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(configuration, "AGREED_MAX", kept)
+    tenants = TenantSpec("main", "USD"), TenantSpec("ray", "USD", "UTC", "main", "a0", low_balance_warning_seconds=60)
+    places = [Key(tenant, name) for tenant in ("main", "ray") for name in ("a0", "a1")]
+    dialling = EndpointSpec(sip_user="u", numbers="e164")
+    specs = [replace(SPEC, tenant=key.tenant, id=key.id, country="GB", identities=()) for key in places]
+    stated = Configuration(
+        1, tenants=tenants, accounts=(*specs[:3], replace(specs[3], identities=(dialling,))),
+        bundles=(BundleSpec("ray", "minutes", "a1", 100),),
+        channel_packages=(ChannelPackageSpec("main", "more", "a1", 3),),
+    )  # fmt: skip
+    numbers = {("customer", *key): place for place, key in enumerate(places)}
+    catalog = build_catalog(stated, {}, numbers, Emergency())
+    terms = [catalog.accounts[key] for key in places]
+    assert [(each.key, each.number) for each in terms] == [(key, place) for place, key in enumerate(places)]
+    assert [len(each.bundles) for each in terms] == [0, 0, 0, 1]
+    assert [len(each.packages) for each in terms] == [0, 1, 0, 0]
+    assert [len(each.dialling) for each in terms] == [0, 0, 0, 1]
+    assert [each.warnings.low_seconds for each in terms] == [0, 0, 60, 60]
 
 
 def test_more_agreements_than_are_recognised_are_kept_each_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
