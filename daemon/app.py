@@ -22,9 +22,11 @@ from pathlib import Path
 import structlog
 import uvloop
 
+from daemon.app_claims import Claims
 from daemon.app_quality import QualityWatch
 from daemon.app_recovery import RecoveryWatch
 from daemon.app_suspension import SuspensionWatch
+from daemon.asterisk.adapter import AsteriskAdapter
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.authorize.quality import Qualities
 from daemon.charging.configuration import Configuration, TokenSpec
@@ -192,6 +194,7 @@ class Daemon:
     radius: RadiusServers
     http: HttpServer
     esl: EslAdapter
+    asterisk: AsteriskAdapter
     metrics: Metrics
     recovery: RecoveryWatch
     suspensions: SuspensionWatch
@@ -205,6 +208,7 @@ class Daemon:
             await self._work(stop, ready)
         finally:
             await self.radius.stop()
+            await self.asterisk.stop()
             await self.http.stop()
 
     async def _work(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
@@ -216,6 +220,7 @@ class Daemon:
             "expiry": self._expire(),
             "standings": self._learn(),
             "esl": self.esl.run(),
+            "asterisk": self.asterisk.run(),
             "recovery": self.recovery.run(),
             "suspensions": self.suspensions.run(),
             "quality": self.quality.run(),
@@ -227,9 +232,10 @@ class Daemon:
         """Open every listener, HTTP last: its /readyz says that everything listens. Raises OSError with the way out."""
         try:
             await self.radius.start(self.settings.radius_auth, self.settings.radius_acct)
+            await self.asterisk.start(self.settings.fastagi)
             await self.http.start(self.settings.http)
         except OSError as error:
-            hint = "is another daemon running? see the listen keys of [radius_auth], [radius_acct], [http]"
+            hint = "is another daemon running? see the listen keys of [radius_auth], [radius_acct], [http], [fastagi]"
             raise OSError(f"cannot listen: {error}; {hint} in {self.settings.path or 'tollway.toml'}") from error
         _log.info("serving", pid=os.getpid(), store=shown(self.settings.store.url))
 
@@ -305,14 +311,22 @@ async def build(settings: Settings) -> Daemon:
     ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings), without_store)
     await ocf.learn()
     metrics = Metrics(store)
-    esl = EslAdapter(ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics)
+    claims = Claims(store.claimed)
+    esl = EslAdapter(ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics, claims.of("esl"))
+    asterisk = AsteriskAdapter(
+        ocf, store, claims.of("asterisk"), lambda: directory.configuration.asterisk, OUTSIDE, metrics
+    )
+    metrics.watch_manager_links(asterisk.links_up)
     radius = RadiusServers(ocf, store, lambda: directory.configuration.nas, OUTSIDE, metrics)
-    http = HttpServer(ocf, store, directory.tokens, metrics, OUTSIDE, esl.links_up, settings.http_limits)
+    http = HttpServer(
+        ocf, store, directory.tokens, metrics, OUTSIDE, lambda: {**asterisk.links_up(), **esl.links_up()},
+        settings.http_limits,
+    )  # fmt: skip
     recovery = RecoveryWatch(store, ocf)
     suspensions = SuspensionWatch(store, metrics)
     metrics.watch_recovery(lambda: recovery.counts, lambda: ocf.journalled, lambda: len(recovery.failing))
     quality = QualityWatch(store, OUTSIDE, directory.take_qualities)
-    return Daemon(settings, store, directory, ocf, radius, http, esl, metrics, recovery, suspensions, quality)
+    return Daemon(settings, store, directory, ocf, radius, http, esl, asterisk, metrics, recovery, suspensions, quality)
 
 
 def configure_logging(level: str) -> None:
