@@ -8,10 +8,10 @@ from daemon.authorize.catalog import AccountKind, Emergency, Status
 from daemon.authorize.fraud_rule import FraudDirection
 from daemon.charging.configuration import (
     AccountSpec,
+    AsteriskSpec,
     CarrierSpec,
     Configuration,
     EndpointSpec,
-    AsteriskSpec,
     FreeswitchSpec,
     NasSpec,
     PlanFrom,
