@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from daemon.asterisk.fastagi_wire import COMMAND_SIZE_MAX, RemoteAgiError, Request
 from daemon.authorize.decision import Granted
-from daemon.authorize.denial import Denial
+from daemon.authorize.denial import Q850, Denial
 from daemon.kernel.ids import Direction
 
 SCRIPT = "authorize"
@@ -19,7 +19,8 @@ OVERRIDE_LENGTH_MAX = 64  # characters of an override value
 ROUTES_SIZE_MAX = COMMAND_SIZE_MAX - 100  # octets of the dial strings together: what one command can carry
 MARK = "tollway"
 STALE = (
-    "TOLLWAY_RESULT", "TOLLWAY_REASON", "TOLLWAY_QUOTA_SECONDS", "TOLLWAY_QUOTA_MS", "TOLLWAY_ROUTES",
+    "TOLLWAY_RESULT", "TOLLWAY_REASON", "TOLLWAY_CAUSE", "TOLLWAY_QUOTA_SECONDS", "TOLLWAY_QUOTA_MS", "TOLLWAY_LIMIT",
+    "TOLLWAY_ROUTES",
 )  # fmt: skip
 Variables = tuple[tuple[str, str], ...]
 
@@ -91,16 +92,22 @@ def told(nonce: str, answer: str) -> Told:
 
 
 def granted_variables(granted: Granted) -> Variables:
-    """Return what a granted channel is told; the result comes last, when all the rest stands."""
+    """Return what a granted channel is told; the result comes last, when all the rest stands.
+
+    TOLLWAY_LIMIT is the option for Dial: none where the daemon moves the switch's own timer, or nothing may cut.
+    """
+    milliseconds = str(granted.seconds * 1000)
+    limit = "" if granted.renewable or granted.emergency else f"L({milliseconds})"
     return (
-        ("TOLLWAY_QUOTA_SECONDS", str(granted.seconds)), ("TOLLWAY_QUOTA_MS", str(granted.seconds * 1000)),
+        ("TOLLWAY_QUOTA_SECONDS", str(granted.seconds)), ("TOLLWAY_QUOTA_MS", milliseconds), ("TOLLWAY_LIMIT", limit),
         ("TOLLWAY_ROUTES", routes_text(dials(granted))), ("TOLLWAY_RESULT", "GRANTED"),
     )  # fmt: skip
 
 
 def denied_variables(denial: Denial) -> Variables:
     """Return what a refused channel is told; what an earlier grant left is cleared before."""
-    return (("TOLLWAY_REASON", denial.value), ("TOLLWAY_RESULT", "DENIED"))
+    cause = str(Q850[denial])
+    return (("TOLLWAY_REASON", denial.value), ("TOLLWAY_CAUSE", cause), ("TOLLWAY_RESULT", "DENIED"))
 
 
 def dials(granted: Granted) -> tuple[tuple[int, str], ...]:

@@ -1,12 +1,11 @@
 """Who pays, from when, until when: events of one Asterisk in, what to charge out (SPEC section 4). Pure, no clock.
 
 A channel that asked over FastAGI pays: from the answer of the side that it calls, and for an inbound service from its
-own; until it hangs up, or until the side that answered does. A channel that nobody asked about pays nothing here.
+own; until it hangs up, or until it goes on alone. A channel that nobody asked about pays nothing here.
 Where such a channel calls again without asking, that call is charged too, as one that nobody authorised.
 A channel is forgotten when it hangs up; ids of the last ones are kept, so that what comes late begins nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from daemon.asterisk.events import CALLED_ANSWERED, HOLDING, UP, Event
@@ -18,7 +17,7 @@ LEGS_MAX = 200_000  # channels of one switch that asked and are up; far above wh
 CLOSED_MAX = 10_000  # channels known to have hung up: 10 s of them at 1,000 hang-ups a second
 CALLED_MAX = 64  # called legs of one call that are remembered; a Dial has a few, a list of routes sixteen
 
-_NAMES = frozenset({"DialBegin", "DialEnd", "BridgeEnter", "Newstate", "Hangup"})
+_NAMES = frozenset({"DialBegin", "DialEnd", "BridgeEnter", "BridgeLeave", "Newstate", "Hangup"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,10 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """The side that answered is gone; the channel hangs up within a moment, or goes on by itself."""
+    """The side that answered is gone, or the bridge to it; within a moment the channel hangs up, or it goes on.
+
+    It goes on alone, and pays no more, or with another: a Local channel steps out of its call when that is answered.
+    """
 
     channel: str
 
@@ -122,8 +124,9 @@ class _Leg:
     grant: Grant | None
     last: Grant  # what it asked for the last time
     paid: Paid | None = None
-    called: str = ""  # the leg that answered
-    called_gone_at: Instant = 0
+    called: str = ""  # the leg that answered, empty where that is not known
+    bridge: str = ""  # the one that it is in
+    gone_at: Instant = 0  # when it was left, 0 while it talks
     tried: int = 0
     calls: dict[str, int] = field(default_factory=dict)  # called legs since the grant, and the route of each
 
@@ -161,7 +164,7 @@ class Legs:
         leg = self._legs.setdefault(channel, _Leg(grant, grant))
         intents: list[Intent] = []
         if leg.paid is not None:
-            intents.append(self._end(leg, leg.called_gone_at or at, "", alive=True))
+            intents.append(self._end(leg, leg.gone_at or at, "", alive=True))
         leg.grant, leg.last, leg.tried = grant, grant, 0
         leg.calls.clear()
         if up and _pays_itself(grant):
@@ -203,8 +206,10 @@ class Legs:
             if event.dial_status == CALLED_ANSWERED:
                 self._answered(leg, event.called, at, intents)
         elif event.name == "BridgeEnter":
-            if event.bridge_type != HOLDING and leg.paid is None and leg.grant is not None:
-                self._begin(leg, leg.grant, at, "", intents)
+            self._entered(leg, event, at, intents)
+        elif event.name == "BridgeLeave":
+            leg.bridge = ""
+            _left(leg, at, intents)
         elif event.state == UP and leg.grant is not None and leg.paid is None and _pays_itself(leg.grant):
             self._begin(leg, leg.grant, at, "", intents)
         return intents
@@ -220,29 +225,47 @@ class Legs:
         return intents
 
     def left_alone(self, channel: str) -> list[Intent]:
-        """Return what it means that a channel goes on although the side that answered it is gone."""
+        """Return what it means that a channel still goes on a moment after the side that answered was gone."""
         leg = self._legs.get(channel)
-        if leg is None or leg.paid is None or not leg.called_gone_at:
+        if leg is None or leg.paid is None or not leg.gone_at:
             return []
-        return [self._end(leg, leg.called_gone_at, "", alive=True)]
+        if leg.bridge:  # with somebody else
+            leg.gone_at = 0
+            return []
+        return [self._end(leg, leg.gone_at, "", alive=True)]
 
-    def found(self, channels: Mapping[str, str], channel: str, answered_at: Instant) -> list[Intent]:
-        """Return what a look at the switch means for a granted channel: it was answered while nobody listened.
+    def found(self, channel: str, bridge: str, answered_at: Instant, since: Instant) -> list[Intent]:
+        """Return what a look at the switch means for a channel that is up: what happened while nobody listened.
 
-        ``channels`` are those that are up, with the bridge of each; ``answered_at`` is the earliest that can be said.
+        ``bridge`` is the one that it is in; ``answered_at`` is the earliest that can be said of a granted channel that
+        is in one. A charge that began before ``since``, when we listened again, and is in none is over.
         """
         leg = self._legs.get(channel)
-        if leg is None or leg.grant is None or leg.paid is not None or not channels.get(channel):
+        if leg is None:
             return []
         intents: list[Intent] = []
-        self._begin(leg, leg.grant, answered_at, "", intents)
+        leg.bridge = bridge
+        if leg.paid is None and leg.grant is not None and bridge:
+            self._begin(leg, leg.grant, answered_at, "", intents)
+        elif leg.paid is not None and not bridge and leg.paid.answered_at < since and not _pays_itself(leg.paid.grant):
+            intents.append(Vanished(leg.paid))
+            leg.paid = None
         return intents
+
+    def _entered(self, leg: _Leg, event: Event, at: Instant, intents: list[Intent]) -> None:
+        leg.bridge = event.bridge or leg.bridge
+        if event.bridge_type == HOLDING:
+            return
+        if leg.paid is not None:
+            leg.gone_at = 0
+        elif leg.grant is not None:
+            self._begin(leg, leg.grant, at, "", intents)
 
     def _answered(self, leg: _Leg, called: str, at: Instant, intents: list[Intent]) -> None:
         if leg.paid is not None:
-            if _pays_itself(leg.paid.grant) or not leg.called_gone_at:
+            if _pays_itself(leg.paid.grant) or not leg.gone_at:
                 return  # of legs that ring together the first to answer counts; an inbound service pays by itself
-            intents.append(self._end(leg, leg.called_gone_at, "", alive=True))
+            intents.append(self._end(leg, leg.gone_at, "", alive=True))
         grant = leg.grant
         if grant is None:  # it calls again under a grant that was for the call before: nobody authorised this one
             attempt = replace(leg.last.attempt, routed=False)
@@ -254,7 +277,7 @@ class Legs:
     def _begin(self, leg: _Leg, grant: Grant, at: Instant, called: str, intents: list[Intent]) -> None:
         leg.paid = Paid(grant, at, leg.calls.get(called, 0) if called else 0)
         leg.grant, leg.last = None, grant
-        leg.called, leg.called_gone_at = called, 0
+        leg.called, leg.gone_at = called, 0
         if called:
             self._called_by[called] = grant.channel
         intents.append(Began(leg.paid))
@@ -263,21 +286,21 @@ class Legs:
         paid = leg.paid
         assert paid is not None
         self._called_by.pop(leg.called, None)
-        leg.paid, leg.called, leg.called_gone_at = None, "", 0
+        leg.paid, leg.called, leg.gone_at = None, "", 0
         leg.calls.clear()
         return Ended(paid, max(at, paid.answered_at), cause, alive)
 
     def _hung_up(self, event: Event, at: Instant, intents: list[Intent]) -> None:
         caller = self._legs.get(self._called_by.pop(event.uniqueid, ""))
-        if caller is not None and caller.paid is not None and caller.called == event.uniqueid:
-            caller.called_gone_at = at
-            intents.append(Alone(caller.paid.channel))
+        if caller is not None and caller.called == event.uniqueid:
+            caller.called = ""
+            _left(caller, at, intents)
         leg = self._legs.get(event.uniqueid)
         if leg is None:
             self._remember(event.uniqueid)
             return
         if leg.paid is not None:
-            intents.append(self._end(leg, leg.called_gone_at or at, event.cause, alive=False))
+            intents.append(self._end(leg, leg.gone_at or at, event.cause, alive=False))
         self._close(leg, at, event.cause, intents)
 
     def _close(self, leg: _Leg, at: Instant, cause: str, intents: list[Intent], *, vanished: bool = False) -> None:
@@ -297,6 +320,13 @@ class Legs:
 
 def _pays_itself(grant: Grant) -> bool:
     return grant.attempt.direction is Direction.INBOUND
+
+
+def _left(leg: _Leg, at: Instant, intents: list[Intent]) -> None:
+    """Take that the call may be over; an inbound service goes on until its own hang-up."""
+    if leg.paid is not None and not leg.gone_at and not _pays_itself(leg.paid.grant):
+        leg.gone_at = at
+        intents.append(Alone(leg.paid.channel))
 
 
 def _called(leg: _Leg, event: Event, at: Instant, intents: list[Intent]) -> None:

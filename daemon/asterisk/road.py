@@ -12,7 +12,7 @@ from daemon.kernel.instant import SECOND, Instant
 CUT_CAUSE = "102"  # Q.850 recovery on timer expiry: what a call that our limit ended is told apart by
 BELT_US = SECOND // 2  # microseconds by which the timer in the switch stands behind our own cut
 TIMER_MILLISECONDS_MIN = 100  # the least that is armed; 0 would take the timer away
-CLEARED = ("TOLLWAY_RESULT", "TOLLWAY_QUOTA_SECONDS", "TOLLWAY_QUOTA_MS", "TOLLWAY_ROUTES")
+CLEARED = ("TOLLWAY_RESULT", "TOLLWAY_QUOTA_SECONDS", "TOLLWAY_QUOTA_MS", "TOLLWAY_LIMIT", "TOLLWAY_ROUTES")
 
 
 class Road:

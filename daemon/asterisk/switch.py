@@ -91,10 +91,10 @@ class Switch:
         reading = asyncio.create_task(link.run())
         try:
             await link.login(self.spec.username, self.spec.secret)
-            self._road.link, was_up = link, True
+            self._road.link, was_up, since = link, True, self._outside.now()
             _log.info("link up", switch=self.spec.id, host=self.spec.host, port=self.spec.port)
             pinging = asyncio.create_task(link.ping())
-            looking = asyncio.create_task(self._resynchronise(link))
+            looking = asyncio.create_task(self._resynchronise(link, since))
             await _first_failure(reading, pinging, looking)
         finally:
             self._road.link = None
@@ -115,8 +115,8 @@ class Switch:
     def _vanished(self, channel: str) -> None:
         self.control.take(self.legs.vanished(channel, self._outside.now()))
 
-    async def _resynchronise(self, link: Link) -> None:
-        """Bring what we believe to what the switch says. Raises LinkLost."""
+    async def _resynchronise(self, link: Link, since: Instant) -> None:
+        """Bring what we believe to what the switch says; ``since`` then its events are heard. Raises LinkLost."""
         stored = await persisted(self._stored, "open calls", self.spec.id)
         known = self.legs.channels()  # before the list is asked for: what asks meanwhile may be missing in it
         running = {event.uniqueid: event for event in await link.channels() if event.uniqueid}
@@ -128,7 +128,7 @@ class Switch:
                 await self._recovered(call, known)
             else:
                 self._adopt(call)
-        await _together(self._look_at(running, channel) for channel in running)
+        await _together(self._look_at(running, channel, since) for channel in running)
         self.control.linked()
         adopted = [call.grant_id for call in stored if call.call_id in running]
         try:
@@ -163,11 +163,12 @@ class Switch:
         if paid is not None:
             self.control.begin(paid, call)
 
-    async def _look_at(self, running: Mapping[str, Event], channel: str) -> None:
-        """Begin to charge a granted channel that was answered while nobody listened."""
+    async def _look_at(self, running: Mapping[str, Event], channel: str, since: Instant) -> None:
+        """Take what happened to a channel while nobody listened: it was answered, or left alone."""
         event = running[channel]
         grant = self.legs.grant_of(channel)
         if grant is None or not (event.bridge and event.state == events.UP):
+            self.control.take(self.legs.found(channel, event.bridge, since, since))
             return
         try:
             told = events.instant(await self._road.answered(channel))
@@ -175,8 +176,7 @@ class Switch:
             told = 0
         now, at = self._outside.now(), told + self._clock.ahead_us
         answered_at = at if told and grant.asked_at <= at <= now else now
-        bridges = {channel: event.bridge}
-        self.control.take(self.legs.found(bridges, channel, answered_at))
+        self.control.take(self.legs.found(channel, event.bridge, answered_at, since))
 
     async def _follow_cuts(self) -> None:
         """End what a person wants ended, whichever road he took to say so, and what the store wants earlier."""

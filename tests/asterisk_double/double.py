@@ -186,8 +186,7 @@ class AsteriskDouble:
             for captured, own in ((CALLER, channel.uniqueid), (CALLED, channel.called)):
                 told = told.replace(captured, own.encode())
             octets = change(re.sub(rb"\r\n", stamp, told, count=1)) + b"\r\n\r\n"
-            for link in self._links:
-                link.write(octets)
+            self.shout(octets)
 
     def ring(self, channel: Channel) -> None:
         """Have the caller call."""
@@ -237,13 +236,19 @@ class AsteriskDouble:
         try:
             writer.write(block)
             while line := await reader.readline():
-                writer.write(self._obeyed(channel, line.decode()) + b"\n")
+                writer.write(self.obeyed(channel, line.decode()) + b"\n")
         except ConnectionError:
             return
         finally:
             writer.close()
 
-    def _obeyed(self, channel: Channel, line: str) -> bytes:
+    def shout(self, octets: bytes) -> None:
+        """Say these octets, whatever they are, on every link."""
+        for link in self._links:
+            link.write(octets)
+
+    def obeyed(self, channel: Channel, line: str) -> bytes:
+        """Run a command of a dialogue; return its answer."""
         words = [word.replace('\\"', '"').replace("\\\\", "\\") for word in re.findall(r'"((?:[^"\\]|\\.)*)"', line)]
         if line.startswith("SET VARIABLE"):
             channel.variables[line.split(" ")[2]] = words[0]

@@ -1,4 +1,4 @@
-"""Calls of an Asterisk from the question to the settlement, over real sockets to a double that says what a real one says."""
+"""Calls of an Asterisk from the question to the settlement, over real sockets to a double of one."""
 
 import asyncio
 from dataclasses import replace
@@ -9,6 +9,7 @@ import pytest
 from daemon.charging.call import SettledBy
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import parse_nano
+from tests.asterisk_double.double import ANSWERS, ENDS
 from tests.integration.asterisk_world import ASTERISK, QUICK, UK, answered, running
 
 pytestmark = pytest.mark.virtual_time
@@ -65,8 +66,8 @@ async def test_a_refused_call_is_told_why_and_nothing_of_an_earlier_grant_is_lef
         stale = {"TOLLWAY_RESULT": "GRANTED", "TOLLWAY_QUOTA_MS": "999000", "TOLLWAY_ROUTES": "PJSIP/1@x"}
         told = await switch.ask(switch.call(), world.agi, "acme", UK, stale)
         assert told == {
-            "TOLLWAY_RESULT": "DENIED", "TOLLWAY_REASON": "balance_insufficient", "TOLLWAY_QUOTA_SECONDS": "",
-            "TOLLWAY_QUOTA_MS": "", "TOLLWAY_ROUTES": "",
+            "TOLLWAY_RESULT": "DENIED", "TOLLWAY_REASON": "balance_insufficient", "TOLLWAY_CAUSE": "21",
+            "TOLLWAY_QUOTA_SECONDS": "", "TOLLWAY_QUOTA_MS": "", "TOLLWAY_LIMIT": "", "TOLLWAY_ROUTES": "",
         }  # fmt: skip
         assert await world.standing("acme") == (0, 0, 0)
 
@@ -87,6 +88,7 @@ async def test_without_a_secret_the_whole_grant_is_given_at_once(tmp_path: Path)
     async with running(tmp_path, "0.30", spec=replace(ASTERISK, secret="")) as (world, switch):
         told = await switch.ask(switch.call(), world.agi, "acme", UK)
         assert (told["TOLLWAY_RESULT"], told["TOLLWAY_QUOTA_SECONDS"]) == ("GRANTED", "30")
+        assert told["TOLLWAY_LIMIT"] == "L(30000)"
         assert await world.standing("acme") == (parse_nano("0.30"), parse_nano("0.30"), 1)
         assert switch.actions == []
 
@@ -107,8 +109,7 @@ async def test_a_caller_who_goes_on_alone_pays_until_the_called_side_left(tmp_pa
     async with running(tmp_path, "25.00") as (world, switch):
         call = await answered(world, switch)
         await asyncio.sleep(1.5)
-        hang_ups = [each for each in _hang_ups() if b"carrier" in each]
-        switch.say(call, hang_ups)
+        switch.say(call, _leaves())
         await asyncio.sleep(2)
         (record,) = await world.records()
         assert record.charge == 2 * CENT
@@ -121,7 +122,7 @@ async def test_a_second_dial_under_a_used_grant_is_charged_and_listed(tmp_path: 
     async with running(tmp_path, "25.00") as (world, switch):
         call = await answered(world, switch)
         await asyncio.sleep(1.5)
-        switch.say(call, [each for each in _hang_ups() if b"carrier" in each])
+        switch.say(call, _leaves())
         await asyncio.sleep(1)
         call.called = "1795457700.999"
         switch.ring(call)
@@ -137,14 +138,24 @@ async def test_the_called_sides_answer_that_is_lost_is_made_up_for_by_the_bridge
     async with running(tmp_path, "25.00") as (world, switch):
         call = switch.call()
         await switch.ask(call, world.agi, "acme", UK)
-        from tests.asterisk_double.double import ANSWERS
-
         switch.say(call, [each for each in ANSWERS if b"Event: BridgeEnter" in each])
         await asyncio.sleep(2.5)
         switch.hang_up(call)
         await world.settled()
         (record,) = await world.records()
         assert record.charge == 3 * CENT
+
+
+async def test_a_local_channel_that_steps_out_of_its_call_ends_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, "25.00") as (world, switch):
+        call = await answered(world, switch)
+        await asyncio.sleep(1)
+        switch.say(call, [each for each in ENDS if each.startswith(b"Event: Hangup") and b"carrier" in each])
+        await asyncio.sleep(2.5)
+        switch.hang_up(call)
+        await world.settled()
+        (record,) = await world.records()
+        assert record.charge == 4 * CENT
 
 
 async def test_two_ends_of_one_call_charge_it_once(tmp_path: Path) -> None:
@@ -168,7 +179,7 @@ async def test_a_person_cuts_a_call(tmp_path: Path) -> None:
         await world.settled()
 
 
-def _hang_ups() -> list[bytes]:
-    from tests.asterisk_double.double import ENDS
-
-    return [each for each in ENDS if each.startswith(b"Event: Hangup")]
+def _leaves() -> list[bytes]:
+    """Return what is said where the called side hangs up and the caller goes on."""
+    gone = [each for each in ENDS if each.startswith(b"Event: Hangup") and b"carrier" in each]
+    return [each for each in ENDS if each.startswith(b"Event: BridgeLeave")] + gone
