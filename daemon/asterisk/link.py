@@ -113,14 +113,14 @@ class Link:
         challenged = await self.act("Challenge", {"AuthType": "MD5"})
         challenge = challenged.get("Challenge")
         if not challenge:
-            raise self._fail(LoginRefused(f"no challenge: {challenged.get('Message') or 'no reason given'}"))
+            raise self._refused(f"no challenge: {challenged.get('Message') or 'no reason given'}")
         proof = {"AuthType": "MD5", "Username": username, "Key": ami_wire.login_key(challenge, secret)}
         answer = await self.act("Login", {**proof, "Events": "call"})
         if answer.get("Response") != "Success":
-            raise self._fail(LoginRefused(
+            raise self._refused(
                 f"the manager refuses user {username}: {answer.get('Message') or 'no reason given'}; see username and"
                 " secret of this [[asterisk]] and its section of manager.conf"
-            ))  # fmt: skip
+            )
 
     async def run(self) -> None:
         """Read and hand out events until the link is lost. Always raises LinkLost, unless cancelled."""
@@ -153,11 +153,9 @@ class Link:
         try:
             answer = await self._sent("CoreShowChannels", name, {})
             if answer.get("EventList") != "Complete":
-                raise self._fail(
-                    LoginRefused(
-                        f"CoreShowChannels is refused: {answer.get('Message')}; see write= in"
-                        " the user's section of manager.conf"
-                    )
+                raise self._refused(
+                    f"CoreShowChannels is refused: {answer.get('Message')}; see write of the user's section of"
+                    " manager.conf"
                 )
             return self._lists[name]
         finally:
@@ -228,6 +226,12 @@ class Link:
         waiting = self._waiting.get(action_id)
         if waiting is not None and not waiting.done():
             waiting.set_result(message)
+
+    def _refused(self, reason: str) -> LoginRefused:
+        """Close the link and return why, although the switch may have closed it first."""
+        refused = LoginRefused(reason)
+        self._fail(refused)
+        return refused
 
     def _fail(self, reason: LinkLost) -> LinkLost:
         if self._lost is None:
