@@ -49,6 +49,10 @@ class AsteriskAdapter:
         """Return for each switch that this daemon serves whether its link is up; one without a secret has none."""
         return {name: switch.is_up for name, (switch, _) in self._running.items() if switch.spec.secret}
 
+    def serves(self, address: str) -> bool:
+        """Tell whether questions from an address are answered."""
+        return self._switch_of(address) is not None
+
     async def start(self, listener: ListensOn) -> None:
         """Listen for questions. Raises OSError where the port is taken."""
         await self.server.start(listener)

@@ -66,7 +66,7 @@ async def running(
     async with AsteriskDouble() as switch:
         world.start(switch.port)
         try:
-            await (world.linked() if spec.secret else until(lambda: world.agi > 0))
+            await (world.linked() if spec.secret else until(lambda: world.agi > 0 and world.road.serves("127.0.0.1")))
             yield world, switch
         finally:
             await world.close()

@@ -58,7 +58,7 @@ async def switched(folder: Path) -> AsyncIterator[tuple[AsteriskWorld, RealAster
     await world.reload()
     world.start(manager)
     try:
-        await until(lambda: world.agi > 0)
+        await until(lambda: world.agi > 0 and world.road.serves("127.0.0.1"))
         files = configured(manager, world.asterisk.secret, world.agi, PARTIES)
         async with real_asterisk(manager, files) as switch:
             await world.linked(20)
