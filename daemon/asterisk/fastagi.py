@@ -25,6 +25,7 @@ from daemon.charging.ports import Counters
 CONNECTIONS_MAX = 4_096  # dialogues at the same time; one takes milliseconds, and each is a file
 OPENING_SECONDS = 3.0  # for the opening block: Asterisk writes it at once
 REPLY_SECONDS = 3.0  # for the answer to one command
+BACKLOG = 1_024  # connections that the kernel keeps until they are taken
 READ_SIZE = 8_192  # octets taken at once; the whole dialogue of a usual question
 LISTENER = "fastagi"
 
@@ -109,7 +110,7 @@ class FastAgiServer:
         if not listener.host:
             return
         self._server = await asyncio.start_server(
-            self._accepted, listener.host, listener.port, limit=4 * READ_SIZE, reuse_address=True
+            self._accepted, listener.host, listener.port, limit=4 * READ_SIZE, reuse_address=True, backlog=BACKLOG
         )
         self.port = self._server.sockets[0].getsockname()[1]
 

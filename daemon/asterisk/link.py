@@ -104,6 +104,11 @@ class Link:
             raise LinkLost(f"no connection to {spec.host}:{spec.port}: {error or 'timed out'}") from None
         return cls(reader, writer, on_event, on_odd, now, clock)
 
+    @property
+    def is_lost(self) -> bool:
+        """Tell whether nothing can be asked any more."""
+        return self._lost is not None
+
     async def login(self, username: str, secret: str) -> None:
         """Prove who we are without sending the secret; ``run`` must be reading. Raises LinkLost."""
         try:

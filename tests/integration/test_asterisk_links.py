@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.asterisk import link as link_module
+from daemon.asterisk import session as session_module
 from daemon.asterisk import switch as switch_module
 from daemon.charging.call import CallState, SettledBy
 from daemon.charging.session import ChargingSettings
@@ -172,6 +173,19 @@ async def test_a_switch_that_answers_no_more_is_let_go_and_tried_again(tmp_path:
         assert not world.is_linked
         switch.deaf = False
         await world.linked(30)
+
+
+async def test_a_switch_that_answers_no_more_while_its_timer_is_moved_stops_nobody(tmp_path: Path) -> None:
+    async with running(tmp_path, "25.00", LONG) as (world, switch):
+        call = await answered(world, switch)
+        await asyncio.sleep(LONG.slice_seconds - session_module.AHEAD_SECONDS_MAX - 0.3)
+        switch.deaf = True
+        async with asyncio.timeout(60):
+            await until(lambda: not world.is_linked)
+            switch.deaf = False
+            await world.linked(30)
+        switch.hang_up(call)
+        await world.settled()
 
 
 async def test_an_answer_that_is_heard_after_the_hang_up_begins_nothing(tmp_path: Path) -> None:
