@@ -86,6 +86,11 @@ class Link:
             raise LinkLost(f"no connection to {spec.host}:{spec.port}: {error or 'timed out'}") from None
         return cls(reader, writer, on_event, now, clock)
 
+    @property
+    def is_lost(self) -> bool:
+        """Tell whether nothing can be asked any more."""
+        return self._lost is not None
+
     async def login(self, password: str) -> None:
         """Prove who we are and subscribe; ``run`` must be reading. Raises LinkLost."""
         try:
