@@ -25,6 +25,7 @@ from daemon.charging.ports import Counters
 CONNECTIONS_MAX = 4_096  # dialogues at the same time; one takes milliseconds, and each is a file
 OPENING_SECONDS = 3.0  # for the opening block: Asterisk writes it at once
 REPLY_SECONDS = 3.0  # for the answer to one command
+TELL_SECONDS = 1.0  # between two lines of the log about one reason, at least: a stranger must not fill the disk
 BACKLOG = 1_024  # connections that the kernel keeps until they are taken
 READ_SIZE = 8_192  # octets taken at once; the whole dialogue of a usual question
 LISTENER = "fastagi"
@@ -103,6 +104,7 @@ class FastAgiServer:
         self._counters = counters
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
+        self._told_at: dict[str, float] = {}  # by reason, of which there is a closed list
         self.port = 0
 
     async def start(self, listener: ListensOn) -> None:
@@ -140,6 +142,10 @@ class FastAgiServer:
 
     def _discard(self, reason: str, address: str, why: str) -> None:
         self._counters.count("tollway_discarded_total", listener=LISTENER, reason=reason)
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at.get(reason, -TELL_SECONDS) < TELL_SECONDS:
+            return  # counted all the same
+        self._told_at[reason] = now
         _log.warning("FastAGI not answered", reason=reason, peer=address, error=why)
 
     async def _served(self, switch: Switch, dialogue: Dialogue, writer: asyncio.StreamWriter, address: str) -> None:

@@ -169,6 +169,17 @@ async def test_two_ends_of_one_call_charge_it_once(tmp_path: Path) -> None:
         assert len(await world.records()) == 1
 
 
+async def test_a_number_is_read_as_the_switch_writes_it(tmp_path: Path) -> None:
+    national = replace(ASTERISK, numbers="national", country="GB")
+    async with running(tmp_path, "25.00", spec=national) as (world, switch):
+        call = await answered(world, switch, number="02071231234")
+        await asyncio.sleep(0.5)
+        switch.hang_up(call)
+        await world.settled()
+        (record,) = await world.records()
+        assert record.called == UK
+
+
 async def test_a_person_cuts_a_call(tmp_path: Path) -> None:
     async with running(tmp_path, "25.00") as (world, switch):
         call = await answered(world, switch)

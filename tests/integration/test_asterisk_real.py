@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from daemon.charging.call import SettledBy
 from daemon.charging.configuration import CarrierSpec
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import parse_nano
+from tests.e2e.daemon_process import DaemonProcess
+from tests.e2e.scenario import SCENARIO
 from tests.integration.asterisk_world import ASTERISK, QUICK, UK, AsteriskWorld
 from tests.integration.esl_world import until
 from tests.integration.real_asterisk import RealAsterisk, configured, real_asterisk, tree
@@ -134,3 +137,77 @@ async def test_a_daemon_that_is_away_is_a_refusal_and_the_switch_itself_cuts(tmp
         assert (record.settled_by, record.called) == (SettledBy.RECOVERY.value, UK)
         assert 0 < record.charge <= 4 * CENT
         assert [item["kind"] for item in await world.exceptions()] == ["recovery"]
+
+
+MORE = """
+[[account]]
+id = "frank"
+tenant = "main"
+kind = "prepaid"
+currency = "USD"
+balance = "0.05"
+rate_plan = "retail"
+
+[[carrier]]
+id = "carrier-b"
+tenant = "main"
+rate_table = "retail"
+dial = "Local/{number}@carrier-b/n"
+
+[[asterisk]]
+id = "ast1"
+tenant = "main"
+port = %d
+secret = "a secret of this test"
+"""
+
+
+async def test_a_daemon_that_is_killed_in_a_call_charges_it_once(tmp_path: Path) -> None:
+    """The whole of it: the command line, the configuration as files, a real switch, and SIGKILL."""
+    await asyncio.to_thread(tree)
+    manager, agi = free_port(), free_port()
+    daemon = DaemonProcess(
+        tmp_path / "daemon", SCENARIO + MORE % manager,
+        f'[fastagi]\nlisten = "127.0.0.1:{agi}"\n[charging]\nslice_seconds = 10\nblock_seconds_min = 1\n',
+    )  # fmt: skip
+    daemon.apply()
+    daemon.start()
+    try:
+        async with real_asterisk(manager, configured(manager, "a secret of this test", agi, PARTIES)) as switch:
+            await until(lambda: b'"ast1":true' in daemon.get("/readyz")[1].replace(b" ", b""))
+            await switch.originate(UK, "frank")
+            await switch.originate(UK, "rich")
+            began = asyncio.get_running_loop().time()
+            await until(lambda: _figure(daemon, 'tollway_reports_total{kind="answer",road="asterisk"}') == 2)
+            daemon.kill()
+            daemon.start()
+            await until(lambda: _figure(daemon, 'tollway_ami_links_up{switch="ast1"}') == 1)
+            await until(lambda: _figure(daemon, "tollway_open_calls") == 1, 40)  # frank had five seconds
+            (rich,) = _open(daemon)
+            assert daemon.command("call", "end", rich).returncode == 0
+            await until(lambda: _figure(daemon, "tollway_open_calls") == 0, 40)
+            lasted = asyncio.get_running_loop().time() - began
+        whole = daemon.json("account", "show", "rich")
+        assert isinstance(whole, dict)
+        assert Decimal(whole["reserved"]) == 0
+        charged = Decimal(1_000_000) - Decimal(whole["balance"])
+        assert Decimal("0.01") < charged <= Decimal(int(lasted) + 1) / 100
+        checked = daemon.command("db", "check")
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        listed = daemon.json("exception", "list")
+        assert isinstance(listed, list)
+        assert rich not in [item["call_id"] for item in listed], "it was taken over, and its end was heard"
+    finally:
+        daemon.kill()
+
+
+def _open(daemon: DaemonProcess) -> list[str]:
+    calls = daemon.json("call", "list")
+    assert isinstance(calls, list)
+    return [call["call_id"] for call in calls]
+
+
+def _figure(daemon: DaemonProcess, name: str) -> float:
+    """Return a figure of /metrics, 0 where it is not there yet."""
+    lines = daemon.get("/metrics")[1].decode().splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} ")), 0.0)
