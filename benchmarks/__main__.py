@@ -6,7 +6,7 @@ import traceback
 
 BENCHES = (
     "bench_rating", "bench_decide", "bench_batch", "bench_decks", "bench_radius", "bench_store", "bench_store_postgres",
-    "bench_growth", "bench_accounts", "bench_esl", "bench_daemon", "bench_http",
+    "bench_growth", "bench_accounts", "bench_start", "bench_esl", "bench_daemon", "bench_http",
 )  # fmt: skip
 
 

@@ -145,7 +145,7 @@ def measured(daemon: DaemonProcess, accounts: int, questions: int = QUESTIONS) -
     daemon.start()
     found.ready_seconds = time.perf_counter() - began
     assert daemon.process is not None
-    found.cpu_seconds = _cpu_seconds(daemon.process.pid)
+    found.cpu_seconds = cpu_seconds(daemon.process.pid)
     asker = Asker(daemon.auth_port)
     try:
         _questions(asker, found, questions)
@@ -196,7 +196,8 @@ def _write_rates(folder: Path, rates: int) -> None:
         deck.writelines(f"{1_000_000 + place},Place {place % 1000},0.{place % 90 + 10},1,1\n" for place in range(rates))
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

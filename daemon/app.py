@@ -1,8 +1,8 @@
 """The composition root: preflight, wiring, reload, expiry, ordered shutdown; the only place that wires.
 
 It starts only when it can work, and exits non-zero when a part of it dies: a supervisor then starts it anew.
-On SIGTERM listeners close first, what is in flight is committed and answered, and live calls stay up.
-What changes in the store is followed within a second; a bad settings file changes nothing.
+On SIGTERM nothing new is taken, what is in flight is committed and answered, and live calls stay up.
+What changes in the store is followed within a second; a bad settings file changes nothing. The supervisor is told.
 """
 
 import asyncio
@@ -15,17 +15,22 @@ import signal
 import sys
 import time
 import zoneinfo
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 import uvloop
 
+from daemon import sd_notify
 from daemon.app_claims import Claims
+from daemon.app_log import LogLines, fields_of
 from daemon.app_quality import QualityWatch
 from daemon.app_recovery import RecoveryWatch
+from daemon.app_supervision import Supervision
 from daemon.app_suspension import SuspensionWatch
+from daemon.app_watch import CallWatch
 from daemon.asterisk.adapter import AsteriskAdapter
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.authorize.quality import Qualities
@@ -34,18 +39,24 @@ from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Outside, StoreError
 from daemon.charging.session import ChargingSettings
 from daemon.charging.without_store import ANSWERED_MAX, WithoutStore
+from daemon.config_files.positions import Problem
+from daemon.config_files.settings_changes import Taken, changes, in_force
 from daemon.config_files.settings_file import read_settings
 from daemon.esl.adapter import EslAdapter
 from daemon.http_api.metrics import Metrics
 from daemon.http_api.server import HttpServer
 from daemon.journal import EmergencyJournal, PostpaidJournal
 from daemon.kernel.instant import Instant, format_rfc3339
+from daemon.log_lines import PREFIXES, forward_libraries, is_journal
 from daemon.radius.server import RadiusServers
-from daemon.settings import Settings, shown
+from daemon.settings import LogSection, Settings, shown
 from daemon.store import LedgerStore, open_store
 from daemon.store.qualities import qualities
 
 EX_UNAVAILABLE = 69  # sysexits.h: a service that is needed is not there
+EX_CONFIG = 78  # sysexits.h: what the supervisor states cannot be used
+CLOSE_SECONDS_MAX = 4.0  # that a stop waits for the store, after at most 5 s for those who are answered
+PROBLEMS_TOLD_MAX = 20  # faults of a settings file in one reload's log; `tollway check` has them all
 FOLLOW_SECONDS = 0.25  # how often the store is asked whether its configuration changed
 REPEAT_SECONDS_MAX = 60.0  # between two lines that say that the store still cannot be followed
 EXPIRE_SECONDS = 0.5  # how often lapsed grants and calls without an end are sought
@@ -160,9 +171,16 @@ class Following:
     async def load(self) -> None:
         """Read the configuration: all of it at first, and later what changed since."""
         configuration, catalog = await self.store.followed(self.emergency)
-        self._catalog = replace(catalog, quality=await qualities(self.store))
+        # Read last: what was reloaded while the store was read stands.
+        found = await qualities(self.store)
+        self._catalog = replace(catalog, quality=found, emergency=self.emergency)
         self.configuration = configuration
         self._tokens = {token.sha256: token for token in configuration.tokens if not token.revoked}
+
+    def take_emergency(self, emergency: Emergency) -> None:
+        """Know these emergency numbers from now on."""
+        self.emergency = emergency
+        self._catalog = replace(self.catalog(), emergency=emergency)
 
     def take_qualities(self, found: Qualities) -> None:
         """Order routes by these grades from now on."""
@@ -199,6 +217,11 @@ class Daemon:
     recovery: RecoveryWatch
     suspensions: SuspensionWatch
     quality: QualityWatch
+    lines: LogLines
+    watch: CallWatch
+    supervision: Supervision
+    _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _is_stopping: bool = False
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Listen until ``stop`` is set. A part that dies takes the daemon down with its exception."""
@@ -207,14 +230,13 @@ class Daemon:
         try:
             await self._work(stop, ready)
         finally:
-            await self.radius.stop()
-            await self.asterisk.stop()
-            await self.http.stop()
+            await self._drain()
 
     async def _work(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         # Only a start that listens begins a report: one that finds its port taken leaves the report of the last.
         await self.recovery.begin()
         ready()
+        self.supervision.ready("serving")
         parts = {
             "configuration": self.directory.follow(),
             "expiry": self._expire(),
@@ -225,8 +247,16 @@ class Daemon:
             "suspensions": self.suspensions.run(),
             "quality": self.quality.run(),
             "sharing": self.ocf.sharer.run(),
+            "supervisor": self.supervision.run(self.store.writer_answers),
         }
-        await _until(stop, parts)
+        await _until(stop, parts, self._drain)
+
+    async def _drain(self) -> None:
+        """Take nothing more, and answer what is in flight; all listeners at once, so that a stop is short."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self.supervision.stopping("answering what is in flight")
+        await asyncio.gather(self.radius.stop(), self.asterisk.stop(), self.http.stop())
 
     async def _listen(self) -> None:
         """Open every listener, HTTP last: its /readyz says that everything listens. Raises OSError with the way out."""
@@ -271,20 +301,45 @@ class Daemon:
                 _log.error("standings not learned", error=repr(error))
 
     async def reload(self) -> None:
-        """Read the settings file again and keep the old settings where it has faults."""
-        settings, problems = read_settings(Path(self.settings.path))
-        if settings is None or problems:
-            for problem in problems:
-                _log.error("settings not reloaded", problem=str(problem))
-            return
-        self.settings = settings
-        self.ocf.settings = charging_settings(settings)
-        self.directory.emergency = emergency_of(settings)
-        await self.directory.load()
-        _log.info("settings reloaded", file=settings.path)
+        """Read the settings file again and keep the old settings where it has faults. One after the other."""
+        async with self._reloading:
+            self.supervision.reloading()
+            told = "serving with the settings of before"
+            try:
+                settings, problems = await asyncio.to_thread(read_settings, Path(self.settings.path))
+                told = self._refused(problems) if settings is None or problems else self._taken(settings)
+            finally:
+                self.supervision.ready(told)
+
+    def _refused(self, problems: Sequence[Problem]) -> str:
+        """Log why a file is not taken, by its lines; return the same for the supervisor."""
+        for problem in problems[:PROBLEMS_TOLD_MAX]:
+            _log.error("settings not reloaded", problem=str(problem))
+        more = len(problems) - PROBLEMS_TOLD_MAX
+        if more > 0:
+            _log.error("settings not reloaded", more_problems=more, hint="tollway check lists them all")
+        return f"serving with the settings of before: {problems[0]}"
+
+    def _taken(self, settings: Settings) -> str:
+        """Put what changed in force, at once for all that is asked from now on; return what was done."""
+        found = list(changes(self.settings, settings))
+        waiting = [str(change) for change in found if change.taken is Taken.START]
+        now = [str(change) for change in found if change.taken is Taken.RELOAD]
+        self.settings = in_force(self.settings, settings)
+        self.ocf.settings = charging_settings(self.settings)
+        self.http.limit(self.settings.http_limits)
+        self.directory.take_emergency(emergency_of(self.settings))
+        configure_logging(self.settings.log, self.lines)
+        self.watch.tells = self.settings.log.tells_calls
+        for key in waiting:
+            _log.warning("a changed setting waits for a restart", key=key, file=settings.path)
+        _log.info("settings reloaded", file=settings.path, changed=", ".join(now) or "nothing")
+        return f"serving; {', '.join(waiting)} waits for a restart" if waiting else "serving"
 
 
-async def _until(stop: asyncio.Event, parts: dict[str, Coroutine[object, object, None]]) -> None:
+async def _until(
+    stop: asyncio.Event, parts: dict[str, Coroutine[object, object, None]], drain: Callable[[], Awaitable[None]]
+) -> None:
     tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
     stopping = asyncio.create_task(stop.wait(), name="stop")
     try:
@@ -295,10 +350,10 @@ async def _until(stop: asyncio.Event, parts: dict[str, Coroutine[object, object,
     finally:
         for task in [stopping, *tasks]:
             task.cancel()
-        await asyncio.gather(stopping, *tasks, return_exceptions=True)
+        await asyncio.gather(drain(), stopping, *tasks, return_exceptions=True)
 
 
-async def build(settings: Settings) -> Daemon:
+async def build(settings: Settings, lines: LogLines, supervision: Supervision) -> Daemon:
     """Open the store and wire everything; raises StoreError where the store cannot be used."""
     store = await open_store(settings.store, clock, create=True)
     directory = Following(store, emergency_of(settings))
@@ -308,9 +363,12 @@ async def build(settings: Settings) -> Daemon:
     for message in await store.recent_messages(ANSWERED_MAX):
         without_store.remember(message)
     await without_store.load()
-    ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings), without_store)
-    await ocf.learn()
     metrics = Metrics(store)
+    metrics.watch_log(lambda: lines.dropped)
+    metrics.watch_owner(lambda: directory.configuration.owner)
+    watch = CallWatch(lines, metrics, tells=settings.log.tells_calls)
+    ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings), without_store, watch)
+    await ocf.learn()
     claims = Claims(store.claimed)
     esl = EslAdapter(ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics, claims.of("esl"))
     asterisk = AsteriskAdapter(
@@ -326,56 +384,117 @@ async def build(settings: Settings) -> Daemon:
     suspensions = SuspensionWatch(store, metrics)
     metrics.watch_recovery(lambda: recovery.counts, lambda: ocf.journalled, lambda: len(recovery.failing))
     quality = QualityWatch(store, OUTSIDE, directory.take_qualities)
-    return Daemon(settings, store, directory, ocf, radius, http, esl, asterisk, metrics, recovery, suspensions, quality)
+    return Daemon(
+        settings, store, directory, ocf, radius, http, esl, asterisk, metrics, recovery, suspensions, quality, lines,
+        watch, supervision,
+    )  # fmt: skip
 
 
-def configure_logging(level: str) -> None:
-    """Log to standard error, one line an event, key=value; journald adds the time's zone and the unit."""
-    threshold = logging.getLevelNamesMapping()[level.upper()]
+def configure_logging(section: LogSection, lines: LogLines) -> None:
+    """Log one line an event; journald adds the unit. ``lines`` writes the time, the level and the fields."""
+    lines.form = section.format
+    threshold = logging.getLevelNamesMapping()[section.level.upper()]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
+        processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, fields_of],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lines.logger,
     )
 
 
 def run(settings: Settings, announce: Callable[[Settings], None] = lambda _settings: None) -> int:
     """Serve until SIGTERM or SIGINT, and return the exit status. ``announce`` is called when all listeners answer."""
     zoneinfo.reset_tzpath(to=[])  # zones come from the tzdata package alone, whatever the machine has
-    configure_logging(settings.log_level)
+    standard_error = sys.stderr.fileno()
+    lines = LogLines(standard_error, prefixes=PREFIXES if is_journal(os.environ, standard_error) else None)
+    configure_logging(settings.log, lines)
+    forward_libraries()
     try:
-        return uvloop.run(_run(settings, announce))
+        supervision = Supervision(sd_notify.supervisor_of(os.environ, os.getpid()))
+    except sd_notify.Unusable as error:
+        _log.error("cannot be supervised", error=str(error))
+        return EX_CONFIG
+    try:
+        return uvloop.run(_run(settings, announce, lines, supervision))
     except (StoreError, OSError) as error:
         _log.error("cannot serve", error=str(error))
+        supervision.status(f"cannot serve: {error}")
         return EX_UNAVAILABLE
+    finally:
+        supervision.close()
+        lines.close()
 
 
-async def _run(settings: Settings, announce: Callable[[Settings], None]) -> int:
+@dataclass
+class _Signals:
+    """What signals ask for: the stop, at once while the start still loads, and a reload, which then waits for it."""
+
+    lines: LogLines
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _daemon: Daemon | None = None
+    _is_reload_due: bool = False
+    _reloads: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def watch(self) -> None:
+        """Take the signals from the running loop on."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def loaded(self, daemon: Daemon) -> None:
+        """Take the daemon whom signals mean from now on."""
+        self._daemon = daemon
+        if self._is_reload_due:
+            self._reload()
+
+    def _stop(self) -> None:
+        if self._daemon is None:
+            _leave(0, "stopped while it loaded", self.lines)
+        self.stop.set()
+
+    def _reload(self) -> None:
+        if self._daemon is None:
+            self._is_reload_due = True
+            return
+        if len(self._reloads) > 1:
+            return  # one waits for its turn already, and will read the file as it is then
+        task = asyncio.create_task(self._daemon.reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+
+def _leave(status: int, event: str, lines: LogLines) -> NoReturn:
+    """End the process where a thread may work on: what it has begun in the store is undone there, as after a crash."""
+    (_log.error if status else _log.info)(event)
+    lines.close()
+    os._exit(status)
+
+
+async def _run(
+    settings: Settings, announce: Callable[[Settings], None], lines: LogLines, supervision: Supervision
+) -> int:
+    signals = _Signals(lines)
+    signals.watch()
     gc.disable()  # what is loaded is no garbage: to look for some in ever more of it took twice as long as to load it
-    daemon = await build(settings)
+    async with supervision.starting("loading the store"):
+        daemon = await build(settings, lines, supervision)
     gc.freeze()  # what was just loaded stays: no collection need walk through it, and keep a call waiting, ever again
     gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    reloads: set[asyncio.Task[None]] = set()
-
-    def on_hangup() -> None:
-        task = asyncio.create_task(daemon.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    signals.loaded(daemon)
     try:
-        await daemon.serve(stop, lambda: announce(settings))
+        await daemon.serve(signals.stop, lambda: announce(settings))
     finally:
-        with contextlib.suppress(StoreError):
-            await daemon.store.close()
+        await _close(daemon)
     _log.info("stopped")
     return 0
+
+
+async def _close(daemon: Daemon) -> None:
+    """Close the store, where nobody waits for an answer any more."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS_MAX):
+            with contextlib.suppress(StoreError):
+                await daemon.store.close()
+    except TimeoutError:
+        _leave(EX_UNAVAILABLE, "the store's writer hangs; what it held was answered to nobody", daemon.lines)

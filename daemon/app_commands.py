@@ -431,6 +431,10 @@ class Opened:
         """Return the live calls."""
         return await self.store.open_calls()
 
+    async def first_open_calls(self, limit: int, payer: Key | None) -> tuple[Sequence[Call], int]:
+        """Return the oldest live calls, at most ``limit``, and how many there are of all or of an account."""
+        return await self.store.first_open_calls(limit, payer)
+
     async def recovery(self, since: Instant | None) -> RecoveryReport:
         """Return what starts since an instant found and what became of it; without one, of the newest start alone."""
         starts = await self.store.recovery_starts(since)

@@ -90,6 +90,20 @@ class HttpSection:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSection:
+    """``[log]``: the least severe line, how a line is written, and whether each decision and charge has one."""
+
+    level: str = "info"
+    format: str = "logfmt"
+    calls: str = "all"
+
+    @property
+    def tells_calls(self) -> bool:
+        """Tell whether decisions and charges are logged, which are lines of level info."""
+        return self.calls == "all" and self.level in ("debug", "info")
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything ``tollway.toml`` says. ``path`` is the file it was read from, empty for the defaults."""
 
@@ -104,4 +118,4 @@ class Settings:
     charging: ChargingSection = ChargingSection()
     emergency: EmergencySection = EmergencySection()
     export: ExportSection = ExportSection()
-    log_level: str = "info"
+    log: LogSection = LogSection()

@@ -168,7 +168,9 @@ class CallControl:
 
     async def _decided(self, question: CallAttempt) -> tuple[Granted | Denied, Call | None]:
         if self._asking >= QUESTIONS_MAX and not self._ocf.is_emergency(question.called):
-            return Denied(Denial.OVERLOADED, "too many questions at once"), None
+            refusal = Denied(Denial.OVERLOADED, "too many questions at once")
+            self._ocf.refuse(question, refusal)
+            return refusal, None
         self._asking += 1
         try:
             answer = await self._ocf.authorize(question)

@@ -90,6 +90,11 @@ class RatedCdr(msgspec.Struct, frozen=True, gc=False):
     surcharge_rate: int = 0
 
     @property
+    def is_payers(self) -> bool:
+        """Tell whether it is the record of the call's payer, and of no level above it."""
+        return self.record_id.startswith(f"{self.grant_id}.0.")
+
+    @property
     def rate_currency(self) -> str:
         """The currency of the rate and the connect fee."""
         return self.currency if self.conversion is None else self.conversion.source

@@ -30,7 +30,7 @@ from daemon.authorize.warning_terms import Hears, WarningTerms
 from daemon.charging.account_views import Accounts, ByNumber, endpoints_of
 from daemon.charging.accounts import AccountIndex, Endpoint, Row, cut, diallings, index_of, whole
 from daemon.charging.limits_stated import ChannelPackageSpec, FraudRuleSpec, LimitsStated
-from daemon.kernel.ids import Key
+from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import NEVER, Instant, format_rfc3339, zone
 from daemon.kernel.money import Rounding
 from daemon.rating.account_rates import OVERRIDE, AccountRates, ClassOfService
@@ -274,7 +274,11 @@ class AccountSpec:
 
 @dataclass(frozen=True, slots=True)
 class NasSpec:
-    """``[[nas]]``: a RADIUS client, found by its source address. ``numbers`` and on: how it writes numbers."""
+    """``[[nas]]``: a RADIUS client, found by its source address. ``numbers`` and on: how it writes numbers.
+
+    ``direction``: of a call of which nothing else tells it; ``inbound_from``: where calls in come from, as words that
+    its switch tells or as networks. ``both_sides``: its outbound questions ask for the called DID's account too.
+    """
 
     id: str
     tenant: str
@@ -291,6 +295,9 @@ class NasSpec:
     country: str = ""
     international_prefix: str = ""
     national_prefix: str = ""
+    direction: Direction = Direction.OUTBOUND
+    inbound_from: tuple[str, ...] = ()
+    both_sides: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ and posted anew in one transaction is paid by what paid it before. An account wi
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from daemon.authorize.catalog import Catalog
+from daemon.charging.cdr import RatedCdr
 from daemon.charging.ports import Book, Reads, Store, StoreError, StoreUnavailable
 from daemon.kernel.instant import Instant
 from daemon.ledger import posting
@@ -30,7 +31,8 @@ class Expiring:
         self.meter, self.save_meter = book.meter, book.save_meter
         self.calls, self.call, self.aliased, self.save_call = book.calls, book.call, book.aliased, book.save_call
         self.message, self.save_message = book.message, book.save_message
-        self.records, self.append_record = book.records, book.append_record
+        self.records = book.records
+        self.written: list[RatedCdr] = []  # the records of this transaction
         self.append_exception, self.append_event, self.keep = book.append_exception, book.append_event, book.keep
         self.tally = book.tally
 
@@ -48,6 +50,11 @@ class Expiring:
         if entry.amount or entry.uncollected:
             self._paid.add(entry.account)
         self._book.post(posted)
+
+    def append_record(self, record: RatedCdr) -> None:
+        """Write a record."""
+        self.written.append(record)
+        self._book.append_record(record)
 
     def _taken(self, standing: Standing) -> Standing:
         for posted in posting.expire(standing, self._now):
@@ -68,16 +75,28 @@ class Expiring:
                     self._book.post(posted)
 
 
-def without_expired(work: Callable[[Book], T], now: Instant, catalog: Catalog | None = None) -> Callable[[Book], T]:
-    """Return work that sees no money that has expired by ``now``, and suspends accounts whose money it ends."""
+class WithoutExpired(Generic[T]):
+    """Work that sees no money that has expired by ``now``, and suspends accounts whose money it ends.
 
-    def run(book: Book) -> T:
-        expiring = Expiring(book, now, catalog)
-        result = work(expiring)
+    ``written`` are the records of its last run: a store that has to run it again commits that one.
+    """
+
+    def __init__(self, work: Callable[[Book], T], now: Instant, catalog: Catalog | None) -> None:
+        """Take the work; runs nothing."""
+        self._work, self._now, self._catalog = work, now, catalog
+        self.written: Sequence[RatedCdr] = ()
+
+    def __call__(self, book: Book) -> T:
+        expiring = Expiring(book, self._now, self._catalog)
+        result = self._work(expiring)
         expiring.finish()
+        self.written = expiring.written
         return result
 
-    return run
+
+def without_expired(work: Callable[[Book], T], now: Instant, catalog: Catalog | None = None) -> WithoutExpired[T]:
+    """Return work that sees no money that has expired by ``now``, and suspends accounts whose money it ends."""
+    return WithoutExpired(work, now, catalog)
 
 
 async def swept(store: Store, now: Instant, catalog: Catalog | None = None) -> dict[int, str]:

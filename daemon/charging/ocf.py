@@ -13,6 +13,7 @@ from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import Catalog
 from daemon.authorize.decide import at_volumes, decide, prepare
 from daemon.authorize.decision import Decision, Denied, Rule
+from daemon.authorize.denial import Denial
 from daemon.authorize.emergency import emergency, is_emergency_number
 from daemon.authorize.explanation import Told, told
 from daemon.authorize.fraud_rule import FraudAct
@@ -23,6 +24,7 @@ from daemon.authorize.sides import sides_of
 from daemon.authorize.suspension import in_order, suspended_account, told_first, with_rule
 from daemon.charging.both_sides import CalledSide, called_side, reported
 from daemon.charging.call import Call, SettledBy
+from daemon.charging.cdr import RatedCdr
 from daemon.charging.emergency_calls import EmergencyCalls
 from daemon.charging.event import Authorized, CallReport, Conflict, Decided, MessageKey, Outcome, Replay, Reported
 from daemon.charging.expiry import swept, without_expired
@@ -41,6 +43,7 @@ from daemon.charging.ports import (
     Store,
     StoreError,
     StoreUnavailable,
+    Watch,
 )
 from daemon.charging.reads import of_question, of_refusal, of_report
 from daemon.charging.repeats import once, question_stands, report_stands
@@ -79,6 +82,25 @@ DUE_BATCH = 256  # calls looked at in one round of expiry
 EVENTS_BATCH = 64  # events told in one round; each may suspend an account
 
 
+UNAVAILABLE = Denied(Denial.STORE_UNAVAILABLE, "the store cannot commit")
+
+
+class _Unwatched:
+    """Implements ports.Watch for whoever looks at nothing."""
+
+    def decided(self, attempt: CallAttempt, decision: Decision, taken_us: int) -> None:
+        """Take nothing."""
+
+    def reported(self, road: str, lag_us: int) -> None:
+        """Take nothing."""
+
+    def charged(self, record: RatedCdr) -> None:
+        """Take nothing."""
+
+
+UNWATCHED = _Unwatched()
+
+
 def _no_bytes(_decision: Decision) -> bytes:
     return b""
 
@@ -88,9 +110,10 @@ class OnlineCharging:
 
     def __init__(
         self, store: Store, directory: Directory, journal: Journal, outside: Outside, settings: ChargingSettings,
-        without_store: WithoutStore | None = None,
+        without_store: WithoutStore | None = None, watch: Watch = UNWATCHED,
     ) -> None:  # fmt: skip
         """Bind the ports; opens nothing. Without ``without_store`` nothing is granted that the store cannot hold."""
+        self._watch = watch
         self._store = store
         self._directory = directory
         self._journal = journal
@@ -120,11 +143,23 @@ class OnlineCharging:
 
         Where calls that can be told at once hold its money, they are, and it is asked again.
         """
+        began = self._outside.now()
         try:
-            return await self._asked(attempt, message, encode, may_make_room=attempt.renewable)
-        except RoomWanted as wanted:
-            async with self.sharer.room(wanted.quote, wanted.accounts):
-                return await self._asked(attempt, message, encode, may_make_room=False)
+            try:
+                answer = await self._asked(attempt, message, encode, may_make_room=attempt.renewable)
+            except RoomWanted as wanted:
+                async with self.sharer.room(wanted.quote, wanted.accounts):
+                    answer = await self._asked(attempt, message, encode, may_make_room=False)
+        except StoreError:
+            self._watch.decided(attempt, UNAVAILABLE, self._outside.now() - began)
+            raise
+        if isinstance(answer, Decided):
+            self._watch.decided(attempt, answer.decision, self._outside.now() - began)
+        return answer
+
+    def refuse(self, attempt: CallAttempt, denied: Denied) -> None:
+        """Take that a road refused a question by itself, before it asked: whoever watches is told as of any other."""
+        self._watch.decided(attempt, denied, 0)
 
     async def _asked(
         self, attempt: CallAttempt, message: MessageKey | None, encode: Encode, *, may_make_room: bool
@@ -162,7 +197,12 @@ class OnlineCharging:
         if self._without_store is not None:
             await self._without_store.drain(self._store, self._outside.now())
         catalog = self._directory.catalog()
-        return await self._store.transact(reads, without_expired(work, self._outside.now(), catalog))
+        whole = without_expired(work, self._outside.now(), catalog)
+        result = await self._store.transact(reads, whole)
+        for record in whole.written:
+            if record.is_payers:
+                self._watch.charged(record)
+        return result
 
     async def _from_memory(self, work: Initial, message: MessageKey | None, error: StoreUnavailable) -> Authorized:
         """Grant without the store where the operator chose so; elsewhere the store's error stands."""
@@ -314,6 +354,7 @@ class OnlineCharging:
         stands = report_stands(report, lambda book: joined_call(book, report))
         reported_as = await self._transact(reads, lambda book: once(book, message, attempt, now, work, stands))
         if isinstance(reported_as, Outcome):
+            self._watch.reported(attempt.source, self._outside.now() - report.at)
             self._share(reported_as)
         return reported_as
 

@@ -10,7 +10,9 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import Catalog
+from daemon.authorize.decision import Decision
 from daemon.authorize.quality import Tally
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
@@ -82,6 +84,24 @@ class Event(NamedTuple):
     act: str
     call_id: str
     detail: str
+
+
+class OpenSum(NamedTuple):
+    """The open calls of one currency and direction: how many, the nano-units that their payers hold, the oldest."""
+
+    currency: str
+    direction: str
+    calls: int
+    reserved: int
+    oldest: Instant
+
+
+class StoreSums(NamedTuple):
+    """What a store sums for its figures. ``exports``: when each tenant's last finished batch was cut, where one was."""
+
+    open: tuple[OpenSum, ...]
+    carrier_channels: int
+    exports: tuple[tuple[str, Instant], ...]
 
 
 class Reads(msgspec.Struct, frozen=True, gc=False):
@@ -206,6 +226,19 @@ class Journal(Protocol):
 
     async def append(self, record: dict[str, str]) -> None:
         """Write one record durably."""
+
+
+class Watch(Protocol):
+    """Is told what was decided, reported and charged, on every road, after its commit. It neither waits nor raises."""
+
+    def decided(self, attempt: CallAttempt, decision: Decision, taken_us: int) -> None:
+        """Take a question's decision and the microseconds that it took; a repeat of an answer is no decision."""
+
+    def reported(self, road: str, lag_us: int) -> None:
+        """Take how long after it happened an answer, a sign of life or an end was told; negative: a clock ahead."""
+
+    def charged(self, record: RatedCdr) -> None:
+        """Take what the payer of a call was charged, or what of it was taken back."""
 
 
 class Counters(Protocol):

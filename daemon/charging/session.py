@@ -45,6 +45,7 @@ from daemon.charging.ports import (
 )
 from daemon.charging.repeats import same_side
 from daemon.charging.warning import with_warnings
+from daemon.kernel.ids import Direction
 from daemon.kernel.instant import HOUR, SECOND, Instant, decimal_seconds, format_rfc3339
 from daemon.kernel.money import Rounding
 from daemon.rating.charge import duration_seconds, first_paid_second
@@ -347,6 +348,7 @@ def _listed_by(kind: str, report: CallReport, now: Instant) -> str:
 
 
 _BY_IDENTITY = "state an identity of this call for an account"
+_BY_DID = "an inbound call; state the called number as a did of an account"
 _FOUND_BY = {  # what finds the payer the next time, by the road that told of the call
     "radius": "state trust_user_name for the NAS, or an identity of this call for an account",
     "http": "name the account in the question, or state an identity of this call for one; a SIP user alone is believed"
@@ -360,9 +362,9 @@ def _who_called(report: CallReport) -> str:
     lasted = "unknown" if report.duration_us is None else f"{decimal_seconds(report.duration_us)} s"
     user = attempt.identity.account or attempt.identity.sip_user
     told = f"user {user or 'none'}, caller {attempt.calling or attempt.identity.caller or 'none'}"
-    return (
-        f"{told}, called {attempt.called or 'none'}, duration {lasted}: {_FOUND_BY.get(attempt.source, _BY_IDENTITY)}"
-    )
+    inbound = attempt.direction is Direction.INBOUND
+    found_by = _BY_DID if inbound else _FOUND_BY.get(attempt.source, _BY_IDENTITY)
+    return f"{told}, called {attempt.called or 'none'}, duration {lasted}: {found_by}"
 
 
 def _forced_quote(context: Context, report: CallReport, denied: Denied | None) -> Quote | None:

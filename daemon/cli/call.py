@@ -13,6 +13,7 @@ from daemon.app_commands import Call, CallAttempt, Opened, Tariff, Told, charged
 from daemon.authorize.attempt import Identity, PlainPassword
 from daemon.authorize.decision import Decision, Denied
 from daemon.authorize.explanation import Outcome
+from daemon.cli.call_table import CallTable
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused
 from daemon.cli.output import dated, print_json, print_pairs, print_table, printable
@@ -56,10 +57,21 @@ def call_value(found: Call) -> dict[str, Any]:
 
 @call.command("list")
 @click.option("--account", "account_id", type=KEY, help="Only the calls that an account pays: ID or TENANT/ID.")
+@click.option("--watch", is_flag=True, help="Show them again and again, until q or Ctrl-C ends it.")
+@click.option(
+    "--interval", type=click.IntRange(1, 3_600), default=2, show_default=True, help="Seconds between two looks.",
+)  # fmt: skip
 @as_json
 @chosen
-def list_calls(selected: Chosen, account_id: str | None, as_json: bool) -> None:
-    """List the live calls, oldest first."""
+def list_calls(selected: Chosen, account_id: str | None, watch: bool, interval: int, as_json: bool) -> None:
+    """List the live calls, oldest first.
+
+    With --watch on a terminal a table that is brought up to date, as long as the terminal is high; elsewhere one table
+    after the other, and with --json one list a line. Where the store or the daemon is away it says so, and goes on.
+    """
+    if watch:
+        CallTable(selected, account_id, interval, call_value).run(as_json=as_json)
+        return
 
     async def read(store: Opened) -> Sequence[Call]:
         payer = await store.key(account_id) if account_id is not None else None

@@ -5,11 +5,18 @@ from enum import Enum
 
 from daemon.config_files.kinds import REQUIRED, ConfigKey, Either, Kind, Many, Table
 from daemon.config_files.scenario_keys import OBJECTS, REFUSED_OBJECTS
+from daemon.config_files.settings_changes import taken
 from daemon.config_files.settings_file import SECTIONS
 from daemon.kernel.money import format_nano
 from daemon.settings import Listener
 
 _HEAD = "| key | holds | default | meaning |\n| --- | --- | --- | --- |"
+_HEAD_TAKEN = "| key | holds | default | changed by | meaning |\n| --- | --- | --- | --- | --- |"
+_TAKEN = """\
+An unknown key is an error. An absent key has its default. *Changed by* says when another value takes effect: with a
+*reload* (`SIGHUP`, `systemctl reload tollway`) for the next call; with the next *start* of the daemon, whose log names
+such a key where a reload finds it changed; with the *next command*, since the daemon does not use it.
+"""
 
 
 def reference() -> str:
@@ -19,8 +26,10 @@ def reference() -> str:
 
 def settings_reference() -> str:
     """Return the sections of ``tollway.toml``, each key with what it holds, its default and its meaning."""
-    parts = ["# Settings: `tollway.toml`\n", "An unknown key is an error. An absent key has its default.\n"]
-    parts += [f"## `[{name}]`\n\n{_rows(table.keys)}\n" for name, table in SECTIONS.items()]
+    parts = ["# Settings: `tollway.toml`\n", _TAKEN]
+    for name, table in SECTIONS.items():
+        rows = (_row(key, taken(name, key.name).value) for key in table.keys)
+        parts.append("\n".join([f"## `[{name}]`\n", _HEAD_TAKEN, *rows, ""]))
     return "\n".join(parts)
 
 
@@ -56,10 +65,13 @@ def _tables_of(kind: Kind) -> Iterator[Table]:
 
 
 def _rows(keys: Iterable[ConfigKey]) -> str:
-    rows = [
-        f"| `{key.name}` | {_cell(key.kind.type)} | {_cell(default_text(key))} | {_cell(key.meaning)} |" for key in keys
-    ]
-    return "\n".join([_HEAD, *rows])
+    return "\n".join([_HEAD, *(_row(key) for key in keys)])
+
+
+def _row(key: ConfigKey, *more: str) -> str:
+    """Return a key's row; ``more`` are cells before its meaning."""
+    cells = (_cell(key.kind.type), _cell(default_text(key)), *more, _cell(key.meaning))
+    return f"| `{key.name}` | {' | '.join(cells)} |"
 
 
 def _cell(text: str) -> str:

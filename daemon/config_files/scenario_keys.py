@@ -42,6 +42,7 @@ from daemon.config_files.kinds import (
     words,
 )
 from daemon.config_files.limit_keys import CHANNEL_PACKAGE, CHANNELS_MAX, FRAUD_RULE
+from daemon.config_files.nas_keys import NAS_DIRECTIONS, check_directions
 from daemon.config_files.rate_keys import (
     BUNDLE,
     CLASS_OF_SERVICE,
@@ -213,6 +214,11 @@ def _check_peer(site: Site, found: dict[str, Any]) -> None:
     check_dialling(site, found)
     if found.get("numbers") == "national" and found.get("country") == "":
         (site / "country").report('is missing; numbers = "national" needs the country whose numbers they are')
+
+
+def _check_nas(site: Site, found: dict[str, Any]) -> None:
+    _check_peer(site, found)
+    check_directions(site, found)
 
 
 IDENTITY: Final = Table(
@@ -387,8 +393,9 @@ NAS: Final = Table(
         ConfigKey("require_message_authenticator", FLAG, False, "drop an Access-Request without Message-Authenticator"),
         _ROUTING,
         *_DIALLING_OF_PEER,
+        *NAS_DIRECTIONS,
     ),
-    check=_check_peer,
+    check=_check_nas,
 )
 
 FREESWITCH: Final = Table(

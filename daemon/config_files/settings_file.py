@@ -35,6 +35,7 @@ from daemon.settings import (
     ExportSection,
     HttpSection,
     Listener,
+    LogSection,
     Settings,
     StoreSettings,
     is_server,
@@ -173,9 +174,12 @@ SECTIONS: Final[dict[str, Table]] = {
         _DEFAULT.export,
         directory=(NON_EMPTY, "where the batches for invoicing are written; relative to the working directory"),
     ),
-    "log": Table((
-        ConfigKey("level", words("debug", "info", "warning", "error"), _DEFAULT.log_level, "least severe line logged"),
-    )),
+    "log": _section(
+        _DEFAULT.log,
+        level=(words("debug", "info", "warning", "error"), "least severe line logged"),
+        format=(words("logfmt", "json"), "of a line: name=value, or one JSON object"),
+        calls=(words("all", "none"), "whether each decision and each charge has a line, of level info"),
+    ),
 }  # fmt: skip
 
 
@@ -237,5 +241,5 @@ def _settings(path: Path, sections: dict[str, dict[str, Any]]) -> Settings:
         charging=ChargingSection(**sections["charging"]),
         emergency=EmergencySection(**sections["emergency"]),
         export=ExportSection(**sections["export"]),
-        log_level=sections["log"]["level"],
+        log=LogSection(**sections["log"]),
     )

@@ -265,7 +265,9 @@ class CallControl:
     async def _decided(self, event: Event) -> tuple[Granted | Denied, Call | None]:
         question = self._reporter.question(event)
         if len(self._asking) > QUESTIONS_MAX and not self._ocf.is_emergency(question.called):
-            return Denied(Denial.OVERLOADED, "too many questions at once"), None
+            refusal = Denied(Denial.OVERLOADED, "too many questions at once")
+            self._ocf.refuse(question, refusal)
+            return refusal, None
         try:
             answer = await self._ocf.authorize(question)
         except StoreError as error:

@@ -112,6 +112,10 @@ class Door:
         self._figures = figures
         self._by_token, self._by_peer, self._refused = Counted(), Counted(), Counted()
 
+    def limit(self, token_limit: int, peer_limit: int, figures: str) -> None:
+        """Hold these limits from the next request on; what came in the present second is still counted."""
+        self._token_limit, self._peer_limit, self._figures = token_limit, peer_limit, figures
+
     def admit(self, scope: Request, *roles: str) -> TokenSpec:
         """Return the token of a request. Raises Unauthenticated, RequestRefused (403, 429), TooMany."""
         now, peer = self._now(), _peer(scope)

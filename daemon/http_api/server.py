@@ -257,15 +257,17 @@ class HttpServer:
         metrics.watch_links(links)
         desk = CallDesk(ocf, store, outside, metrics)
         accounts = AccountDesk(ocf, store, outside)
-        door = Door(
-            tokens, outside.now, metrics, lambda: _owner(ocf), token_limit=limits.requests_per_second_token,
-            peer_limit=limits.requests_per_second_peer, figures=limits.metrics,
-        )  # fmt: skip
-        beyond = application(desk, accounts, door, metrics, store, links)
-        self.app = PerCall(desk, door, metrics, beyond)  # type: ignore[arg-type]  # Litestar narrows ASGI's types
+        self._door = Door(tokens, outside.now, metrics, lambda: _owner(ocf))
+        self.limit(limits)
+        beyond = application(desk, accounts, self._door, metrics, store, links)
+        self.app = PerCall(desk, self._door, metrics, beyond)  # type: ignore[arg-type]  # Litestar narrows ASGI's types
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.port = 0
+
+    def limit(self, limits: HttpLimits) -> None:
+        """Hold these limits from the next request on."""
+        self._door.limit(limits.requests_per_second_token, limits.requests_per_second_peer, limits.metrics)
 
     async def start(self, listener: ListensOn) -> None:
         """Listen and serve; returns when connections are accepted. Raises OSError where the port is taken."""

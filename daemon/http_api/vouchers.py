@@ -4,6 +4,7 @@ Every code that is not redeemed gets one answer, which does not tell whether the
 our log. Wrong codes are counted in the store, for each account and token: whoever tries too many has to wait.
 """
 
+import logging
 from dataclasses import dataclass
 
 import structlog
@@ -43,10 +44,10 @@ class VoucherDesk:
     def _refused(self, result: NotRedeemed, by: str, terms: AccountTerms) -> RequestRefused:
         self.counters.count("tollway_vouchers_total", outcome=result.fault.value)
         # What is refused unseen is counted only: whoever has no more tries could fill the log with them.
-        tell = _log.debug if result.fault is Fault.LIMITED else _log.warning
-        tell(
-            "voucher not redeemed", account=str(terms.key), token=by, reason=result.fault.value, batch=result.batch,
-            serial=result.serial,
+        level = logging.DEBUG if result.fault is Fault.LIMITED else logging.WARNING
+        _log.log(
+            level, "voucher not redeemed", account=str(terms.key), token=by, reason=result.fault.value,
+            batch=result.batch, serial=result.serial,
         )  # fmt: skip
         if result.fault is Fault.ACCOUNT:
             return conflict(result.detail)

@@ -6,6 +6,7 @@ function that reads the row's end of a call. Nothing here decides money: it only
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from daemon.kernel.instant import SECOND, Instant
 from daemon.radius.dictionary import ACCESS, canonical
@@ -91,7 +92,8 @@ class Profile:
     ``start_answers``: a Start says that the call was answered (``setup_starts``: not where it tells a setup time and no
     connect time). ``reports_answer``: an unanswered grant may lapse after the ring time. ``other_leg``: the leg that
     never pays. ``prefixed``: replies carry ``name=`` before a Cisco value. ``peer_address``: which attributes name the
-    address that the switch saw. ``sip_avps``: replies carry SIP-AVP. ``routing``: replies carry Routing lines.
+    address that the switch saw; ``context``: which the dialplan context by which a call came. ``sip_avps``: replies
+    carry SIP-AVP. ``routing``: replies carry Routing lines.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Profile:
     called: tuple[str, ...] = ("Called-Station-Id",)
     calling: tuple[str, ...] = ("Calling-Station-Id",)
     session: tuple[str, ...] = ("Acct-Session-Id",)
+    context: tuple[str, ...] = ()
     sip_avps: bool = False
     routing: bool = False
 
@@ -124,12 +127,12 @@ TABLE = {
     "freeswitch": Profile(
         "freeswitch", start_answers=False, reports_answer=False, other_leg="outbound", other_leg_is_common=True,
         peer_address=("src-gw-ip",), called=("Freeswitch-Dst", "Called-Station-Id"),
-        calling=("Freeswitch-Src", "Calling-Station-Id"),
+        calling=("Freeswitch-Src", "Calling-Station-Id"), context=("Freeswitch-Context",),
     ),
     "asterisk": Profile(
         "asterisk", measure=by_bill_sec, start_answers=False, reports_answer=False,
         user=("Asterisk-Chan", "User-Name"), called=("Asterisk-Dst", "Called-Station-Id"),
-        calling=("Asterisk-Src", "Calling-Station-Id"),
+        calling=("Asterisk-Src", "Calling-Station-Id"), context=("Asterisk-Dst-Ctx",),
     ),
     "sippy": Profile(
         "sippy", setup_starts=True, delay_is_delay=False, peer_address=("h323-remote-address",), routing=True
@@ -153,15 +156,36 @@ def leg(fields: Fields) -> str:
     return direction or {"originate": "originate", "answer": "answer"}.get(origin, "")
 
 
-def route(fields: Fields) -> int:
-    """Return the number of the carrier's route that a record names, 0 where it names none.
+def stated(fields: Fields, name: str) -> str:
+    """Return what a client itself writes as ``name=value``, or nothing.
 
-    It is written ``tollway_route=N``: in an AVPair of any vendor, of mod_radius_cdr too, or as a SIP proxy's SIP-AVP.
+    It stands in an AVPair of any vendor, of mod_radius_cdr too, in a SIP proxy's SIP-AVP, or in Asterisk's user field.
     """
-    written = fields.voip("tollway_route")
-    for attribute in ("Freeswitch-AVPair", "SIP-AVP"):
-        written = written or fields.member(attribute, "tollway_route")
+    written = fields.voip(name)
+    for attribute in ("Freeswitch-AVPair", "SIP-AVP", "Asterisk-User-Field"):
+        written = written or fields.member(attribute, name)
+    return written
+
+
+def route(fields: Fields) -> int:
+    """Return the number of the carrier's route that a record names as ``tollway_route=N``, 0 where it names none."""
+    written = stated(fields, "tollway_route")
     return int(written) if written.isascii() and written.isdigit() and len(written) <= ROUTE_DIGITS_MAX else 0
+
+
+def is_address(written: str) -> bool:
+    """Tell whether a text is an IPv4 or IPv6 address."""
+    try:
+        ip_address(written)
+    except ValueError:
+        return False
+    return True
+
+
+def seen_address(fields: Fields, switch: Profile) -> str:
+    """Return the address that a switch says a call came from, or nothing: Sippy names it as the user too."""
+    user = fields.text(*switch.user) if switch.routing else ""
+    return next((one for one in (user, fields.voip(*switch.peer_address)) if is_address(one)), "")
 
 
 def cause(fields: Fields, switch: Profile) -> str:

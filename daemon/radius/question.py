@@ -2,12 +2,13 @@
 
 Only what the client itself vouches for is read: its own source address, its id as ``via``, and a User-Name that a
 credential proves or that the operator trusts. Two credentials at once, or one that cannot be read, prove nothing.
-The same reading of parties and ids serves accounting, so that a record finds the question it belongs to.
+An inbound call is paid by the account of the called DID, or by one that the client names: a user, an address and a
+caller of such a call are the caller's own, and decide nothing. The same reading of parties and ids serves accounting,
+so that a record finds the question it belongs to.
 """
 
 import hashlib
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from daemon.authorize.attempt import CallAttempt, Credential, Identity, PlainPassword
 from daemon.authorize.catalog import Catalog
@@ -15,11 +16,12 @@ from daemon.charging.accounts import dialling
 from daemon.charging.call import CALL_ID_LENGTH_MAX
 from daemon.charging.configuration import NasSpec
 from daemon.charging.event import MessageKey
-from daemon.kernel.ids import is_id
+from daemon.kernel.ids import Direction, is_id
 from daemon.radius import authenticator, digest
+from daemon.radius.direction import asks_both_sides, direction
 from daemon.radius.fields import Fields
 from daemon.radius.packet import Packet
-from daemon.radius.profile import Profile, profile
+from daemon.radius.profile import Profile, is_address, profile, seen_address, stated
 
 USER_PASSWORD, CHAP_PASSWORD, CHAP_CHALLENGE, EAP_MESSAGE, DIGEST_URI = 2, 3, 60, 79, 109
 SOURCE = "radius"
@@ -121,12 +123,32 @@ def read_attempt(
     called, calling = number(fields.text(*switch.called)), number(fields.text(*switch.calling))
     how = dialling(nas)
     calling = (how.normal(calling) if how is not None else None) or calling
+    to_emergency = called.removeprefix("+") in catalog.emergency.anywhere  # nobody's DID: such a call goes out
+    which = Direction.OUTBOUND if to_emergency else direction(fields, nas, switch, credential)
+    if which is Direction.INBOUND:
+        identity = _called_party(fields, nas, switch, (how.normal(called) if how is not None else None) or called)
+    else:
+        identity = _identity(fields, nas, switch, address, calling, credential, catalog)
     return CallAttempt(
         id_domain=id_domain(nas), call_id=call_id, tenant=nas.tenant, source=SOURCE, switch=nas.id,
-        identity=_identity(fields, nas, switch, address, calling, credential, catalog), called=called, calling=calling,
+        identity=identity, called=called, calling=calling, direction=which,
         renewable=False, reports_answer=switch.reports_answer, routed=nas.routing,
         aliases=(*joint_ids(fields), *stations(fields, switch)[:1]), dialling=how,
+        both_sides=asks_both_sides(fields, nas, which),
     )  # fmt: skip
+
+
+def _called_party(fields: Fields, nas: NasSpec, switch: Profile, did: str) -> Identity:
+    """Return who pays for an inbound call: the account that the client names, where it may, else that of the DID."""
+    account = _account_code(fields) if switch.name == "asterisk" else ""
+    if nas.trust_user_name:
+        account = stated(fields, "tollway_account") or account
+    return Identity(account=account, via=nas.id, did=did)
+
+
+def _account_code(fields: Fields) -> str:
+    code = fields.text("Asterisk-Acc-Code")
+    return code if is_id(code) else ""
 
 
 def number(written: str) -> str:
@@ -142,15 +164,12 @@ def _identity(
     fields: Fields, nas: NasSpec, switch: Profile, address: str, calling: str, credential: Credential | None,
     catalog: Catalog,
 ) -> Identity:  # fmt: skip
-    user = fields.text(*switch.user)
-    peer = fields.voip(*switch.peer_address) if switch.peer_address else ""
-    address = peer if _is_address(peer) else address
-    account = ""
+    user, account = fields.text(*switch.user), ""
+    address = seen_address(fields, switch) or address
     if switch.name == "asterisk":
-        account, user = fields.text("Asterisk-Acc-Code"), _endpoint(user)
-        account = account if is_id(account) else ""
-    elif switch.routing and _is_address(user):
-        address, user, credential = user, "", None  # Sippy asks for a peer by its address, with a constant password
+        account, user = _account_code(fields), _endpoint(user)
+    elif switch.routing and is_address(user):
+        user, credential = "", None  # Sippy asks for a peer by its address, with a constant password
     return Identity(
         account=account, sip_user=_known(user, catalog), credential=credential, trusted=nas.trust_user_name,
         ip=address, caller=calling, via=nas.id,
@@ -161,14 +180,6 @@ def _endpoint(channel: str) -> str:
     """Return the endpoint of an Asterisk channel name, ``PJSIP/100-00000001``; a User-Name may be such a name."""
     name = channel.partition("/")[2] or channel
     return name.rpartition("-")[0] or name
-
-
-def _is_address(written: str) -> bool:
-    try:
-        ip_address(written)
-    except ValueError:
-        return False
-    return True
 
 
 def _known(user: str, catalog: Catalog) -> str:

@@ -8,10 +8,11 @@ server sends the same record under a new one, with a raised Acct-Delay-Time (RFC
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import Catalog
 from daemon.charging.configuration import NasSpec
 from daemon.charging.event import CallReport, MessageKey
-from daemon.kernel.ids import is_id
+from daemon.kernel.ids import Direction, is_id
 from daemon.kernel.instant import SECOND, Instant
 from daemon.radius.fields import Fields, happened_at, plausible, text
 from daemon.radius.packet import MESSAGE_AUTHENTICATOR, Packet, encode_attribute
@@ -70,7 +71,7 @@ def read_record(packet: Packet, nas: NasSpec, source: str, catalog: Catalog, arr
     report = CallReport(
         attempt=replace(attempt, aliases=()), at=at, grant_id=_class(packet), aliases=joint_ids(fields),
         weak_aliases=stations(fields, switch), cause=cause(fields, switch),
-        message=_message(packet, fields, nas, call_id, status), route=route(fields),
+        message=_message(packet, fields, nas, attempt, status), route=route(fields),
     )  # fmt: skip
     assert report.message is not None
     if status in (ON, OFF):
@@ -104,18 +105,20 @@ def _class(packet: Packet) -> str:
     return found if is_id(found) else ""
 
 
-def _message(packet: Packet, fields: Fields, nas: NasSpec, call_id: str, status: int | None) -> MessageKey:
+def _message(packet: Packet, fields: Fields, nas: NasSpec, attempt: CallAttempt, status: int | None) -> MessageKey:
     """Return the key of SPEC section 4: nas, session id, status, session time, else Event-Timestamp; and the leg.
 
-    The two legs of one call may share a session id. A record that tells no time at all is told by its body.
+    The two legs of one call may share a session id, and so may its two sides. A record that tells no time at all is
+    told by its body.
     """
     content = [encode_attribute(key, value) for key, value in packet.attributes if key not in _NOT_CONTENT]
     body = body_digest(b"".join(content))
     seconds = fields.number("Acct-Session-Time")
     stamped = fields.event_timestamp()
     when = f"{seconds}s" if seconds is not None else f"@{stamped}" if stamped is not None else body.hex()
-    which = leg(fields)[:16]
-    return MessageKey(f"radius-acct:{nas.tenant}/{nas.id}:{status}:{when}:{which}:{call_id}", body, of_call=True)
+    which = leg(fields)[:16] + (".inbound" if attempt.direction is Direction.INBOUND else "")
+    name = f"{nas.tenant}/{nas.id}:{status}:{when}:{which}:{attempt.call_id}"
+    return MessageKey(f"radius-acct:{name}", body, of_call=True)
 
 
 def _of_call(status: int, fields: Fields, switch: Profile, report: CallReport, arrival: Instant) -> Record:

@@ -73,6 +73,7 @@ class RadiusService:
             return self._told(refusal, encoded(refusal) if refusal is not None else reply.accept(packet, secret))
         if question.broken and emergency(catalog, question.attempt, self._outside.now()) is None:
             refusal = Denied(Denial.CREDENTIAL_WRONG, "the request's credentials contradict the protocol")
+            self._charging.refuse(question.attempt, refusal)
             return self._told(refusal, encoded(refusal))
         return await self._asked(question, encoded)
 

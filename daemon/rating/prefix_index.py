@@ -52,22 +52,27 @@ class PrefixIndex:
 
     def add_distinct(self, prefixes: Sequence[str]) -> None:
         """Take the prefixes of the next offers, which differ from each other and from the one before."""
-        starts, offers, around = self.segment_starts, self.next_offers, self._open
-        append_start, append_offer, append_next = starts.append, self.segment_offers.append, offers.append
-        offer = len(offers)
-        for prefix in prefixes:
-            span = _SPANS[len(prefix)]
+        starts, segments, around = self.segment_starts, self.segment_offers, self._open
+        append_start, append_segment, append_next = starts.append, segments.append, self.next_offers.append
+        last = starts[-1]  # a value of our own is read faster than one of the array
+        for offer, prefix in enumerate(prefixes, len(self.next_offers)):
             start = line_position(prefix)
-            if around and around[-1][0] <= start:
-                self._end_before(start)
+            while around and around[-1][0] <= start:  # as _end_before, which is a call for every prefix
+                end, _ = around.pop()
+                if end == last:
+                    segments[-1] = around[-1][1] if around else NO_OFFER
+                elif end < start:  # else what begins here replaces it
+                    append_start(end)
+                    append_segment(around[-1][1] if around else NO_OFFER)
+                    last = end
             append_next(around[-1][1] if around else NO_OFFER)
-            if starts[-1] == start:
-                self.segment_offers[-1] = offer
+            if last == start:
+                segments[-1] = offer
             else:
                 append_start(start)
-                append_offer(offer)
-            around.append((start + span, offer))
-            offer += 1
+                append_segment(offer)
+                last = start
+            around.append((start + _SPANS[len(prefix)], offer))
         self._before = prefixes[-1]
 
     def close(self) -> None:

@@ -183,9 +183,10 @@ class Administration(Decks, Events, Vouchers):
     async def followed(self, emergency: Emergency) -> tuple[Configuration, Catalog]:
         """Return what is configured now but the accounts, and the catalog; only what changed since the last is read."""
         async with self._learning:
+            is_first = self._known is None
             known = self._known = await self.reading(partial(loading.refreshed, self._known))
         configuration = known.configuration
-        tables = await self._tables_of(configuration)
+        tables = await self._tables_of(configuration, hurried=is_first)
         for key in self._tables.keys() - tables.keys():
             del self._tables[key]
         catalog = await asyncio.to_thread(
@@ -200,9 +201,10 @@ class Administration(Decks, Events, Vouchers):
         numbers = {(role, tenant, name): number for role, tenant, name, number in rows}
         return build_catalog(configuration, tables, numbers, emergency)
 
-    async def _tables_of(self, configuration: Configuration) -> dict[Key, RateTable]:
+    async def _tables_of(self, configuration: Configuration, *, hurried: bool = False) -> dict[Key, RateTable]:
         return {
-            Key(spec.tenant, spec.id): await self.rate_table(spec, configuration) for spec in configuration.rate_tables
+            Key(spec.tenant, spec.id): await self.rate_table(spec, configuration, hurried=hurried)
+            for spec in configuration.rate_tables
         }
 
     async def revision(self) -> int:

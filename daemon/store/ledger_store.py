@@ -1,6 +1,7 @@
 """The store as the rest of the daemon knows it, whichever engine keeps it: transactions, open calls, records, ping."""
 
 import asyncio
+import threading
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -11,13 +12,14 @@ import msgspec
 
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
-from daemon.charging.ports import Book, Message, Reads
+from daemon.charging.ports import Book, Message, Reads, StoreSums
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 from daemon.store.administration import ENTRY_NAMES, Administration
 from daemon.store.archives import KEPT, MONTHS, Archives, horizon, months_of
 from daemon.store.commit import Job, Writer
 from daemon.store.link import Link
+from daemon.store.sums import summed
 
 T = TypeVar("T")
 PAGE_ROWS = 1_000  # records read at once for an export: it holds no snapshot that would keep the log from being reset
@@ -36,6 +38,7 @@ class LedgerStore(Administration):
         super().__init__(now)
         self.writer = writer
         self.archive_folder = archive_folder
+        self._closing = threading.Event()
         self.unreadable: dict[str, str] = {}  # open calls whose row makes no sense, by grant id, and why
 
     @property
@@ -68,6 +71,23 @@ class LedgerStore(Administration):
         query = f"SELECT grant_id, body FROM call WHERE is_open = 1 AND ({named}) ORDER BY number LIMIT ?"
         rows = await self.rows(query, (*(f'%{{"account":{number:d},%' for number in accounts), limit))
         return [call for call in self._readable(rows) if any(level.account in accounts for level in call.levels)]
+
+    async def first_open_calls(self, limit: int, payer: Key | None) -> tuple[Sequence[Call], int]:
+        """Return the oldest open calls, at most ``limit``, and how many there are: all, or those that an account pays.
+
+        Raises StoreError.
+        """
+        whose, values = "", ()  # type: str, tuple[object, ...]
+        if payer is not None:
+            whose = " AND payer = (SELECT number FROM account WHERE role = 'customer' AND tenant = ? AND id = ?)"
+            values = tuple(payer)
+        among = f"FROM call WHERE is_open = 1{whose}"
+        rows = await self.rows(f"SELECT grant_id, body {among} ORDER BY number LIMIT ?", (*values, limit))
+        return self._readable(rows), int((await self.rows(f"SELECT count(*) {among}", values))[0][0])
+
+    async def sums(self) -> StoreSums:
+        """Return what figures are made of, summed by the database on a connection of its own. Raises StoreError."""
+        return await self.reading(summed)
 
     async def expired_accounts(self, now: Instant, limit: int) -> Sequence[int]:
         """Return at most ``limit`` accounts with a bucket whose expiry has come and has not been looked at."""
@@ -159,6 +179,16 @@ class LedgerStore(Administration):
         """Return those of the names that this daemon serves alone: all, where no other daemon shares the store."""
         return names
 
+    async def writer_answers(self) -> None:
+        """Return once the writer's thread has taken up an empty transaction and ended it, were it by a failure.
+
+        What a failing disk or server makes of it is told elsewhere: this only tells a writer at work from one that
+        hangs. Raises StoreUnavailable where it is so far behind that no more work can wait for it.
+        """
+        ended = self.writer.errand(_nothing)
+        ended.add_done_callback(lambda each: each.cancelled() or each.exception())
+        await asyncio.wait([ended])
+
     async def ping(self) -> None:
         """Write something, durably. Raises StoreError where the store cannot commit."""
         await self.administer(_ping)
@@ -166,6 +196,10 @@ class LedgerStore(Administration):
     @abstractmethod
     async def close(self) -> None:
         """Finish what is queued, then close; nothing can be asked of the store afterwards."""
+
+
+def _nothing() -> None:
+    """Do nothing, within a transaction."""
 
 
 def _ping(link: Link) -> None:

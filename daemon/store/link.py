@@ -4,8 +4,10 @@ The hot path of either engine is its own; everything else (objects, decks, hand-
 Where the engines differ in more than their spelling, the difference is a method here, and says why it is there.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, Protocol
+
+from daemon.charging.ports import StoreUnavailable
 
 Dialect = Literal["sqlite", "postgresql"]
 SQLITE: Final = "sqlite"
@@ -57,3 +59,19 @@ class Link(Protocol):
 
         Numbers are given before they are committed: who reads up to the highest would else miss a lower one.
         """
+
+
+def never() -> bool:
+    """Tell that a store stays open."""
+    return False
+
+
+def while_open(pages: Iterable[list[Any]], is_closing: Callable[[], bool]) -> Iterator[list[Any]]:
+    """Yield pages until the store closes: a thread that reads a large deck would else keep a stop waiting for it.
+
+    Raises StoreUnavailable then.
+    """
+    for page in pages:
+        if is_closing():
+            raise StoreUnavailable("the store is closing")
+        yield page

@@ -28,7 +28,7 @@ from daemon.store import postgres_statements as sql
 from daemon.store.book import Working
 from daemon.store.commit import IntegrityFault, Writer
 from daemon.store.ledger_store import LedgerStore
-from daemon.store.link import Link
+from daemon.store.link import Link, never
 from daemon.store.postgres_batch import Packed, packed, packed_ahead
 from daemon.store.postgres_claims import Claims
 from daemon.store.postgres_link import (
@@ -286,7 +286,7 @@ class PostgresStore(LedgerStore):
 
     async def reading(self, work: Callable[[Link], T]) -> T:
         """Run work that reads much in a thread, on a connection of its own: it sees one snapshot. Raises StoreError."""
-        return await asyncio.to_thread(_read, self._url, work)
+        return await asyncio.to_thread(_read, self._url, work, self._closing.is_set)
 
     @contextlib.asynccontextmanager
     async def alone_in_archiving(self) -> AsyncIterator[None]:
@@ -304,6 +304,7 @@ class PostgresStore(LedgerStore):
 
     async def close(self) -> None:
         """Finish what is queued, then close; nothing can be asked of the store afterwards."""
+        self._closing.set()
         await asyncio.to_thread(self.writer.close)
         await asyncio.to_thread(self._clerk.close)
         self._claims.close()
@@ -315,12 +316,12 @@ class PostgresStore(LedgerStore):
                 pool.terminate()
 
 
-def _read(url: str, work: Callable[[Link], T]) -> T:
+def _read(url: str, work: Callable[[Link], T], is_closing: Callable[[], bool] = never) -> T:
     session = Session(url, READING)
     try:
         session.open()
         session.simply("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        return work(PostgresLink(session))
+        return work(PostgresLink(session, is_closing))
     except DRIVER_ERRORS as error:
         raise explained(error, url) from error
     finally:

@@ -6,7 +6,7 @@ each connection. Errors are the driver's here; ``explained`` says what an operat
 
 import asyncio
 import re
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,6 +18,7 @@ import uvloop
 from daemon.charging.ports import StoreError, StoreUnavailable
 from daemon.settings import shown
 from daemon.store import postgres_statements as sql
+from daemon.store.link import never, while_open
 from daemon.store.schema import metadata
 
 T = TypeVar("T")
@@ -215,9 +216,10 @@ class PostgresLink:
     dialect: Final = "postgresql"
     locking: Final = " FOR UPDATE"
 
-    def __init__(self, session: Session) -> None:
-        """Take the session; its transaction stays with whoever began it."""
+    def __init__(self, session: Session, is_closing: Callable[[], bool] = never) -> None:
+        """Take the session, whose transaction stays with whoever began it, and what ends the reading of many pages."""
         self._session = session
+        self._is_closing = is_closing
 
     def execute(self, query: str, parameters: Sequence[object] = ()) -> PostgresCursor:
         """Run one statement."""
@@ -242,10 +244,10 @@ class PostgresLink:
             self._session.run(self._session.fetch(query, *sql.packed(table, columns, rows)))
 
     def pages(self, query: str, parameters: Sequence[object], rows: int) -> Iterator[list[Any]]:
-        """Yield the rows of a query some at a time, by a cursor of the server's."""
+        """Yield the rows of a query some at a time, by a cursor. StoreUnavailable where the store closes meanwhile."""
         cursor = self._session.run(self._opened(numbered(query), parameters))
-        while page := self._session.run(cursor.fetch(rows)):
-            yield [tuple(row) for row in page]
+        pages = iter(lambda: [tuple(row) for row in self._session.run(cursor.fetch(rows))], [])
+        return while_open(pages, self._is_closing)
 
     async def _opened(self, query: str, values: Sequence[object]) -> Any:
         return await (await self._session.prepared(query)).cursor(*values)

@@ -32,7 +32,7 @@ from daemon.store import statements as sql
 from daemon.store.book import Working
 from daemon.store.commit import IntegrityFault, Writer
 from daemon.store.ledger_store import LedgerStore
-from daemon.store.link import Link
+from daemon.store.link import Link, never, while_open
 from daemon.store.rows import MessageAge, keys_of, refuse_spent, written
 
 T = TypeVar("T")
@@ -237,9 +237,10 @@ class SqliteLink:
     dialect: Final = "sqlite"
     locking: Final = ""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take the connection; closing it stays with whoever opened it."""
+    def __init__(self, connection: sqlite3.Connection, is_closing: Callable[[], bool] = never) -> None:
+        """Take the connection, whose closing stays with whoever opened it, and what ends the reading of many pages."""
         self._connection = connection
+        self._is_closing = is_closing
         self.execute = connection.execute
 
     def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
@@ -252,10 +253,9 @@ class SqliteLink:
         self._connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})", rows)
 
     def pages(self, query: str, parameters: Sequence[object], rows: int) -> Iterator[list[Any]]:
-        """Yield the rows of a query some at a time."""
+        """Yield the rows of a query some at a time. Raises StoreUnavailable where the store closes meanwhile."""
         cursor = self._connection.execute(query, parameters)
-        while page := cursor.fetchmany(rows):
-            yield page
+        return while_open(iter(lambda: cursor.fetchmany(rows), []), self._is_closing)
 
     def wait_for_writers(self, _table: str) -> None:
         """Do nothing: whoever may write is alone."""
@@ -309,7 +309,7 @@ class SqliteStore(LedgerStore):
             ) as connection:
                 connection.execute("PRAGMA query_only = ON")
                 connection.execute("BEGIN")
-                return work(SqliteLink(connection))
+                return work(SqliteLink(connection, self._closing.is_set))
         except sqlite3.Error as error:
             raise explained(error, self.path) from error
 
@@ -338,6 +338,7 @@ class SqliteStore(LedgerStore):
 
     async def close(self) -> None:
         """Finish what is queued, then close; nothing can be asked of the store afterwards."""
+        self._closing.set()
         await asyncio.to_thread(self.writer.close)
         if self._reader is not None:
             await self._reader.close()

@@ -42,6 +42,7 @@ class DaemonProcess:
     await_ready: bool = True
     start_seconds_max: float = START_SECONDS_MAX
     url: str = ""  # of a database, where the store is not a file in the folder
+    environment: dict[str, str] = field(default_factory=dict)  # beside that of the tests
 
     def __post_init__(self) -> None:
         self.auth_port, self.acct_port, self.http_port = free_port(), free_port(), free_port()
@@ -92,7 +93,7 @@ class DaemonProcess:
 
     def start_quietly(self) -> None:
         """Start it and wait for nothing."""
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **self.environment}
         command = [*self.wrapper, sys.executable, "-m", "daemon.cli", "--config", "tollway.toml", "run"]
         with (self.folder / "daemon.log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What a newcomer does: clone, ``make run``, and every line that it prints under "Try this", as it stands.
+"""What a newcomer does: clone, ``make run``, the tutorial, the page of HTTP, and every line printed under "Try this".
 
 The clone installs from the package registry into a folder of its own and listens on the ports of conf/tollway.toml.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.pages import TYPED, Terminal, blocks, typed
 from tests.ports import turn
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,15 @@ def test_every_printed_line_runs(tmp_path: Path) -> None:
         _run_and_try(_clone(tmp_path), tmp_path / "make-run.log")
 
 
+def _type_pages(clone: Path, environment: dict[str, str]) -> None:
+    tutorial = blocks(clone / "docs" / "tutorial.md")
+    assert [block.text for block in tutorial if block.language == "sh stays"] == ["make run\n"]
+    for page in (tutorial, blocks(clone / "docs" / "http.md")):
+        assert any(block.language in TYPED for block in page)
+        with Terminal(clone, clone.parent, environment) as terminal:
+            typed(page, terminal)
+
+
 def _run_and_try(clone: Path, log: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     with log.open("wb") as stream:
@@ -55,6 +65,7 @@ def _run_and_try(clone: Path, log: Path) -> None:
     try:
         lines = _lines_to_try(log, process)
         assert len(lines) >= 4, lines
+        _type_pages(clone, environment)
         for line in lines:
             done = subprocess.run(
                 line, shell=True, cwd=clone, env=environment, capture_output=True, text=True, timeout=120, check=False

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from benchmarks import bench_accounts
+from benchmarks import bench_accounts, bench_start
 from benchmarks.__main__ import BENCHES
 
 ROWS = 300
@@ -40,6 +40,13 @@ def test_the_bench_of_accounts_runs_to_its_end(capfd: pytest.CaptureFixture[str]
     for figure in ("40 accounts: ready in", "followed in", "40 accounts: tollway db check: "):
         assert figure in printed
     assert "(status " not in printed, "each command does what it is asked"
+
+
+def test_the_bench_of_starts_runs_to_its_end(capfd: pytest.CaptureFixture[str]) -> None:
+    assert bench_start.main(["--accounts", "40", "--rates", "40"]) == 0
+    printed = capfd.readouterr().out
+    for figure in ("40 accounts, 40 rates: READY after", "10 reloads: ", "an account suspended: ", "imported: "):
+        assert figure in printed
 
 
 def test_the_bench_of_decisions_decides(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ from daemon.charging.session import ChargingSettings
 from daemon.esl.adapter import EslAdapter
 from daemon.http_api.metrics import Metrics
 from daemon.http_api.server import HttpServer
-from daemon.kernel.ids import Key
+from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import DAY
 from daemon.radius.client import build
 from daemon.radius.packet import decode
@@ -60,6 +60,13 @@ CLIENTS = [
     NasSpec("sippy", "main", "127.0.0.5", SECRET, "sippy", routing=False),
     NasSpec("kamailio", "main", "127.0.0.6", SECRET, "kamailio", routing=False),
     NasSpec("freeswitch", "main", "127.0.0.7", SECRET, "freeswitch", routing=False),
+    NasSpec("inbound", "main", "127.0.0.8", SECRET, routing=False, direction=Direction.INBOUND, numbers="national",
+            country="GB"),
+    NasSpec("naming", "main", "127.0.0.9", SECRET, "cisco", trust_user_name=True, routing=False,
+            inbound_from=("telephony",)),
+    NasSpec("carriers", "main", "127.0.0.10", SECRET, "sippy", trust_user_name=True, routing=False,
+            inbound_from=("198.51.100.0/24",)),
+    NasSpec("rays", "ray", "127.0.0.11", SECRET, routing=False, direction=Direction.INBOUND),
 ]  # fmt: skip
 TOKENS = [
     TokenSpec("switch", "main", "switch", hashlib.sha256(b"switch").hexdigest()),

@@ -15,8 +15,8 @@ from daemon.authorize.catalog import (
     Tenant,
 )
 from daemon.charging.event import CallReport, Conflict, Decided, MessageKey, Outcome, Replay
-from daemon.charging.ocf import OnlineCharging
-from daemon.charging.ports import Outside
+from daemon.charging.ocf import UNWATCHED, OnlineCharging
+from daemon.charging.ports import Outside, Watch
 from daemon.charging.session import ChargingSettings
 from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import SECOND, Instant
@@ -112,10 +112,11 @@ class Desk:
     now: Instant = START
     journal: list[dict[str, str]] = field(default_factory=list)
     ids: int = 0
+    watch: Watch = UNWATCHED
 
     def __post_init__(self) -> None:
         outside = Outside(now=lambda: self.now, new_id=self._new_id)
-        self.ocf = OnlineCharging(self.store, self, self, outside, self.settings)
+        self.ocf = OnlineCharging(self.store, self, self, outside, self.settings, watch=self.watch)
 
     def _new_id(self) -> str:
         self.ids += 1

@@ -12,7 +12,7 @@ from daemon.authorize.duration import held_for
 from daemon.authorize.quality import Tally
 from daemon.charging.call import Call
 from daemon.charging.cdr import RatedCdr
-from daemon.charging.ports import Event, Exceptional, Message, Reads
+from daemon.charging.ports import Event, Exceptional, Message, OpenSum, Reads, StoreSums
 from daemon.kernel.instant import Instant
 from daemon.ledger.account import Entry, Standing
 from daemon.ledger.bucket import found
@@ -174,6 +174,11 @@ class MemoryStore:
         for meter in self.meters.values():
             _counted(meter, self.saved.values(), self.written)
 
+    async def sums(self) -> StoreSums:
+        found = await self.open_calls()
+        kinds = sorted({(call.levels[0].currency, call.direction.value) for call in found})
+        return StoreSums(tuple(_summed_of(found, *kind) for kind in kinds), 0, ())
+
     async def due_calls(self, now: Instant, limit: int) -> Sequence[Call]:
         due = [call for call in self.saved.values() if call.is_open and call.due_at <= now]
         return sorted(due, key=lambda call: call.due_at)[:limit]
@@ -236,3 +241,9 @@ def _summed(standing: Standing, entries: Iterable[Entry]) -> None:
         there = found(standing.buckets, name)
         amount = there.amount if there is not None else 0
         assert amount == sum(entry.amount for entry in listed if entry.bucket == name), (standing, name)
+
+
+def _summed_of(calls: Iterable[Call], currency: str, direction: str) -> OpenSum:
+    mine = [call for call in calls if (call.levels[0].currency, call.direction.value) == (currency, direction)]
+    held = sum(call.levels[0].reserved for call in mine)
+    return OpenSum(currency, direction, len(mine), held, min(call.requested_at for call in mine))

@@ -256,21 +256,28 @@ def test_the_kamailio_script_asks_nobody_about_an_emergency_number() -> None:
     assert route.index(bypass) < min(route.index("sl_send_reply("), route.index("radius_proxy_authorize("))
 
 
+def in_order(text: str, *parts: str) -> None:
+    places = [text.index(each) for each in parts]
+    assert places == sorted(places)
+
+
 def test_the_kamailio_script_grants_only_with_a_limit() -> None:
     script = (CONF / "kamailio" / "tollway.cfg").read_text()
     route = script[script.index("route[TOLLWAY_AUTHORIZE]") : script.index("route[TOLLWAY_WITHINDLG]")]
-    order = [
-        "$avp(tollway_quota_seconds) = $null;",
-        "radius_proxy_authorize(",
-        "$avp(tollway_quota_seconds) == $null",
-        "$dlg_ctx(timeout) =",
-        "dlg_manage()",
-        "setflag(FLT_TOLLWAY);",
-    ]
-    places = [route.index(each) for each in order]
-    assert places == sorted(places)
+    for question in ("radius_proxy_authorize(", "radius_load_callee_avps("):
+        place = route.index(question)
+        before, after = route.rindex("route(TOLLWAY_BEGUN);", 0, place), route.index("route(TOLLWAY_GRANTED);", place)
+        assert before < place < after
+    begun, granted = (route[route.index(f"route[TOLLWAY_{name}]") :] for name in ("BEGUN", "GRANTED"))
+    in_order(begun, "setflag(FLT_TOLLWAY);", "t_newtran()", "$avp(tollway_quota_seconds) = $null;")
+    in_order(granted, "$avp(tollway_quota_seconds) == $null", "$dlg_ctx(timeout_bye) = 1;", "dlg_manage()")
+    # The limit is the grant's, and nothing begins it anew.
+    assert 'modparam("dialog", "timeout_avp", "$avp(tollway_quota_seconds)")' in script
+    assert 'modparam("dialog", "timeout_noreset", 1)' in script
     # Every refusal that is sent is the end of the script.
-    assert all(re.match(r"[^;]*;\s*(}\s*else|}\s*exit;|exit;)", part) for part in route.split("sl_send_reply(")[1:])
+    refusals = re.split(r"(?:sl_)?send_reply\(|sl_reply_error\(", route)[1:]
+    assert len(refusals) >= 8
+    assert all(re.match(r"[^;]*;\s*(}\s*else|}\s*exit;|exit;)", part) for part in refusals)
     assert script.count("{") == script.count("}")
     # The end of a call that the proxy cuts is reported by the proxy: nobody else does.
     assert "acc_rad_request(" in script[script.index("event_route[tm:local-request]") :]

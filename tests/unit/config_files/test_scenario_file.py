@@ -23,7 +23,7 @@ from daemon.charging.configuration import (
 from daemon.config_files import deck_files, objects
 from daemon.config_files.positions import Problem
 from daemon.config_files.scenario_file import Scenario, read_scenario
-from daemon.kernel.ids import Key
+from daemon.kernel.ids import Direction, Key
 from daemon.kernel.instant import parse_rfc3339
 from daemon.kernel.money import NANO, Rounding
 from daemon.rating.rate_table import RateTable
@@ -292,6 +292,16 @@ def test_every_key_becomes_its_value(tmp_path: Path) -> None:
     assert scenario.decks == {}
 
 
+def test_where_calls_in_come_from(tmp_path: Path) -> None:
+    more = (
+        'profile = "cisco"\ndirection = "inbound"\ninbound_from = ["Telephony", "198.51.100.0/24"]\nboth_sides = true'
+    )
+    (nas,) = good(tmp_path, BASE.replace(PEER, f"{PEER}\n{more}")).nas
+    assert (nas.direction, nas.inbound_from, nas.both_sides) == (
+        Direction.INBOUND, ("Telephony", "198.51.100.0/24"), True,
+    )  # fmt: skip
+
+
 def test_a_scenario_makes_a_catalog(tmp_path: Path) -> None:
     scenario = good(tmp_path, BASE)
     table, errors = RateTable.from_rows(scenario.decks[Key("main", "voice")], table="voice", version=1, currency="USD")
@@ -441,6 +451,16 @@ FAULTS = [
      "one link serves one switch"),
     (SWITCH, 'id = "gw1"\nid_domain = ""\ntenant = "reseller1"\n', 58, "freeswitch[gw1].id_domain",
      "of another tenant"),
+    # which way its calls go
+    (PEER, 'secret = "testing123"\ndirection = "sideways"', 55, "nas[gw1].direction", "not one of outbound, inbound"),
+    (PEER, 'secret = "testing123"\ninbound_from = ["198.51.100.1/24"]', 55, "nas[gw1].inbound_from[0]",
+     "write 198.51.100.0/24"),
+    (PEER, 'secret = "testing123"\ninbound_from = ["a\\u0007"]', 55, "nas[gw1].inbound_from[0]",
+     "control character"),
+    (PEER, 'secret = "testing123"\nprofile = "kamailio"\ninbound_from = ["x"]', 56, "nas[gw1].inbound_from",
+     "state direction, or let the proxy send tollway_direction"),
+    (PEER, 'secret = "testing123"\ninbound_from = ["198.51.100.1"]', 55, "nas[gw1].inbound_from", "cisco, freeswitch"),
+    (PEER, f'secret = "testing123"\ninbound_from = {["x"] * 257}', 55, "nas[gw1].inbound_from", "256 at most"),
     # what cannot be dialled
     ('"sofia/gateway/a/{number}"', '"sofia/gateway/a"', 26, DIAL, "lacks {number}"),
     ('"sofia/gateway/a/{number}"', '"a/{number},b/{number}"', 26, DIAL, "a dial string is"),

@@ -12,6 +12,7 @@ from daemon.settings import (
     EmergencySection,
     ExportSection,
     Listener,
+    LogSection,
     Settings,
     StoreSettings,
 )
@@ -76,7 +77,7 @@ def test_every_key_is_taken(tmp_path: Path) -> None:
             ("112", "110"), "sofia/gateway/emergency/{number}", "/var/log/tollway/emergency.jsonl"
         ),
         export=ExportSection("/srv/exports"),
-        log_level="debug",
+        log=LogSection(level="debug"),
     )
 
 

@@ -41,9 +41,12 @@ def question(pairs: Pairs, client: NasSpec | None = None, known: Catalog | None 
     return read_question(request(1, pairs, client.profile), client, SOURCE, SECRET.encode(), known or catalog())
 
 
-def record(pairs: Pairs, profile: str = "generic", arrival: Instant = ARRIVAL) -> Record:
+def record(
+    pairs: Pairs, profile: str = "generic", arrival: Instant = ARRIVAL, client: NasSpec | None = None
+) -> Record:  # fmt: skip
     """Return the record in an Accounting-Request."""
-    return read_record(request(4, pairs, profile), nas(profile), SOURCE[0], catalog(), arrival)
+    client = client or nas(profile)
+    return read_record(request(4, pairs, client.profile), client, SOURCE[0], catalog(), arrival)
 
 
 def vector_record(name: str, profile: str, arrival: Instant = ARRIVAL) -> Record:
