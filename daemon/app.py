@@ -409,6 +409,13 @@ def run(settings: Settings, announce: Callable[[Settings], None] = lambda _setti
     configure_logging(settings.log, lines)
     forward_libraries()
     try:
+        return _supervised(settings, announce, lines)
+    finally:
+        lines.close()
+
+
+def _supervised(settings: Settings, announce: Callable[[Settings], None], lines: LogLines) -> int:
+    try:
         supervision = Supervision(sd_notify.supervisor_of(os.environ, os.getpid()))
     except sd_notify.Unusable as error:
         _log.error("cannot be supervised", error=str(error))
@@ -421,7 +428,6 @@ def run(settings: Settings, announce: Callable[[Settings], None] = lambda _setti
         return EX_UNAVAILABLE
     finally:
         supervision.close()
-        lines.close()
 
 
 @dataclass
@@ -449,7 +455,8 @@ class _Signals:
 
     def _stop(self) -> None:
         if self._daemon is None:
-            _leave(0, "stopped while it loaded", self.lines)
+            _log.info("stopped while it loaded")
+            _leave(0, self.lines)
         self.stop.set()
 
     def _reload(self) -> None:
@@ -463,9 +470,8 @@ class _Signals:
         task.add_done_callback(self._reloads.discard)
 
 
-def _leave(status: int, event: str, lines: LogLines) -> NoReturn:
+def _leave(status: int, lines: LogLines) -> NoReturn:
     """End the process where a thread may work on: what it has begun in the store is undone there, as after a crash."""
-    (_log.error if status else _log.info)(event)
     lines.close()
     os._exit(status)
 
@@ -497,4 +503,5 @@ async def _close(daemon: Daemon) -> None:
             with contextlib.suppress(StoreError):
                 await daemon.store.close()
     except TimeoutError:
-        _leave(EX_UNAVAILABLE, "the store's writer hangs; what it held was answered to nobody", daemon.lines)
+        _log.error("the store's writer hangs; what it held was answered to nobody")
+        _leave(EX_UNAVAILABLE, daemon.lines)

@@ -168,6 +168,7 @@ class LogLines:
                 time.sleep(GATHER_SECONDS)
             self._wake.clear()
             self._write_all()
+        self._write_all()  # what was put between the last look and the end
 
     def _write_all(self) -> None:
         while self._lines:

@@ -4,7 +4,6 @@ import socket
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 
 
 class SupervisorSocket:
@@ -24,9 +23,7 @@ class SupervisorSocket:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(10)
         self._socket.close()

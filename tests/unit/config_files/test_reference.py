@@ -7,6 +7,7 @@ import pytest
 from daemon.config_files.kinds import ConfigKey, Table
 from daemon.config_files.reference import default_text, reference, scenario_reference, settings_reference
 from daemon.config_files.scenario_keys import IDENTITY, OBJECTS, REFUSED_OBJECTS
+from daemon.config_files.settings_changes import taken
 from daemon.config_files.settings_file import SECTIONS
 
 
@@ -26,8 +27,14 @@ def test_every_key_has_its_row(text: str, heading: str, table: Table) -> None:
     found = rows(text, heading)
     assert [cells[0] for cells in found] == [f"`{key.name}`" for key in table.keys]
     for cells in found:
-        assert len(cells) == 4
+        assert len(cells) == (5 if heading.startswith("## `[") and not heading.startswith("## `[[") else 4)
         assert all(cells), cells
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_setting_says_when_another_value_takes_effect(name: str) -> None:
+    for cells in rows(settings_reference(), f"## `[{name}]`"):
+        assert cells[3] == taken(name, cells[0].strip("`")).value
 
 
 def test_what_is_not_in_this_release_says_so() -> None:
