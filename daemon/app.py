@@ -25,6 +25,7 @@ import structlog
 import uvloop
 
 from daemon import sd_notify
+from daemon.app_claims import Claims
 from daemon.app_clock import ClockWatch, clock
 from daemon.app_listening import cannot_listen
 from daemon.app_log import LogLines, fields_of
@@ -33,6 +34,7 @@ from daemon.app_recovery import RecoveryWatch
 from daemon.app_supervision import Supervision
 from daemon.app_suspension import SuspensionWatch
 from daemon.app_watch import CallWatch
+from daemon.asterisk.adapter import AsteriskAdapter
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.authorize.quality import Qualities
 from daemon.charging.configuration import Configuration, TokenSpec
@@ -210,6 +212,7 @@ class Daemon:
     radius: RadiusServers
     http: HttpServer
     esl: EslAdapter
+    asterisk: AsteriskAdapter
     metrics: Metrics
     recovery: RecoveryWatch
     suspensions: SuspensionWatch
@@ -241,6 +244,7 @@ class Daemon:
             "expiry": self._expire(),
             "standings": self._learn(),
             "esl": self.esl.run(),
+            "asterisk": self.asterisk.run(),
             "recovery": self.recovery.run(),
             "suspensions": self.suspensions.run(),
             "quality": self.quality.run(),
@@ -251,11 +255,11 @@ class Daemon:
         await _until(stop, parts, self._drain)
 
     async def _drain(self) -> None:
-        """Take nothing more, and answer what is in flight; both listeners at once, so that a stop is short."""
+        """Take nothing more, and answer what is in flight; all listeners at once, so that a stop is short."""
         if not self._is_stopping:
             self._is_stopping = True
             self.supervision.stopping("answering what is in flight")
-        await asyncio.gather(self.radius.stop(), self.http.stop())
+        await asyncio.gather(self.radius.stop(), self.asterisk.stop(), self.http.stop())
 
     async def _listen(self) -> None:
         """Open every listener, HTTP last: its /readyz says that everything listens. Raises OSError with the way out."""
@@ -263,6 +267,7 @@ class Daemon:
         for section, listener, start in (
             ("radius_auth", settings.radius_auth, partial(self.radius.start, settings.radius_auth, nowhere)),
             ("radius_acct", settings.radius_acct, partial(self.radius.start, nowhere, settings.radius_acct)),
+            ("fastagi", settings.fastagi, partial(self.asterisk.start, settings.fastagi)),
             ("http", settings.http, partial(self.http.start, settings.http)),
         ):
             try:
@@ -374,17 +379,25 @@ async def build(settings: Settings, lines: LogLines, supervision: Supervision) -
     watch = CallWatch(lines, metrics, tells=settings.log.tells_calls)
     ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings), without_store, watch)
     await ocf.learn()
-    esl = EslAdapter(ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics)
+    claims = Claims(store.claimed)
+    esl = EslAdapter(ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics, claims.of("esl"))
+    asterisk = AsteriskAdapter(
+        ocf, store, claims.of("asterisk"), lambda: directory.configuration.asterisk, OUTSIDE, metrics
+    )
+    metrics.watch_manager_links(asterisk.links_up)
     radius = RadiusServers(ocf, store, lambda: directory.configuration.nas, OUTSIDE, metrics)
-    http = HttpServer(ocf, store, directory.tokens, metrics, OUTSIDE, esl.links_up, settings.http_limits)
+    http = HttpServer(
+        ocf, store, directory.tokens, metrics, OUTSIDE, lambda: {**asterisk.links_up(), **esl.links_up()},
+        settings.http_limits,
+    )  # fmt: skip
     recovery = RecoveryWatch(store, ocf)
     suspensions = SuspensionWatch(store, metrics)
     metrics.watch_recovery(lambda: recovery.counts, lambda: ocf.journalled, lambda: len(recovery.failing))
     quality = QualityWatch(store, OUTSIDE, directory.take_qualities)
     clock_watch = ClockWatch(clock, lambda: store.reading(newest_instant))
     return Daemon(
-        settings, store, directory, ocf, radius, http, esl, metrics, recovery, suspensions, quality, lines, watch,
-        supervision, clock_watch,
+        settings, store, directory, ocf, radius, http, esl, asterisk, metrics, recovery, suspensions, quality, lines,
+        watch, supervision, clock_watch,
     )  # fmt: skip
 
 

@@ -325,7 +325,10 @@ class FreeswitchSpec:
 
 @dataclass(frozen=True, slots=True)
 class AsteriskSpec:
-    """``[[asterisk]]``: a switch whose manager interface the daemon connects to."""
+    """``[[asterisk]]``: a switch that asks over FastAGI; with a secret the daemon connects to its manager.
+
+    ``numbers`` and on: as of a nas.
+    """
 
     id: str
     tenant: str
@@ -334,6 +337,11 @@ class AsteriskSpec:
     username: str = "tollway"
     secret: str = field(default="", repr=False)
     id_domain: str = ""
+    routing: bool = True
+    numbers: str = ""
+    country: str = ""
+    international_prefix: str = ""
+    national_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

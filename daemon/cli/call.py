@@ -218,7 +218,8 @@ def _follows(found: Call) -> str:
         return "an emergency call: it is never cut"
     if found.source == "radius":
         return f"nothing more is granted; its switch ends it after {found.granted_seconds} s from answer"
-    return "its switch is told to end it" if found.source == "esl" else "its next update says that it is over"
+    told = found.source in ("esl", "asterisk")
+    return "its switch is told to end it" if told else "its next update says that it is over"
 
 
 @call.command()

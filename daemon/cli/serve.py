@@ -70,6 +70,7 @@ def listeners(settings: Settings) -> list[tuple[str, str, str]]:
         ("radius_auth", settings.radius_auth, "udp", "Access-Request: may this call proceed"),
         ("radius_acct", settings.radius_acct, "udp", "Accounting-Request: answered, alive, ended"),
         ("http", settings.http, "tcp", "authorise, calls, accounts, /healthz, /readyz, /metrics, /schema"),
+        ("fastagi", settings.fastagi, "tcp", "Asterisk: agi://HOST:PORT/authorize,ACCOUNT,DESTINATION"),
     )
     return [(name, f"{place.host}:{place.port}/{kind}", purpose) for name, place, kind, purpose in known if place]
 

@@ -70,7 +70,7 @@ class Objects:
         self._entries = entries
         self._parents = {entry.id: entry.get("parent") for entry in entries["tenant"] if entry.id}
         self.owner = self._owner()
-        for kind in ("nas", "freeswitch", "conversion"):
+        for kind in ("nas", "freeswitch", "asterisk", "conversion"):
             for entry in entries[kind]:
                 if entry.values.get("tenant") is UNSTATED:
                     entry.values["tenant"] = self.owner
@@ -86,7 +86,7 @@ class Objects:
             if entry.get("parent") and entry.get("account"):
                 self._trunks.setdefault(Key(entry.values["parent"], entry.values["account"]), entry)
         self._peers: dict[str, list[Entry]] = {}
-        for entry in (*entries["nas"], *entries["freeswitch"]):
+        for entry in (*entries["nas"], *entries["freeswitch"], *entries["asterisk"]):
             self._peers.setdefault(entry.id, []).append(entry)
         self._blurred = {(entry.kind, entry.raw_id) for entry in self if not entry.id or not self._is_placed(entry)}
 

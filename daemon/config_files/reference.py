@@ -43,8 +43,9 @@ def scenario_reference() -> str:
     for name, table in OBJECTS.items():
         parts.append(f"## `[[{name}]]`\n\n{_rows(table.keys)}\n")
         parts += [f"### `{key}` of `[[{name}]]`\n\n{_rows(inner.keys)}\n" for key, inner in _inner_tables(table)]
-    parts.append("## Not in this release\n")
-    parts.append("\n".join(f"- `[[{name}]]`: this release {why}" for name, why in REFUSED_OBJECTS.items()) + "\n")
+    if REFUSED_OBJECTS:
+        parts.append("## Not in this release\n")
+        parts.append("\n".join(f"- `[[{name}]]`: this release {why}" for name, why in REFUSED_OBJECTS.items()) + "\n")
     return "\n".join(parts)
 
 

@@ -21,7 +21,7 @@ from daemon.kernel.instant import Instant
 from daemon.rating.conversion import StatedRate
 
 # Printed in manuals, and tried first by every scanner.
-WELL_KNOWN_SECRETS: Final = frozenset(("testing123", "cluecon", "secret", "cisco", "radius"))
+WELL_KNOWN_SECRETS: Final = frozenset(("testing123", "cluecon", "secret", "cisco", "radius", "amp111", "mysecret"))
 BEARER_MARK: Final = "token:"  # leads a via that names a token, which the store holds and no file can prove
 
 
@@ -206,7 +206,9 @@ def _check_via(objects: Objects, account: Entry, site: Site, via: str, token_ids
         return
     peers = [peer for peer in objects.peers_of(via) if peer.tenant]
     if not peers and via not in token_ids:
-        site.report(f'there is no nas or freeswitch {via}; mend the id, or write "token:{via}" if it is a token')
+        site.report(
+            f'there is no nas, freeswitch or asterisk {via}; mend the id, or write "token:{via}" if it is a token'
+        )
     elif peers and not any(objects.sees(peer.tenant, account.tenant) for peer in peers) and account.tenant:
         site.report(f"{peers[0]} does not carry calls of tenant {account.tenant}; move it to a tenant above")
 
@@ -220,7 +222,7 @@ def _is_network(text: str) -> bool:
 
 def _check_endpoints(objects: Objects) -> None:
     """Report endpoints that two accounts claim before one peer, and those that one account states twice."""
-    peers = {peer.tenant for kind in ("nas", "freeswitch") for peer in objects.of(kind)}
+    peers = {peer.tenant for kind in ("nas", "freeswitch", "asterisk") for peer in objects.of(kind)}
     seen: dict[tuple[str, ...], dict[str, Entry]] = {}
     for account in objects.of("account"):
         for place, identity in enumerate(account.get("identities") or ()):
@@ -260,8 +262,11 @@ def _check_peers(objects: Objects) -> None:
         _check_secret(nas, "secret", nas.get("address"))
     for switch in objects.of("freeswitch"):
         _check_secret(switch, "password", switch.get("host"))
+    for switch in objects.of("asterisk"):
+        _check_secret(switch, "secret", switch.get("host"))
     _check_addresses(objects)
     _check_switches(objects)
+    _check_questioners(objects)
     _check_id_domains(objects)
 
 
@@ -296,10 +301,23 @@ def _check_switches(objects: Objects) -> None:
             switch.site.report(f"is {host}:{port}, as {first} in line {first.line} is; one link serves one switch")
 
 
+def _check_questioners(objects: Objects) -> None:
+    """Report switches that ask over FastAGI from one address: it is all that tells them apart."""
+    seen: dict[str, Entry] = {}
+    for switch in objects.of("asterisk"):
+        host = switch.get("host")
+        if not host:
+            continue
+        first = seen.setdefault("127.0.0.1" if host == "localhost" else str(host).casefold(), switch)
+        if first is not switch:
+            message = f"is {host}, as that of {first} in line {first.line} is; FastAGI knows a switch by its address"
+            (switch.site / "host").report(message)
+
+
 def _check_id_domains(objects: Objects) -> None:
     """Report peers of two tenants that share an id domain by the accident of equal ids."""
     seen: dict[str, Entry] = {}
-    for peer in (*objects.of("nas"), *objects.of("freeswitch")):
+    for peer in (*objects.of("nas"), *objects.of("freeswitch"), *objects.of("asterisk")):
         domain = peer.get("id_domain") or peer.id
         first = seen.setdefault(domain, peer)
         stated = peer.get("id_domain") and first.get("id_domain")

@@ -151,7 +151,7 @@ def _scenario(objects: Objects, code_lists: CodeLists, decks: dict[Key, list[Rat
         accounts=tuple(_account(account) for account in objects.of("account")),
         nas=tuple(NasSpec(**_peer(nas, routing)) for nas in objects.of("nas")),
         freeswitch=tuple(FreeswitchSpec(**_peer(switch, routing)) for switch in objects.of("freeswitch")),
-        asterisk=(),
+        asterisk=tuple(AsteriskSpec(**_peer(switch, routing)) for switch in objects.of("asterisk")),
         decks=decks,
     )
 

@@ -436,12 +436,33 @@ FREESWITCH: Final = Table(
     check=_check_peer,
 )
 
+ASTERISK: Final = Table(
+    (
+        ID,
+        _PEER_TENANT,
+        ConfigKey("host", HOST, "127.0.0.1", "where its manager listens, and from where it asks over FastAGI"),
+        ConfigKey("port", whole(1, 65_535, "TCP port"), 5038, "where its manager listens"),
+        ConfigKey("username", NON_EMPTY, "tollway", "the section of its manager.conf"),
+        ConfigKey(
+            "secret",
+            SECRET,
+            "",
+            "of that section; a well-known one is taken on loopback only; without one its questions are answered, and"
+            " no end of a call is heard",
+            "none",
+        ),
+        _ID_DOMAIN,
+        _ROUTING,
+        *_DIALLING_OF_PEER,
+    ),
+    check=_check_peer,
+)
+
 OBJECTS: Final[dict[str, Table]] = {
     "tenant": TENANT, "conversion": CONVERSION, "time_band": TIME_BAND, "rate_type": RATE_TYPE, "code_list": CODE_LIST,
     "destination_group": DESTINATION_GROUP, "rate_table": RATE_TABLE, "rate_plan": RATE_PLAN, "carrier": CARRIER,
     "class_of_service": CLASS_OF_SERVICE, "account": ACCOUNT, "bundle": BUNDLE,
     "channel_package": CHANNEL_PACKAGE, "fraud_rule": FRAUD_RULE, "nas": NAS, "freeswitch": FREESWITCH,
+    "asterisk": ASTERISK,
 }  # fmt: skip
-REFUSED_OBJECTS: Final[dict[str, str]] = {
-    "asterisk": "serves no Asterisk; use its RADIUS or HTTP",
-}
+REFUSED_OBJECTS: Final[dict[str, str]] = {}

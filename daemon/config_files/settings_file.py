@@ -147,7 +147,7 @@ SECTIONS: Final[dict[str, Table]] = {
             ),
         ).keys,
     )),
-    "fastagi": _not_served("FastAGI"),
+    "fastagi": _listener(_DEFAULT.fastagi, "FastAGI for Asterisk, TCP"),
     "esl_outbound": _not_served("outbound event socket"),
     "charging": _section(
         _DEFAULT.charging,
@@ -222,7 +222,7 @@ def _read_section(document: Document, name: str, table: Table) -> dict[str, Any]
 
 def _check_listeners(document: Document, sections: dict[str, dict[str, Any]]) -> None:
     seen: list[tuple[str, str, Listener]] = []
-    for name, protocol in (("radius_auth", "udp"), ("radius_acct", "udp"), ("http", "tcp")):
+    for name, protocol in (("radius_auth", "udp"), ("radius_acct", "udp"), ("http", "tcp"), ("fastagi", "tcp")):
         listener = sections[name].get("listen")
         if not listener:
             continue
@@ -253,6 +253,7 @@ def _settings(path: Path, sections: dict[str, dict[str, Any]]) -> Settings:
         radius_auth=sections["radius_auth"]["listen"],
         radius_acct=sections["radius_acct"]["listen"],
         http=sections["http"]["listen"],
+        fastagi=sections["fastagi"]["listen"],
         http_limits=HttpSection(**{name: value for name, value in sections["http"].items() if name != "listen"}),
         charging=ChargingSection(**sections["charging"]),
         emergency=EmergencySection(**sections["emergency"]),

@@ -6,7 +6,7 @@ other's calls and cut them. Whether links are up is reported beside readiness, a
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import structlog
 
@@ -17,6 +17,8 @@ from daemon.esl.switch import Switch
 
 FOLLOW_SECONDS = 1.0  # how often the configuration is compared: what a command changes is followed within a second
 
+Claim = Callable[[Collection[str]], Awaitable[Collection[str]]]
+
 _log = structlog.get_logger("tollway.esl")
 
 
@@ -25,11 +27,12 @@ class EslAdapter:
 
     def __init__(
         self, ocf: OnlineCharging, store: SharedStore, switches: Callable[[], Sequence[FreeswitchSpec]],
-        outside: Outside, counters: Counters,
+        outside: Outside, counters: Counters, claim: Claim | None = None,
     ) -> None:  # fmt: skip
-        """Bind the ports; ``run`` connects."""
+        """Bind the ports; ``run`` connects. ``claim`` in the store's place, where it serves others' names too."""
         self._ocf = ocf
         self._store = store
+        self._claim = claim or store.claimed
         self._switches = switches
         self._outside = outside
         self._counters = counters
@@ -51,7 +54,7 @@ class EslAdapter:
     async def _mine(self, wanted: Mapping[str, FreeswitchSpec]) -> Mapping[str, FreeswitchSpec]:
         """Return the switches that this daemon serves. While the store cannot say, those that it has."""
         try:
-            held = await self._store.claimed(wanted.keys())
+            held = await self._claim(wanted.keys())
         except StoreError:
             held = self._running.keys()
         return {name: spec for name, spec in wanted.items() if name in held}

@@ -113,6 +113,11 @@ class Link:
             ) from None  # fmt: skip
         return cls(reader, writer, on_event, now, clock)
 
+    @property
+    def is_lost(self) -> bool:
+        """Tell whether nothing can be asked any more."""
+        return self._lost is not None
+
     async def prove(self, password: str) -> None:
         """Prove who we are; ``run`` must be reading. Raises LinkLost."""
         try:

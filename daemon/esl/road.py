@@ -23,8 +23,8 @@ class Road:
 
     @property
     def is_up(self) -> bool:
-        """Tell whether commands can be sent."""
-        return self.link is not None
+        """Tell whether commands can be sent; a link that has failed is down before whoever holds it has seen it."""
+        return self.link is not None and not self.link.is_lost
 
     def now(self) -> Instant:
         """Return the time by the switch's clock."""

@@ -65,6 +65,9 @@ class Metrics:
         self._queue = self._gauge("tollway_store_queue_depth", "Transactions that wait for the next commit")
         self._queue.set(UNKNOWN)
         self._links = self._gauge("tollway_esl_links_up", "1 where the link to the switch is up, else 0", "switch")
+        self._manager_links = self._gauge(
+            "tollway_ami_links_up", "1 where the link to the manager of an Asterisk is up, else 0", "switch"
+        )
         self._recovered = self._gauge(
             "tollway_recovery_calls", "Calls that were open at the last start, by what became of them", "fate"
         )
@@ -76,6 +79,7 @@ class Metrics:
         built.labels(version("tollway"), platform.python_version()).set(1)
         self._fates: Callable[[], Mapping[str, int]] = dict
         self._links_up: Callable[[], Mapping[str, bool]] = dict
+        self._manager_links_up: Callable[[], Mapping[str, bool]] = dict
         ProcessCollector(registry=self._registry)
         if isinstance(store, WatchedStore):
             self._watch(store.writer)
@@ -107,6 +111,10 @@ class Metrics:
         """Read the state of the links to switches from here on."""
         self._links_up = links_up
 
+    def watch_manager_links(self, links_up: Callable[[], Mapping[str, bool]]) -> None:
+        """Read the state of the links to managers of Asterisk from here on."""
+        self._manager_links_up = links_up
+
     def watch_recovery(
         self, fates: Callable[[], Mapping[str, int]], journalled: Callable[[], int], stuck: Callable[[], int]
     ) -> None:
@@ -132,6 +140,9 @@ class Metrics:
         self._links.clear()
         for switch, is_up in self._links_up().items():
             self._links.labels(switch).set(1 if is_up else 0)
+        self._manager_links.clear()
+        for switch, is_up in self._manager_links_up().items():
+            self._manager_links.labels(switch).set(1 if is_up else 0)
         self._recovered.clear()
         for fate, calls in self._fates().items():
             self._recovered.labels(fate).set(calls)

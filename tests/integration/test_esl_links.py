@@ -10,6 +10,7 @@ from daemon.charging.call import CallState
 from daemon.charging.session import ChargingSettings
 from daemon.esl import link as link_module
 from daemon.esl.adapter import EslAdapter
+from daemon.esl.session import AHEAD_SECONDS_MAX
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import parse_nano
 from tests.integration.esl_world import SWITCH, World, until
@@ -220,3 +221,18 @@ async def _settled(world: World, channel: str) -> None:
             return
         await asyncio.sleep(0.02)
     raise AssertionError("not settled")
+
+
+async def test_a_switch_that_answers_no_more_while_its_timer_is_moved_stops_nobody(tmp_path: Path) -> None:
+    """The link has failed before whoever holds it has seen so: a charge that asked it at once again would stop all."""
+    async with running(tmp_path, "25.00", QUICK) as (world, switch):
+        call = switch.play(Plan("acme", UK))
+        await until(lambda: bool(call.answered))
+        await asyncio.sleep(QUICK.slice_seconds - AHEAD_SECONDS_MAX - 0.3)
+        switch.deaf = True
+        async with asyncio.timeout(60):
+            await until(lambda: not world.adapter.links_up()[SWITCH.id])
+            switch.deaf = False
+            await world.linked(30)
+        switch.hang_up(call, "NORMAL_CLEARING")
+        await world.settled()

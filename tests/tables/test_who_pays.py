@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.kernel.instant import DAY
+from tests.integration.esl_world import until
 from tests.switch_double.double import Plan
-from tests.tables.who_pays_world import Roads, roads
+from tests.tables.who_pays_world import ASTERISK, Roads, roads
 
 TABLES = Path(__file__).parent / "who_pays"
 UK = "442071231234"
@@ -53,6 +54,20 @@ async def test_over_http(tmp_path: Path) -> None:
             path = case.get("path", "/v1/authorize")
             code = await here.over_http(case.get("token", "switch"), path, body.encode())
             wrong += await _differs(here, case, code, call_id)
+    assert not wrong, wrong
+
+
+async def test_over_fastagi(tmp_path: Path) -> None:
+    wrong = ""
+    async with roads(tmp_path) as here:
+        await until(lambda: here.asterisk.serves(ASTERISK.host))
+        for place, case in enumerate(_cases("fastagi")):
+            arguments = [f"agi_arg_1: {case.get('account', '')}", f"agi_arg_2: {case.get('number', UK)}"]
+            lines = [*case.get("block", []), *arguments, *case.get("more", [])]
+            script, variables = case.get("script", "authorize"), dict(case.get("variables", {}))
+            code = await here.over_fastagi(script, lines, variables, f"c{place}")
+            wrong += await _differs(here, case, code, f"c{place}")
+        assert len(here.lines) == 1, "an emergency call is journalled"
     assert not wrong, wrong
 
 

@@ -1,7 +1,7 @@
-"""One daemon's three roads over one store, for the tables of who pays: RADIUS, HTTP and the event socket, all real.
+"""One daemon's four roads over one store, for the tables of who pays: RADIUS, HTTP, event socket, FastAGI, all real.
 
 Clients of RADIUS differ by their address of loopback. A caller has everything that a caller can write, an operator
-nothing but what stands in ``CLIENTS``, ``TOKENS`` and ``SWITCHES``.
+nothing but what stands in ``CLIENTS``, ``TOKENS``, ``SWITCHES`` and ``ASTERISK``.
 """
 
 import asyncio
@@ -15,9 +15,11 @@ from pathlib import Path
 
 import httpx
 
+from daemon.asterisk.adapter import AsteriskAdapter
 from daemon.authorize.catalog import AccountKind, Catalog, Emergency
 from daemon.charging.configuration import (
     AccountSpec,
+    AsteriskSpec,
     EndpointSpec,
     FreeswitchSpec,
     NasSpec,
@@ -40,6 +42,7 @@ from daemon.radius.packet import decode
 from daemon.radius.server import RadiusServers
 from daemon.settings import HttpSection, Listener, StoreSettings
 from daemon.store import LedgerStore, open_store
+from tests.asterisk_double.double import AsteriskDouble, Channel
 from tests.decks import read_deck
 from tests.integration.esl_world import until
 from tests.switch_double.double import Plan, SwitchDouble
@@ -74,6 +77,7 @@ SWITCHES = [
     FreeswitchSpec("fs1", "main", routing=False),
     FreeswitchSpec("fs2", "main", routing=False, numbers="national", country="GB"),
 ]
+ASTERISK = AsteriskSpec("ast1", "main", "127.0.0.9", routing=False)
 
 
 def _account(name: str, *identities: EndpointSpec, tenant: str = "main", **more: object) -> AccountSpec:
@@ -91,6 +95,7 @@ def accounts(now: int) -> list[AccountSpec]:
                  EndpointSpec(pin="48213377", via="switch"), country="GB"),
         _account("bob", EndpointSpec(sip_user="bob"), EndpointSpec(caller="442079460001", via="national"),
                  EndpointSpec(caller="442079460001", via="fs2"), EndpointSpec(caller="15551230001", via="plain"),
+                 EndpointSpec(caller="15551230099", via="ast1"),
                  EndpointSpec(did="442079461000", did_last="442079461099", begins=now + DAY)),
         _account("trunk", EndpointSpec(ip="198.51.100.7", tech_prefix="77", numbers="e164"),
                  EndpointSpec(ip="198.51.100.7"), EndpointSpec(ip="127.0.0.6")),
@@ -152,7 +157,9 @@ class Roads:
             self.switches.append(await SwitchDouble().__aenter__())
         specs = [replace(spec, port=switch.port) for spec, switch in zip(SWITCHES, self.switches, strict=True)]
         self.esl = EslAdapter(ocf, self.store, lambda: specs, outside, self)
-        self._running = asyncio.create_task(self.esl.run())
+        self.asterisk = AsteriskAdapter(ocf, self.store, self.store.claimed, lambda: [ASTERISK], outside, self)
+        await self.asterisk.start(LOOPBACK)
+        self._running = asyncio.gather(self.esl.run(), self.asterisk.run())
         await until(lambda: all(self.esl.links_up().get(spec.id, False) for spec in SWITCHES))
 
     async def close(self) -> None:
@@ -160,6 +167,7 @@ class Roads:
         await asyncio.gather(self._running, return_exceptions=True)
         for switch in self.switches:
             await switch.__aexit__(None, None, None)
+        await self.asterisk.stop()
         await self.http.stop()
         await self.radius.stop()
         await self.store.close()
@@ -206,6 +214,15 @@ class Roads:
         code = self.told[-1]
         await until(lambda: call.moved.is_set() or call.over.is_set())
         return code, call.a
+
+    async def over_fastagi(self, script: str, lines: Sequence[str], variables: dict[str, str], call_id: str) -> str:
+        """Ask with these lines of the opening block; return the code, ``unheard`` where none is told."""
+        switch, call = AsteriskDouble(), Channel(call_id, "", variables=variables)
+        head = ["agi_network: yes", f"agi_network_script: {script}", f"agi_uniqueid: {call_id}"]
+        block = "".join(f"{line}\n" for line in [*head, *lines, ""])
+        await switch.dialogue(call, self.asterisk.server.port, block.encode(), ASTERISK.host)
+        told = call.variables.get("TOLLWAY_RESULT", "")
+        return {"GRANTED": "granted", "": "unheard"}.get(told) or call.variables["TOLLWAY_REASON"]
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from daemon.asterisk.dialplan import STALE
 from daemon.authorize.attempt import CallAttempt, Identity, PlainPassword
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.authorize.decide import decide, prepare
@@ -280,3 +281,57 @@ def test_the_kamailio_script_grants_only_with_a_limit() -> None:
     assert script.count("{") == script.count("}")
     # The end of a call that the proxy cuts is reported by the proxy: nobody else does.
     assert "acc_rad_request(" in script[script.index("event_route[tm:local-request]") :]
+
+
+def asterisk(name: str) -> list[str]:
+    """Return the lines of a file for Asterisk, without comments."""
+    lines = (CONF / "asterisk" / name).read_text().splitlines()
+    return [line.strip() for line in lines if line.strip() and not line.startswith(";") and not line.startswith(" ;")]
+
+
+def asking() -> list[str]:
+    """Return the applications of the extension that asks, in their order."""
+    lines = asterisk("extensions.conf")
+    begins = lines.index("[tollway-ask]") + 1
+    return [re.sub(r"^(exten|same) => (s,)?(1|n)(\(\w+\))?,", "", line) for line in lines[begins:]]
+
+
+def test_the_extensions_clear_what_an_earlier_answer_left_before_they_ask() -> None:
+    steps = asking()
+    asked = next(place for place, step in enumerate(steps) if step.startswith("AGI("))
+    assert steps[asked] == "AGI(${TOLLWAY_AGI}/authorize,${CHANNEL(accountcode)},${TOLLWAY_NUMBER})"
+    assert steps[:asked] == [f"Set({name}=)" for name in STALE]
+
+
+def test_the_extensions_dial_only_what_was_granted_with_a_limit() -> None:
+    steps = asking()
+    asked = next(place for place, step in enumerate(steps) if step.startswith("AGI("))
+    assert steps[asked + 1] == 'GotoIf($["${TOLLWAY_RESULT}" = "GRANTED"]?:refused)'
+    assert steps[asked + 2] == 'GotoIf(${REGEX("^[1-9][0-9]*$" ${TOLLWAY_QUOTA_MS})}?:refused)'
+    dialling = [place for place, step in enumerate(steps) if step.startswith("Dial(")]
+    assert len(dialling) == 1
+    assert dialling[0] > asked + 2
+    assert steps[dialling[0]] == "Dial(${TOLLWAY_DIAL},60,${TOLLWAY_LIMIT})"
+    assert Settings().charging.ring_seconds > 60
+    assert steps[-1].startswith("Hangup(")
+
+
+def test_the_extensions_ask_nobody_about_an_emergency_number() -> None:
+    lines = asterisk("extensions.conf")
+    dialled = {line.split(",")[0].removeprefix("exten => ") for line in lines if "@emergency" in line}
+    assert dialled == set(Settings().emergency.numbers)
+
+
+def test_a_caller_of_asterisk_reaches_one_context_and_no_limit_of_his_own() -> None:
+    lines = asterisk("extensions.conf")
+    patterns = [line for line in lines if line.startswith("exten => _")]
+    assert [line.partition(",")[0] for line in patterns] == ["exten => _X.", "exten => _+X."]
+    assert all(line.endswith("Set(TOLLWAY_NUMBER=${EXTEN})") for line in patterns)
+    assert not any(line.startswith("exten => T,") or "TIMEOUT(" in line for line in lines)
+
+
+def test_nobody_can_log_in_to_the_manager_as_it_is_shipped() -> None:
+    lines = asterisk("manager.conf")
+    assert not any(line.startswith("secret") for line in lines)
+    assert {"bindaddr = 127.0.0.1", "timestampevents = yes", "deny = 0.0.0.0/0.0.0.0"} <= set(lines)
+    assert [line for line in lines if line.startswith(("read", "write"))] == ["read = call", "write = call,reporting"]

@@ -8,6 +8,7 @@ from daemon.authorize.catalog import AccountKind, Emergency, Status
 from daemon.authorize.fraud_rule import FraudDirection
 from daemon.charging.configuration import (
     AccountSpec,
+    AsteriskSpec,
     CarrierSpec,
     Configuration,
     EndpointSpec,
@@ -235,6 +236,16 @@ host = "fs1.example"
 port = 8022
 password = "of its own"
 routing = true
+
+[[asterisk]]
+id = "ast1"
+id_domain = "switch-2"
+host = "ast1.example"
+port = 5039
+username = "billing"
+secret = "of its own too"
+numbers = "national"
+country = "GB"
 """
 
 
@@ -271,6 +282,11 @@ def test_every_key_becomes_its_value(tmp_path: Path) -> None:
     assert scenario.freeswitch == (
         FreeswitchSpec(
             "fs1", "main", "fs1.example", 8022, "of its own", "switch-1", 1, ("default", "public"), True, True
+        ),
+    )
+    assert scenario.asterisk == (
+        AsteriskSpec(
+            "ast1", "main", "ast1.example", 5039, "billing", "of its own too", "switch-2", True, "national", "GB"
         ),
     )
     assert scenario.decks == {}
@@ -463,7 +479,11 @@ FAULTS = [
     (TABLE, 'deck = "voice.csv"\nsplit_bands = 0', 16, "rate_table[voice].split_bands", "write true or false"),
     (PEER, 'secret = "testing123"\ncoa = "127.0.0.1:3799"', 55, "nas[gw1].coa", "this release"),
     (PEER, 'secret = "testing123"\ndisconnect = "127.0.0.1:3799"', 55, "nas[gw1].disconnect", "this release"),
-    ("[[nas]]\n", '[[asterisk]]\nid = "ast1"\n[[nas]]\n', 51, "asterisk[ast1]", "this release serves no Asterisk"),
+    ("[[nas]]\n", '[[asterisk]]\nid = "ast1"\nport = 0\n[[nas]]\n', 53, "asterisk[ast1].port", "from 1 to 65535"),
+    ("[[nas]]\n", '[[asterisk]]\nid = "ast1"\nhost = "192.0.2.1"\nsecret = "amp111"\n[[nas]]\n', 54,
+     "asterisk[ast1].secret", "is well known"),
+    ("[[nas]]\n", '[[asterisk]]\nid = "ast1"\n[[asterisk]]\nid = "ast2"\nhost = "localhost"\n[[nas]]\n', 55,
+     "asterisk[ast2].host", "FastAGI knows a switch by its address"),
     # shape
     ("[[carrier]]", "[carrier]", 22, "carrier", "with two brackets"),
     ("[[nas]]\n", "[[nsa]]\n[[nas]]\n", 51, "nsa", "did you mean [[nas]]?"),

@@ -29,7 +29,7 @@ listen = "[::1]:1646"
 [http]
 listen = "billing.example:8080"
 [fastagi]
-listen = ""
+listen = "192.0.2.1:4573"
 [esl_outbound]
 listen = ""
 [charging]
@@ -71,6 +71,7 @@ def test_every_key_is_taken(tmp_path: Path) -> None:
         radius_auth=Listener("0.0.0.0", 1645),
         radius_acct=Listener("::1", 1646),
         http=Listener("billing.example", 8080),
+        fastagi=Listener("192.0.2.1", 4573),
         charging=ChargingSection(60, 6, 90, 3600, 0, 300),
         emergency=EmergencySection(
             ("112", "110"), "sofia/gateway/emergency/{number}", "/var/log/tollway/emergency.jsonl"
@@ -96,8 +97,9 @@ FAULTS = [
     ('[http]\nlisten = "127.0.0.1:65536"\n', 2, "http.listen", "host:port"),
     ('[http]\nlisten = "127.0.0.300:80"\n', 2, "http.listen", "host:port"),
     ('[http]\nlisten = "127.0.0.1:\u0661"\n', 2, "http.listen", "host:port"),
-    ('[fastagi]\nlisten = "127.0.0.1:4573"\n', 2, "fastagi.listen", "this release serves no FastAGI"),
-    ("[fastagi]\nlisten = false\n", 2, "fastagi.listen", "this release serves no FastAGI"),
+    ('[fastagi]\nlisten = "4573"\n', 2, "fastagi.listen", "host:port"),
+    ("[fastagi]\nlisten = false\n", 2, "fastagi.listen", "write a text in quotes"),
+    ('[fastagi]\nlisten = "127.0.0.1:8090"\n', 2, "fastagi.listen", "takes the address of [http]"),
     ('[esl_outbound]\nlisten = "127.0.0.1:8084"\n', 2, "esl_outbound.listen", "serves no outbound event socket"),
     ('[store]\nurl = "mysql://db/tollway"\n', 2, "store.url", "names neither engine"),
     ("[store]\nurl = 5\n", 2, "store.url", "write a URL in quotes"),
