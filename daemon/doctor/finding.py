@@ -58,7 +58,7 @@ PROBES: Final[Mapping[str, str]] = MappingProxyType({
     "udp.buffer": "the receive buffer that the kernel allows",
     "descriptors": "the open files that the daemon may have",
     "unit": "the units of systemd",
-    "switches": "a login on the event socket of each switch",
+    "switches": "a login on the event socket or the manager of each switch",
     "nas.secrets": "the shared secrets of the RADIUS clients",
     "nas.signatures": "that RADIUS clients which are not on loopback must sign",
     "nas.networks": "the addresses of the RADIUS clients",
@@ -147,18 +147,21 @@ REMEDIES: Final[Mapping[tuple[str, str], Remedy]] = MappingProxyType({
     ("unit", "restarts"): Remedy(_WARN, "journalctl -u tollway tells what it died of each time"),
     ("unit", "idle"): Remedy(_WARN, "systemctl enable --now tollway-export.timer"),
     ("switches", "unreachable"): Remedy(_FAIL, (
-        "see that the switch runs, that host and port of [[freeswitch]] are its event socket's, and that no firewall"
+        "see that the switch runs, that host and port are those of its event socket or manager, and that no firewall"
         " is between"
     )),
-    ("switches", "unknown_host"): Remedy(_FAIL, "mend host of [[freeswitch]], or the name server of this machine"),
+    ("switches", "unknown_host"): Remedy(_FAIL, "mend host of the switch, or the name server of this machine"),
     ("switches", "password"): Remedy(_FAIL, (
-        "write the password of the switch's event_socket.conf.xml in [[freeswitch]], and 'tollway apply' the file"
+        "write the password of event_socket.conf.xml in [[freeswitch]], or username and secret of manager.conf in"
+        " [[asterisk]], and 'tollway apply' the file"
     )),
     ("switches", "acl"): Remedy(_FAIL, (
         "add this machine's address to apply-inbound-acl of the switch's event_socket.conf.xml, and reload"
         " mod_event_socket"
     )),
-    ("switches", "strange"): Remedy(_FAIL, "see that host and port are those of an event socket of FreeSWITCH"),
+    ("switches", "strange"): Remedy(_FAIL, (
+        "see that host and port are those of an event socket of FreeSWITCH, or of a manager of Asterisk"
+    )),
     ("nas.secrets", "well_known"): Remedy(_FAIL, (
         "give the client a secret of its own, here and there: whoever knows it can end and begin calls in its name"
     )),

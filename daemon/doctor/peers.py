@@ -11,7 +11,8 @@ from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
-from daemon.charging.configuration import Configuration, FreeswitchSpec, NasSpec
+from daemon.asterisk import link as manager
+from daemon.charging.configuration import AsteriskSpec, Configuration, FreeswitchSpec, NasSpec
 from daemon.doctor.finding import Finding, ill, skipped, some, well
 from daemon.doctor.patience import TooSlow, bounded
 from daemon.esl.link import Fault, Link, LinkLost, SwitchClock
@@ -25,15 +26,23 @@ _FAULTS: Final[Mapping[Fault, str]] = {
 }  # fmt: skip
 
 
-async def freeswitch(spec: FreeswitchSpec, now: Callable[[], Instant]) -> Finding:
-    """Log in on an event socket, and leave."""
-    where = f"{spec.tenant}/{spec.id} at {spec.host}:{spec.port}"
+async def _unnamed(where: str, host: str, port: int) -> Finding | None:
+    """Return what is wrong with a host's name, None where it has an address."""
     try:
-        await bounded(partial(socket.getaddrinfo, spec.host, spec.port, type=socket.SOCK_STREAM))
+        await bounded(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM))
     except OSError as error:
         return ill("switches", "unknown_host", f"{where}: {error.strerror or error}")
     except TooSlow as error:
         return ill("switches", "unknown_host", f"{where}: the name server gives {error}")
+    return None
+
+
+async def freeswitch(spec: FreeswitchSpec, now: Callable[[], Instant]) -> Finding:
+    """Log in on an event socket, and leave."""
+    where = f"{spec.tenant}/{spec.id} at {spec.host}:{spec.port}"
+    unnamed = await _unnamed(where, spec.host, spec.port)
+    if unnamed is not None:
+        return unnamed
     try:
         link = await Link.connect(spec, lambda _event: None, now, SwitchClock())
     except LinkLost as error:
@@ -50,7 +59,35 @@ async def freeswitch(spec: FreeswitchSpec, now: Callable[[], Instant]) -> Findin
     return well("switches", f"{where} lets us in")
 
 
-SWITCHES: Final[Mapping[str, Callable[[Any, Callable[[], Instant]], Awaitable[Finding]]]] = {"freeswitch": freeswitch}
+async def asterisk(spec: AsteriskSpec, now: Callable[[], Instant]) -> Finding:
+    """Log in on a manager, and leave."""
+    where = f"{spec.tenant}/{spec.id} at {spec.host}:{spec.port}"
+    if not spec.secret:
+        return skipped("switches", f"{where}: without a secret it only asks over FastAGI")
+    unnamed = await _unnamed(where, spec.host, spec.port)
+    if unnamed is not None:
+        return unnamed
+    try:
+        link = await manager.Link.connect(spec, lambda _e, _at: None, lambda _odd: None, now, manager.SwitchClock())
+    except manager.LinkLost as error:
+        return ill("switches", "unreachable", f"{where}: {error}")
+    reading = asyncio.create_task(link.run())
+    try:
+        await link.login(spec.username, spec.secret)
+    except manager.LoginRefused as error:
+        return ill("switches", "password", f"{where}: {error}")
+    except manager.LinkLost as error:
+        return ill("switches", "strange", f"{where}: {error}")
+    finally:
+        link.close()
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    return well("switches", f"{where} lets us in")
+
+
+SWITCHES: Final[Mapping[str, Callable[[Any, Callable[[], Instant]], Awaitable[Finding]]]] = {
+    "freeswitch": freeswitch, "asterisk": asterisk,
+}  # fmt: skip
 _KINDS: Final = ("freeswitch", "asterisk")  # kinds of switch that a configuration has
 
 

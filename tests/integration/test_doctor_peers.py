@@ -15,6 +15,7 @@ from daemon.doctor import State, listeners, patience, peers
 from daemon.doctor.finding import Finding
 from daemon.doctor.listeners import Owner, Port, look, tried
 from daemon.settings import Listener
+from tests.asterisk_double import double as asterisk_double
 from tests.ports import free_port
 from tests.switch_double.double import SwitchDouble
 from tests.virtual_time import wall_us
@@ -158,10 +159,31 @@ async def test_something_that_is_no_switch(speaker: list[bytes]) -> None:
     assert told(await asked("127.0.0.1", int(speaker[0]))) == (FAIL, "strange")
 
 
-async def test_a_kind_of_switch_without_a_probe_is_named() -> None:
-    kinds = [kind for kind in ("asterisk",) if kind not in peers.SWITCHES]
+async def of_manager(port: int, secret: str, host: str = "127.0.0.1") -> tuple[State, str]:
+    spec = AsteriskSpec("ast1", "main", host, port, asterisk_double.USERNAME, secret)
+    (finding,) = await peers.switches(Configuration(0, asterisk=(spec,)), wall_us)
+    assert not secret or secret not in finding.seen, "a secret was told"
+    return told(finding)
+
+
+async def test_a_manager_lets_us_in_or_says_why_not() -> None:
+    async with asterisk_double.AsteriskDouble() as double:
+        assert await of_manager(double.port, asterisk_double.SECRET) == (OK, "")
+        assert await of_manager(double.port, "another one") == (FAIL, "password")
+        assert await of_manager(double.port, "") == (SKIPPED, "")
+    assert await of_manager(free_port(), asterisk_double.SECRET) == (FAIL, "unreachable")
+    assert await of_manager(5038, asterisk_double.SECRET, "no-such-host.invalid") == (FAIL, "unknown_host")
+
+
+async def test_something_that_is_no_manager(speaker: list[bytes]) -> None:
+    speaker.append(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+    assert await of_manager(int(speaker[0]), asterisk_double.SECRET) == (FAIL, "strange")
+
+
+async def test_a_kind_of_switch_without_a_probe_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "SWITCHES", {})
     findings = await peers.switches(Configuration(0, asterisk=(AsteriskSpec("ast1", "main"),)), wall_us)
-    assert [told(finding) for finding in findings] == [(SKIPPED, "")] * len(kinds)
+    assert [told(finding) for finding in findings] == [(SKIPPED, "")]
 
 
 async def test_no_switch_at_all() -> None:
