@@ -95,7 +95,7 @@ def record_of(call: Call, place: int) -> RatedCdr:
         switch_seconds=10, billed_seconds=10, rate=tariff.rate, connect_fee=tariff.connect_fee, charge=CHARGE,
         uncollected=0, currency="USD", tax_code="", ledger_code="", carrier="", cost=0, source="radius", switch="gw1",
         cause="NORMAL_CLEARING", settled_by="hangup", status="rated", authorised=True,
-        rounding="4 up, duration up", overrun_us=0, settled_at=START + 10 * SECOND,
+        rounding="4 up, duration up", overrun_us=0, settled_at=START,
     )  # fmt: skip
 
 

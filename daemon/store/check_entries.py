@@ -1,7 +1,8 @@
 """Invariants of a single entry, looked at by ``check``: what its kind moves and names, and when it was made.
 
-Where a record or a call tells when an entry was made, both say the same instant. The time and the author of what a
-person entered, and of a hold that was changed later, stand in the entry alone: those are believed.
+Where a record tells when an entry was made, both say the same instant. The time of a hold is its own: a call that was
+granted without the store is entered later than it was asked about. The time and the author of what a person entered
+stand in the entry alone: those are believed.
 """
 
 from collections import defaultdict
@@ -57,12 +58,7 @@ def shapes(connection: Link) -> Iterator[Finding]:
 
 
 def times(connection: Link) -> Iterator[Finding]:
-    """A debit and its record, a refund and its reversal have one time; a call was asked about at its first hold."""
-    yield from _of_records(connection)
-    yield from _of_calls(connection)
-
-
-def _of_records(connection: Link) -> Iterator[Finding]:
+    """A debit and its record, a refund and its reversal have one time."""
     query = (
         "SELECT grant_id, account, kind, at, sum(counted) FROM ("
         " SELECT grant_id, account, kind, at, 1 AS counted FROM entry"
@@ -79,15 +75,4 @@ def _of_records(connection: Link) -> Iterator[Finding]:
         entries = [f"{kind} at {at}" for kind, at, count in rows if count > 0]
         records = [f"{kind} at {at}" for kind, at, count in rows if count < 0]
         detail = f"account {account}: entries say {', '.join(entries)}; records say {', '.join(records)}"
-        yield Finding("entries", f"grant {grant_id}", detail)
-
-
-def _of_calls(connection: Link) -> Iterator[Finding]:
-    query = (
-        "SELECT held.grant_id, account, first, requested_at FROM (SELECT grant_id, account, min(at) AS first FROM entry"
-        " WHERE kind = 'reserve' GROUP BY grant_id, account) AS held JOIN call ON call.grant_id = held.grant_id"
-        " WHERE first <> requested_at AND payer = account"
-    )
-    for grant_id, account, first, requested_at in connection.execute(query):
-        detail = f"account {account}: held first at {first}, and was asked about at {requested_at}"
         yield Finding("entries", f"grant {grant_id}", detail)

@@ -40,7 +40,7 @@ INVARIANTS: Final = {
     "running balances": Invariant("each entry says what it left: the sum of its account's entries up to it", BACK),
     "entries": Invariant(
         "an entry moves what its kind moves, names a call or a person as its kind does, and has the time of the record"
-        " or of the call that made it",
+        " that made it",
         BACK,
     ),
     "open calls": Invariant(

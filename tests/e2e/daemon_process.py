@@ -122,8 +122,11 @@ class DaemonProcess:
         raise AssertionError(f"the daemon was not ready in time:\n{self.log()}")
 
     def log(self) -> str:
-        """Return the end of what the daemon wrote."""
-        return (self.folder / "daemon.log").read_text(errors="replace")[-6000:]
+        """Return the end of what the daemon wrote, without the lines of each decision and charge."""
+        lines = (self.folder / "daemon.log").read_text(errors="replace").splitlines(keepends=True)
+        return "".join(line for line in lines if " event=decision " not in line and " event=charge " not in line)[
+            -20_000:
+        ]
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Ask its HTTP listener without a token."""

@@ -52,7 +52,7 @@ CHANGES: list[tuple[str, Left]] = [
 ]  # fmt: skip
 # Commands that change neither money nor limits, rates or status, or whose effect is none of a person's choice.
 OTHERS = {
-    "run", "check", "try", "account list", "account show", "account history", "account events", "token list",
+    "run", "check", "doctor", "try", "account list", "account show", "account history", "account events", "token list",
     "rate price", "rate batch", "rate history", "rate conversions", "radius send", "radius decode", "call list",
     "call recovery", "call show", "call explain", "export list", "export verify", "voucher list", "voucher show",
     "voucher export", "voucher failures", "carrier quality", "exception list", "audit list", "db upgrade", "db backup",

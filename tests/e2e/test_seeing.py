@@ -117,7 +117,8 @@ def test_no_call_id_forges_or_floods_a_line(daemon: DaemonProcess) -> None:
     assert line.startswith("timestamp=")
 
 
-def test_every_figure_of_a_running_daemon_is_in_the_page_and_no_other(daemon: DaemonProcess) -> None:
+def test_every_figure_of_a_running_daemon_is_in_the_page_and_no_other(daemon: DaemonProcess, token: str) -> None:
+    assert ask(daemon, token, "seen-3")["result"] == "granted"
     figures = daemon.get("/metrics")[1].decode()
     assert set(re.findall(r"^# TYPE (\w+) ", figures, re.MULTILINE)) == documented().keys()
     assert re.search(r'^tollway_decisions_total\{code="granted",road="http"\} [1-9]', figures, re.MULTILINE)

@@ -227,6 +227,7 @@ def test_a_journal_without_room(tmp_path: Path) -> None:
     disk.fail("full")
     asked = peer.access_request(SECRET, 1, "corp", "corp-password", "442071231234", "c1")
     assert sent(daemon.auth_port, asked).code == peer.ACCESS_REJECT
+    until(lambda: "postpaid grant not journalled" in daemon.log(), daemon.log)
     (line,) = [line for line in daemon.log().splitlines() if "postpaid grant not journalled" in line]
     on_the_page(line.partition(" event=")[2].replace(str(tmp_path), "/var/lib/tollway"))
 

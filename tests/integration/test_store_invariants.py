@@ -51,7 +51,7 @@ BREAKS: dict[str, list[list[str]]] = {
     "entries": [
         [f"UPDATE entry SET {change} WHERE kind = '{kind}'"] for change, kind in (
             ("kind = 'adjust'", "debit"), ("kind = 'gift'", "top_up"), ("kind = 'debit'", "refund"),
-            ("at = at + 1", "debit"), ("at = at - 1", "reserve"), ("who = 'clerk'", "debit"), ("who = ''", "top_up"),
+            ("at = at + 1", "debit"), ("who = 'clerk'", "debit"), ("who = ''", "top_up"),
             ("who = 'clerk'", "suspend"), ("grant_id = 'g1'", "top_up"),
         )
     ],
