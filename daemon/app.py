@@ -47,6 +47,7 @@ from daemon.config_files.positions import Problem
 from daemon.config_files.settings_changes import Taken, changes, in_force
 from daemon.config_files.settings_file import read_settings
 from daemon.esl.adapter import EslAdapter
+from daemon.http_api.births import currencies_of
 from daemon.http_api.metrics import Metrics
 from daemon.http_api.server import HttpServer
 from daemon.journal import EmergencyJournal, PostpaidJournal
@@ -376,6 +377,7 @@ async def build(settings: Settings, lines: LogLines, supervision: Supervision) -
     metrics = Metrics(store)
     metrics.watch_log(lambda: lines.dropped)
     metrics.watch_owner(lambda: directory.configuration.owner)
+    metrics.watch_currencies(lambda: currencies_of(directory.configuration))
     watch = CallWatch(lines, metrics, tells=settings.log.tells_calls)
     ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings), without_store, watch)
     await ocf.learn()

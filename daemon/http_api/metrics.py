@@ -6,7 +6,7 @@ Nothing here decides anything: a figure that cannot be read is NaN, never 0.
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from daemon.http_api.births import BORN, CURRENCIES_MAX, MEASURED, MONEY
 from daemon.http_api.figures import COUNTERS, HISTOGRAMS
 from daemon.http_api.measured import Counted, Measured
 from daemon.http_api.store_figures import UNKNOWN, FigureStore, StoreFigures
@@ -61,6 +62,7 @@ class Metrics:
         declared: list[Collector] = [*self._counters.values(), *self._measured.values()]
         for collector in declared:
             self._registry.register(collector)
+        self._begin()
         self._of_store = StoreFigures(store, self._registry, now)
         self._queue = self._gauge("tollway_store_queue_depth", "Transactions that wait for the next commit")
         self._queue.set(UNKNOWN)
@@ -78,11 +80,21 @@ class Metrics:
         built = self._gauge("tollway_build_info", "1, with the release and what runs it", "version", "python")
         built.labels(version("tollway"), platform.python_version()).set(1)
         self._fates: Callable[[], Mapping[str, int]] = dict
+        self._currencies: Callable[[], Iterable[str]] = tuple
         self._links_up: Callable[[], Mapping[str, bool]] = dict
         self._manager_links_up: Callable[[], Mapping[str, bool]] = dict
         ProcessCollector(registry=self._registry)
         if isinstance(store, WatchedStore):
             self._watch(store.writer)
+
+    def _begin(self) -> None:
+        """Show at 0 what alerts read before it happens for the first time."""
+        for name, keys in BORN.items():
+            for key in keys:
+                self._counters[name].begin(key)
+        for name, keys in MEASURED.items():
+            for key in keys:
+                self._measured[name].begin(key)
 
     def _watch(self, writer: WatchedWriter) -> None:
         writer.on_commit = self._committed
@@ -131,12 +143,19 @@ class Metrics:
         """Take who tells the id of the uppermost tenant, whose exports have a figure of their own."""
         self._of_store.watch_owner(owner)
 
+    def watch_currencies(self, currencies: Callable[[], Iterable[str]]) -> None:
+        """Take who tells the currencies that money is charged in, some perhaps twice."""
+        self._currencies = currencies
+
     async def render(self) -> bytes:
         """Return every figure in Prometheus' text format."""
         await self._of_store.read()
         dropped = self._dropped()
         self.add("tollway_log_dropped_total", dropped - self._told)
         self._told = dropped
+        for currency in sorted(set(self._currencies()))[:CURRENCIES_MAX]:
+            for name in MONEY:
+                self._counters[name].begin((currency,))
         self._links.clear()
         for switch, is_up in self._links_up().items():
             self._links.labels(switch).set(1 if is_up else 0)
