@@ -281,6 +281,7 @@ class HttpServer:
     ) -> None:
         """Bind the parts; opens nothing. ``links`` tells of each switch whether its link is up."""
         metrics.watch_links(links)
+        metrics.watch_store(store.ping)
         desk = CallDesk(ocf, store, outside, metrics)
         accounts = AccountDesk(ocf, store, outside)
         self._door = Door(tokens, outside.now, metrics, lambda: _owner(ocf))
