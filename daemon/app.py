@@ -57,6 +57,7 @@ from daemon.radius.server import RadiusServers
 from daemon.settings import Listener, LogSection, Settings, shown
 from daemon.store import LedgerStore, open_store
 from daemon.store.health import newest_instant
+from daemon.store.identity import drawn_identity
 from daemon.store.qualities import qualities
 
 EX_UNAVAILABLE = 69  # sysexits.h: a service that is needed is not there
@@ -390,7 +391,7 @@ async def build(settings: Settings, lines: LogLines, supervision: Supervision) -
     radius = RadiusServers(ocf, store, lambda: directory.configuration.nas, OUTSIDE, metrics)
     http = HttpServer(
         ocf, store, directory.tokens, metrics, OUTSIDE, lambda: {**asterisk.links_up(), **esl.links_up()},
-        settings.http_limits,
+        settings.http_limits, await drawn_identity(store, settings.store.url),
     )  # fmt: skip
     recovery = RecoveryWatch(store, ocf)
     suspensions = SuspensionWatch(store, metrics)
