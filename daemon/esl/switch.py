@@ -17,6 +17,7 @@ from daemon.charging.configuration import FreeswitchSpec
 from daemon.charging.discarded import discarded
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Counters, Outside, Store, StoreError
+from daemon.charging.told_again import ToldAgain
 from daemon.esl import wire
 from daemon.esl.call_control import CallControl
 from daemon.esl.events import Event
@@ -87,17 +88,22 @@ class Switch:
             await self.control.stop()
 
     async def _keep_linked(self) -> None:
-        failures = 0
+        failures, lines = 0, ToldAgain()
         while True:
-            began = self._outside.now()
+            began, lost = self._outside.now(), LinkLost("")
             try:
                 await self._linked()
             except LinkLost as error:
-                _log.warning("link lost", switch=self.spec.id, error=str(error))
+                lost = error
                 if error.reason:
                     discarded(self._counters, "esl", error.reason)
             held = (self._outside.now() - began) / 1e6 > STEADY_SECONDS
             failures = 0 if held else failures + 1
+            if held:
+                lines.ended()
+            untold = lines.tells(str(lost), time.monotonic())
+            if untold is not None:
+                _log.warning("link lost", switch=self.spec.id, error=str(lost), untold=untold)
             await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
 
     async def _linked(self) -> None:
