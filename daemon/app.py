@@ -383,7 +383,10 @@ async def build(settings: Settings, lines: LogLines, supervision: Supervision) -
     ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings), without_store, watch)
     await ocf.learn()
     claims = Claims(store.claimed)
-    esl = EslAdapter(ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics, claims.of("esl"))
+    store_id = await drawn_identity(store, settings.store.url)
+    esl = EslAdapter(
+        ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics, claims.of("esl"), store_id
+    )
     asterisk = AsteriskAdapter(
         ocf, store, claims.of("asterisk"), lambda: directory.configuration.asterisk, OUTSIDE, metrics
     )
@@ -391,7 +394,7 @@ async def build(settings: Settings, lines: LogLines, supervision: Supervision) -
     radius = RadiusServers(ocf, store, lambda: directory.configuration.nas, OUTSIDE, metrics)
     http = HttpServer(
         ocf, store, directory.tokens, metrics, OUTSIDE, lambda: {**asterisk.links_up(), **esl.links_up()},
-        settings.http_limits, await drawn_identity(store, settings.store.url),
+        settings.http_limits, store_id,
     )  # fmt: skip
     recovery = RecoveryWatch(store, ocf)
     suspensions = SuspensionWatch(store, metrics)

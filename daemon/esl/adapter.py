@@ -28,7 +28,7 @@ class EslAdapter:
 
     def __init__(
         self, ocf: OnlineCharging, store: SharedStore, switches: Callable[[], Sequence[FreeswitchSpec]],
-        outside: Outside, counters: Counters, claim: Claim | None = None,
+        outside: Outside, counters: Counters, claim: Claim | None = None, store_id: str = "",
     ) -> None:  # fmt: skip
         """Bind the ports; ``run`` connects. ``claim`` in the store's place, where it serves others' names too."""
         self._ocf = ocf
@@ -37,6 +37,7 @@ class EslAdapter:
         self._switches = switches
         self._outside = outside
         self._counters = counters
+        self._store_id = store_id
         self._running: dict[str, tuple[Switch, asyncio.Task[None]]] = {}
 
     def links_up(self) -> Mapping[str, bool]:
@@ -72,7 +73,7 @@ class EslAdapter:
         died = self._running.get(spec.id)
         if died is not None and not died[1].cancelled():
             _log.error("a switch's task died and starts anew", switch=spec.id, error=repr(died[1].exception()))
-        switch = Switch(spec, self._ocf, self._store, self._outside, self._counters)
+        switch = Switch(spec, self._ocf, self._store, self._outside, self._counters, self._store_id)
         self._running[spec.id] = (switch, asyncio.create_task(switch.run(), name=f"switch {spec.id}"))
 
     async def _drop(self, name: str) -> None:

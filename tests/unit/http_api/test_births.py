@@ -27,12 +27,10 @@ def fresh() -> Metrics:
 
 
 def _matches(labels: dict[str, str], matchers: list[tuple[str, str, str]]) -> bool:
-    test = {
-        "=": lambda has, of: has == of,
-        "!=": lambda has, of: has != of,
-        "=~": lambda has, of: re.fullmatch(of, has),
-    }
-    return all(test[operator](labels.get(label, ""), value) for label, operator, value in matchers)
+    def holds(has: str, operator: str, value: str) -> bool:
+        return re.fullmatch(value, has) is not None if operator == "=~" else (has == value) == (operator == "=")
+
+    return all(holds(labels.get(label, ""), operator, value) for label, operator, value in matchers)
 
 
 def _shown(text: str) -> list[tuple[str, dict[str, str]]]:
