@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from typing import Final
 
+from daemon.charging.ports import StoreError
 from daemon.settings import is_server
 from daemon.store import sqlite
 from daemon.store.ledger_store import LedgerStore
@@ -23,9 +24,18 @@ _DATABASE = "SELECT oid::bigint FROM pg_database WHERE datname = current_databas
 
 
 async def drawn_identity(store: LedgerStore, url: str) -> str:
-    """Return the word of a store, for which a number is drawn where none was. Raises StoreError."""
-    await store.administer(_draw)
-    return await store.reading(lambda link: identity_of(link, url))
+    """Return the word of a store, for which a number is drawn where none was; empty where the store cannot say now.
+
+    A daemon starts without it: what the word is for is told by nobody then, and nothing else is lost.
+    """
+    try:
+        known = await store.reading(lambda link: identity_of(link, url))
+        if known:
+            return known
+        await store.administer(_draw)
+        return await store.reading(lambda link: identity_of(link, url))
+    except (StoreError, OSError):
+        return ""
 
 
 def _draw(link: Link) -> None:
