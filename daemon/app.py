@@ -47,6 +47,7 @@ from daemon.config_files.positions import Problem
 from daemon.config_files.settings_changes import Taken, changes, in_force
 from daemon.config_files.settings_file import read_settings
 from daemon.esl.adapter import EslAdapter
+from daemon.http_api.births import currencies_of
 from daemon.http_api.metrics import Metrics
 from daemon.http_api.server import HttpServer
 from daemon.journal import EmergencyJournal, PostpaidJournal
@@ -56,6 +57,7 @@ from daemon.radius.server import RadiusServers
 from daemon.settings import Listener, LogSection, Settings, shown
 from daemon.store import LedgerStore, open_store
 from daemon.store.health import newest_instant
+from daemon.store.identity import drawn_identity
 from daemon.store.qualities import qualities
 
 EX_UNAVAILABLE = 69  # sysexits.h: a service that is needed is not there
@@ -376,11 +378,15 @@ async def build(settings: Settings, lines: LogLines, supervision: Supervision) -
     metrics = Metrics(store)
     metrics.watch_log(lambda: lines.dropped)
     metrics.watch_owner(lambda: directory.configuration.owner)
+    metrics.watch_currencies(lambda: currencies_of(directory.configuration))
     watch = CallWatch(lines, metrics, tells=settings.log.tells_calls)
     ocf = OnlineCharging(store, directory, journal, OUTSIDE, charging_settings(settings), without_store, watch)
     await ocf.learn()
     claims = Claims(store.claimed)
-    esl = EslAdapter(ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics, claims.of("esl"))
+    store_id = await drawn_identity(store, settings.store.url)
+    esl = EslAdapter(
+        ocf, store, lambda: directory.configuration.freeswitch, OUTSIDE, metrics, claims.of("esl"), store_id
+    )
     asterisk = AsteriskAdapter(
         ocf, store, claims.of("asterisk"), lambda: directory.configuration.asterisk, OUTSIDE, metrics
     )
@@ -388,7 +394,7 @@ async def build(settings: Settings, lines: LogLines, supervision: Supervision) -
     radius = RadiusServers(ocf, store, lambda: directory.configuration.nas, OUTSIDE, metrics)
     http = HttpServer(
         ocf, store, directory.tokens, metrics, OUTSIDE, lambda: {**asterisk.links_up(), **esl.links_up()},
-        settings.http_limits,
+        settings.http_limits, store_id,
     )  # fmt: skip
     recovery = RecoveryWatch(store, ocf)
     suspensions = SuspensionWatch(store, metrics)

@@ -587,8 +587,8 @@ class Opened:
         await self.store.revoke_token(*await self.key(text), who=who(), reason=reason)
 
     async def nas(self, name: str, address: str) -> NasSpec | None:
-        """Return the RADIUS client of an id, or where that is empty the one that an address belongs to."""
-        known = (await self.configuration()).nas
+        """Return the open RADIUS client of an id, or where that is empty the one that an address belongs to."""
+        known = [spec for spec in (await self.configuration()).nas if spec.status is Status.ACTIVE]
         return next((spec for spec in known if spec.id == name or (not name and _holds(spec.address, address))), None)
 
     async def exceptions(self, limit: int) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ import structlog
 
 from daemon.asterisk.fastagi import FastAgiServer, ListensOn
 from daemon.asterisk.switch import Switch
+from daemon.authorize.catalog import Status
 from daemon.charging.configuration import AsteriskSpec
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Counters, Outside, Store, StoreError
@@ -65,7 +66,8 @@ class AsteriskAdapter:
         """Follow the configuration for ever; when cancelled, finish what is being settled and let the calls run on."""
         try:
             while True:
-                await self._follow(await self._mine({spec.id: spec for spec in self._switches()}))
+                active = {spec.id: spec for spec in self._switches() if spec.status is Status.ACTIVE}
+                await self._follow(await self._mine(active))
                 await asyncio.sleep(FOLLOW_SECONDS)
         finally:
             await asyncio.gather(*(self._drop(name) for name in list(self._running)))

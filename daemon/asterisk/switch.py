@@ -6,6 +6,7 @@ what still runs is taken over, also by a daemon that started anew. A question th
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 
 import structlog
@@ -22,6 +23,7 @@ from daemon.charging.call import Call
 from daemon.charging.configuration import AsteriskSpec
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Counters, Outside, Store, StoreError
+from daemon.charging.told_again import ToldAgain
 from daemon.kernel.instant import Instant
 
 BACK_OFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)  # waits before the next attempt to connect; the last one for ever
@@ -69,18 +71,23 @@ class Switch:
     async def _keep_linked(self) -> None:
         if not self.spec.secret:  # its questions are answered, and nothing else is known of it
             await asyncio.Event().wait()
-        failures = 0
+        failures, lines = 0, ToldAgain()
         while True:
-            began, refused = self._outside.now(), False
+            began, lost = self._outside.now(), LinkLost("")
             try:
                 await self._linked()
             except LinkLost as error:
-                refused = isinstance(error, LoginRefused)
-                _log.log(40 if refused else 30, "link lost", switch=self.spec.id, error=str(error))
+                lost = error
+            refused = isinstance(lost, LoginRefused)
             if refused:
                 self._counters.count("tollway_discarded_total", listener=LISTENER, reason="login_refused")
             held = (self._outside.now() - began) / 1e6 > STEADY_SECONDS
             failures = 0 if held else failures + 1
+            if held:
+                lines.ended()
+            untold = lines.tells(str(lost), time.monotonic())
+            if untold is not None:
+                _log.log(40 if refused else 30, "link lost", switch=self.spec.id, error=str(lost), untold=untold)
             pause = BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)]
             await asyncio.sleep(REFUSED_SECONDS if refused else pause)
 

@@ -298,6 +298,7 @@ class NasSpec:
     direction: Direction = Direction.OUTBOUND
     inbound_from: tuple[str, ...] = ()
     both_sides: bool = False
+    status: Status = Status.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +322,7 @@ class FreeswitchSpec:
     national_prefix: str = ""
     low_balance_tone: str = LOW_BALANCE_TONE
     cutoff_tone: str = CUTOFF_TONE
+    status: Status = Status.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +344,7 @@ class AsteriskSpec:
     country: str = ""
     international_prefix: str = ""
     national_prefix: str = ""
+    status: Status = Status.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from ipaddress import ip_network
 from typing import Any, Final
 
-from daemon.authorize.catalog import AccountKind, OverChannels
+from daemon.authorize.catalog import AccountKind, OverChannels, Status
 from daemon.config_files.currency_checks import check_currencies
 from daemon.config_files.did_checks import check_dids
 from daemon.config_files.kinds import UNSTATED, Site, is_loopback
@@ -275,9 +275,14 @@ def _check_secret(peer: Entry, name: str, host: str | None) -> None:
         (peer.site / name).report(f"is well known and {host} is not loopback; write a {name} of your own")
 
 
+def _open(objects: Objects, kind: str) -> list[Entry]:
+    """Return the entries of a kind of peer that are not closed: what a closed one had, another may have."""
+    return [peer for peer in objects.of(kind) if peer.get("status") is not Status.CLOSED]
+
+
 def _check_addresses(objects: Objects) -> None:
     """Report networks of RADIUS clients that overlap: a packet must have one secret."""
-    placed = [(ip_network(nas.get("address")), nas) for nas in objects.of("nas") if nas.get("address")]
+    placed = [(ip_network(nas.get("address")), nas) for nas in _open(objects, "nas") if nas.get("address")]
     placed.sort(key=lambda pair: (pair[0].version, int(pair[0].network_address), pair[0].prefixlen))
     around: tuple[Any, Entry] | None = None  # networks nest or lie apart: the outermost one that is still open
     for network, second in placed:
@@ -292,7 +297,7 @@ def _check_addresses(objects: Objects) -> None:
 
 def _check_switches(objects: Objects) -> None:
     seen: dict[tuple[str, int], Entry] = {}
-    for switch in objects.of("freeswitch"):
+    for switch in _open(objects, "freeswitch"):
         host, port = switch.get("host"), switch.get("port")
         if not host or not port:
             continue
@@ -304,7 +309,7 @@ def _check_switches(objects: Objects) -> None:
 def _check_questioners(objects: Objects) -> None:
     """Report switches that ask over FastAGI from one address: it is all that tells them apart."""
     seen: dict[str, Entry] = {}
-    for switch in objects.of("asterisk"):
+    for switch in _open(objects, "asterisk"):
         host = switch.get("host")
         if not host:
             continue

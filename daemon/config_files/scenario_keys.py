@@ -374,6 +374,7 @@ ACCOUNT: Final = Table(
     )
 )
 
+_OPEN: Final = choice(Status, Status.SUSPENDED)
 NAS: Final = Table(
     (
         ID,
@@ -394,6 +395,7 @@ NAS: Final = Table(
         _ROUTING,
         *_DIALLING_OF_PEER,
         *NAS_DIRECTIONS,
+        ConfigKey("status", _OPEN, Status.ACTIVE, "the packets of a closed one are discarded, as of an unknown client"),
     ),
     check=_check_nas,
 )
@@ -432,6 +434,7 @@ FREESWITCH: Final = Table(
         _ROUTING,
         *_DIALLING_OF_PEER,
         *WARNING_TONES,
+        ConfigKey("status", _OPEN, Status.ACTIVE, "a closed one is not connected to"),
     ),
     check=_check_peer,
 )
@@ -454,6 +457,7 @@ ASTERISK: Final = Table(
         _ID_DOMAIN,
         _ROUTING,
         *_DIALLING_OF_PEER,
+        ConfigKey("status", _OPEN, Status.ACTIVE, "a closed one is not connected to, and its questions not answered"),
     ),
     check=_check_peer,
 )

@@ -19,6 +19,7 @@ from daemon.doctor.patience import PROBE_SECONDS, TooSlow, bounded
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
 from daemon.settings import Settings, is_server
 from daemon.store import LedgerStore, health, open_store, opening
+from daemon.store.identity import identity_of
 from daemon.store.link import Link
 from daemon.store.loading import Known, refreshed
 
@@ -193,9 +194,16 @@ class Examination:
         for port in listeners.ports_of(self.settings):
             async for finding in self._many("ports", partial(listeners.look, port, clients), stored=False):
                 yield finding
-        look = partial(bounded, lambda: list(listeners.readiness(self.settings)))
-        async for finding in self._many("ready", look, stored=False):
+        async for finding in self._many("ready", self._ready, stored=False):
             yield finding
+
+    async def _ready(self) -> list[Finding]:
+        """Hold what a daemon says of itself against the store, where that can be read."""
+        ran = name = None
+        if self.store is not None and self.known is not None:
+            ran = await self._read(health.ran)
+            name = await self._read(partial(identity_of, url=self.settings.store.url))
+        return await bounded(lambda: list(listeners.readiness(self.settings, ran, name)))
 
     # -- what is configured, and what is waiting
 

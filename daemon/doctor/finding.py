@@ -138,12 +138,30 @@ REMEDIES: Final[Mapping[tuple[str, str], Remedy]] = MappingProxyType({
         "choose a port from 1024 on, or let the unit have AmbientCapabilities=CAP_NET_BIND_SERVICE"
     )),
     ("ready", "not_ready"): Remedy(_FAIL, "look at the daemon's log: its store does not commit"),
+    ("ready", "absent"): Remedy(_WARN, (
+        "start the daemon ('systemctl start tollway', or 'tollway run'), unless it was stopped on purpose: switches get"
+        " no answer"
+    )),
+    ("ready", "calls_alone"): Remedy(_FAIL, (
+        "start the daemon now: nobody charges or ends these calls; the end of its last log says why it is gone"
+    )),
+    ("ready", "other_store"): Remedy(_FAIL, (
+        "compare [store] url here with that of the daemon ('serving' in its log): one of the two has another settings"
+        " file or runs in another folder; what is changed here does not reach its calls"
+    )),
     ("ready", "link_down"): Remedy(_WARN, "see `switches` above, and 'link lost' in the daemon's log"),
     ("udp.buffer", "small"): Remedy(_WARN, (
         "sysctl -w net.core.rmem_max=4194304, and the same in /etc/sysctl.d: else a burst of accounting is dropped"
     )),
     ("descriptors", "few"): Remedy(_WARN, "set LimitNOFILE=65536 in the unit, or 'ulimit -n 65536' before it starts"),
     ("unit", "failed"): Remedy(_FAIL, "journalctl -u tells why; mend that, and 'systemctl restart' it"),
+    ("unit", "stopped"): Remedy(_FAIL, (
+        "'systemctl start' it, and journalctl -u tells why it ended: it is enabled, and does not run"
+    )),
+    ("unit", "disabled"): Remedy(_WARN, (
+        "'systemctl enable' it: it does not start when the machine does; where this machine is to have no daemon,"
+        " remove the unit"
+    )),
     ("unit", "restarts"): Remedy(_WARN, "journalctl -u tollway tells what it died of each time"),
     ("unit", "idle"): Remedy(_WARN, "systemctl enable --now tollway-export.timer"),
     ("switches", "unreachable"): Remedy(_FAIL, (

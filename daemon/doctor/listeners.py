@@ -20,10 +20,12 @@ import msgspec
 from daemon.charging.configuration import NasSpec
 from daemon.doctor.finding import Finding, ill, skipped, some, well
 from daemon.doctor.patience import bounded
+from daemon.kernel.instant import format_rfc3339
 from daemon.radius.client import send
 from daemon.radius.packet import Code, RadiusError
 from daemon.radius.peers import Peers
 from daemon.settings import Listener, Settings
+from daemon.store.health import Ran
 
 ANSWER_SECONDS: Final = 2.0  # that a daemon may take to answer what it answers from memory
 PROCESSES_MAX: Final = 65_536  # processes that are looked through for the one that has a port
@@ -188,13 +190,18 @@ class _Readiness(msgspec.Struct):
 
     links: dict[str, bool] = {}
     journalled: int = 0
+    store_id: str = ""
 
 
-def readiness(settings: Settings) -> Iterator[Finding]:
-    """Yield what a running daemon says of itself, by HTTP."""
+def readiness(settings: Settings, ran: Ran | None, store_id: str | None) -> Iterator[Finding]:
+    """Yield what a running daemon says of itself, by HTTP; of a store without one, what that leaves undone.
+
+    ``ran`` is what the store knows of daemons, ``store_id`` its word, empty where no daemon gave it one; both are None
+    where it cannot be read.
+    """
     status, body = _asked(settings.http, "/readyz") if settings.http else (0, b"")
     if not status:
-        yield skipped("ready", "no daemon answers over HTTP here")
+        yield _absent(ran) if settings.http else skipped("ready", "no HTTP listener is on here, which would tell")
         return
     if status != 200:
         yield ill("ready", "not_ready", f"/readyz answers {status}")
@@ -203,11 +210,27 @@ def readiness(settings: Settings) -> Iterator[Finding]:
         told = msgspec.json.decode(body, type=_Readiness)
     except msgspec.DecodeError:
         told = _Readiness()
+    if store_id is not None and told.store_id and told.store_id != store_id:
+        place = "{}:{}".format(*reached(settings.http))
+        yield ill(
+            "ready", "other_store", f"the daemon that answers at {place} serves another store than these settings"
+        )
+        return
     down = sorted(name for name, is_up in told.links.items() if not is_up)
     if down:
         yield ill("ready", "link_down", f"the daemon is ready, without a link to {some(down)}")
     else:
         yield well("ready", "the daemon is ready")
+
+
+def _absent(ran: Ran | None) -> Finding:
+    """Return what it means that no daemon answers."""
+    if ran is None or not ran.at:
+        return skipped("ready", "no daemon answers over HTTP here")
+    seen = f"no daemon answers over HTTP here; one started on this store at {format_rfc3339(ran.at)}"
+    if not ran.calls:
+        return ill("ready", "absent", seen)
+    return ill("ready", "calls_alone", f"{seen}, and {ran.calls:,} calls are open")
 
 
 def limits_of_daemon(settings: Settings) -> str | None:

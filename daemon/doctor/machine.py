@@ -39,7 +39,13 @@ STATUS_PLACE, STA_UNSYNC, TIME_ERROR = 40, 0x40, 5
 UNIT_SECONDS: Final = 3.0  # that systemctl may take
 _VOLATILE: Final = frozenset({"tmpfs", "ramfs"})
 _NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "glusterfs"})
-_UNITS: Final = ("tollway.service", "tollway-export.service", "tollway-export.timer")
+_UNITS: Final = (
+    "tollway.service", "tollway-export.service", "tollway-export.timer", "tollway-archive.service",
+    "tollway-archive.timer",
+)  # fmt: skip
+# These run for as long as they are enabled; the other services are started by their timers, and end.
+_LASTING: Final = frozenset({"tollway.service", "tollway-archive.timer"})
+_AT_REST: Final = frozenset({"inactive", "deactivating"})
 
 
 class Folder(NamedTuple):
@@ -251,8 +257,13 @@ def units_of(told: str) -> Iterator[Finding]:
 
 def _unit_faults(known: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
     for name, each in known.items():
-        if each.get("ActiveState") == "failed":
+        state, enabled = each.get("ActiveState"), each.get("UnitFileState", "")
+        if state == "failed":
             yield ill("unit", "failed", f"{name} has failed")
+        if name in _LASTING and state in _AT_REST and enabled.startswith("enabled"):
+            yield ill("unit", "stopped", f"{name} is enabled and {state}")
+        if name == "tollway.service" and enabled == "disabled":
+            yield ill("unit", "disabled", f"{name} is disabled, and {state} now")
         restarts = each.get("NRestarts", "0")
         if name == "tollway.service" and restarts.isdigit() and int(restarts):
             yield ill("unit", "restarts", f"{name} was restarted {restarts} times by systemd")

@@ -12,12 +12,14 @@ from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
 from daemon.asterisk import link as manager
+from daemon.authorize.catalog import Status
 from daemon.charging.configuration import AsteriskSpec, Configuration, FreeswitchSpec, NasSpec
 from daemon.doctor.finding import Finding, ill, skipped, some, well
 from daemon.doctor.patience import TooSlow, bounded
 from daemon.esl.link import Fault, Link, LinkLost, SwitchClock
 from daemon.kernel.instant import Instant
 
+ACTIVE: Final = Status.ACTIVE  # a closed peer is none
 WELL_KNOWN: Final = frozenset({"testing123", "cluecon", "secret", "cisco", "radius", "password", "tollway"})
 SECRET_OCTETS_MIN: Final = 16  # RFC 2865 section 3 asks for no less
 AT_ONCE_MAX: Final = 32  # switches that are asked together
@@ -101,7 +103,7 @@ async def switches(configuration: Configuration, now: Callable[[], Instant]) -> 
                 return skipped("switches", f"{spec.tenant}/{spec.id}: this release has no probe of [[{kind}]]")
             return await SWITCHES[kind](spec, now)
 
-    found = [(kind, spec) for kind in _KINDS for spec in getattr(configuration, kind)]
+    found = [(kind, spec) for kind in _KINDS for spec in getattr(configuration, kind) if spec.status is ACTIVE]
     if not found:
         return [skipped("switches", "there is none")]
     return list(await asyncio.gather(*(looked(kind, spec) for kind, spec in found)))
@@ -112,6 +114,7 @@ async def switches(configuration: Configuration, now: Callable[[], Instant]) -> 
 
 def clients(peers: Sequence[NasSpec]) -> Iterator[Finding]:
     """Yield what is wrong with the RADIUS clients, and of each probe without a fault that it is well."""
+    peers = [peer for peer in peers if peer.status is ACTIVE]
     if not peers:
         for name in ("nas.secrets", "nas.signatures", "nas.networks"):
             yield skipped(name, "there is no RADIUS client")

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import structlog
 
+from daemon.authorize.catalog import Status
 from daemon.charging.configuration import FreeswitchSpec
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Counters, Outside, SharedStore, StoreError
@@ -27,7 +28,7 @@ class EslAdapter:
 
     def __init__(
         self, ocf: OnlineCharging, store: SharedStore, switches: Callable[[], Sequence[FreeswitchSpec]],
-        outside: Outside, counters: Counters, claim: Claim | None = None,
+        outside: Outside, counters: Counters, claim: Claim | None = None, store_id: str = "",
     ) -> None:  # fmt: skip
         """Bind the ports; ``run`` connects. ``claim`` in the store's place, where it serves others' names too."""
         self._ocf = ocf
@@ -36,6 +37,7 @@ class EslAdapter:
         self._switches = switches
         self._outside = outside
         self._counters = counters
+        self._store_id = store_id
         self._running: dict[str, tuple[Switch, asyncio.Task[None]]] = {}
 
     def links_up(self) -> Mapping[str, bool]:
@@ -46,7 +48,8 @@ class EslAdapter:
         """Follow the configuration for ever; when cancelled, finish what is being settled and let the calls run on."""
         try:
             while True:
-                await self._follow(await self._mine({spec.id: spec for spec in self._switches()}))
+                active = {spec.id: spec for spec in self._switches() if spec.status is Status.ACTIVE}
+                await self._follow(await self._mine(active))
                 await asyncio.sleep(FOLLOW_SECONDS)
         finally:
             await asyncio.gather(*(self._drop(name) for name in list(self._running)))
@@ -70,7 +73,7 @@ class EslAdapter:
         died = self._running.get(spec.id)
         if died is not None and not died[1].cancelled():
             _log.error("a switch's task died and starts anew", switch=spec.id, error=repr(died[1].exception()))
-        switch = Switch(spec, self._ocf, self._store, self._outside, self._counters)
+        switch = Switch(spec, self._ocf, self._store, self._outside, self._counters, self._store_id)
         self._running[spec.id] = (switch, asyncio.create_task(switch.run(), name=f"switch {spec.id}"))
 
     async def _drop(self, name: str) -> None:

@@ -17,6 +17,7 @@ from daemon.charging.configuration import FreeswitchSpec
 from daemon.charging.discarded import discarded
 from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Counters, Outside, Store, StoreError
+from daemon.charging.told_again import ToldAgain
 from daemon.esl import wire
 from daemon.esl.call_control import CallControl
 from daemon.esl.events import Event
@@ -24,6 +25,7 @@ from daemon.esl.legs import Legs
 from daemon.esl.link import EVENTS, Link, LinkLost
 from daemon.esl.reports import SOURCE, Reporter, rules_of
 from daemon.esl.road import Road
+from daemon.esl.served_by import MARK_SECONDS, marked
 from daemon.esl.session import persisted
 from daemon.esl.spool import Spool
 from daemon.kernel.instant import Instant
@@ -54,10 +56,12 @@ class Switch:
     """Keeps a link to one switch and runs its calls, until cancelled."""
 
     def __init__(
-        self, spec: FreeswitchSpec, ocf: OnlineCharging, store: Store, outside: Outside, counters: Counters
-    ) -> None:
-        """Bind the parts; ``run`` connects."""
+        self, spec: FreeswitchSpec, ocf: OnlineCharging, store: Store, outside: Outside, counters: Counters,
+        store_id: str = "",
+    ) -> None:  # fmt: skip
+        """Bind the parts; ``run`` connects. Without a ``store_id`` the switch is not marked as served."""
         self.spec = spec
+        self._store_id = store_id
         self._ocf = ocf
         self._store = store
         self._outside = outside
@@ -87,17 +91,22 @@ class Switch:
             await self.control.stop()
 
     async def _keep_linked(self) -> None:
-        failures = 0
+        failures, lines = 0, ToldAgain()
         while True:
-            began = self._outside.now()
+            began, lost = self._outside.now(), LinkLost("")
             try:
                 await self._linked()
             except LinkLost as error:
-                _log.warning("link lost", switch=self.spec.id, error=str(error))
+                lost = error
                 if error.reason:
                     discarded(self._counters, "esl", error.reason)
             held = (self._outside.now() - began) / 1e6 > STEADY_SECONDS
             failures = 0 if held else failures + 1
+            if held:
+                lines.ended()
+            untold = lines.tells(str(lost), time.monotonic())
+            if untold is not None:
+                _log.warning("link lost", switch=self.spec.id, error=str(lost), untold=untold)
             await asyncio.sleep(BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)])
 
     async def _linked(self) -> None:
@@ -111,7 +120,7 @@ class Switch:
             self._heard_since = self._road.now()
             _log.info("link up", switch=self.spec.id, host=self.spec.host, port=self.spec.port)
             pinging, looking = asyncio.create_task(link.ping()), asyncio.create_task(self._resynchronise())
-            await _first_failure(reading, pinging, looking)
+            await _first_failure(reading, pinging, looking, asyncio.create_task(self._mark()))
         finally:
             self._road.link = self._heard_since = None
             link.close()
@@ -119,6 +128,15 @@ class Switch:
             await asyncio.gather(reading, return_exceptions=True)
             if was_up:
                 await self.control.lost(link.heard_at - self._road.clock.ahead_us)
+
+    async def _mark(self) -> None:
+        """Say on the switch whom it serves, and here that another says so too. Raises LinkLost."""
+        told = ToldAgain()
+        while self._store_id:
+            other = await marked(self._road, self._store_id)
+            if other and told.tells(other, time.monotonic()) is not None:
+                _log.error("another daemon serves this switch", switch=self.spec.id, store_id=other)
+            await asyncio.sleep(MARK_SECONDS)
 
     def on_event(self, event: Event) -> None:
         """Take one event of the link."""

@@ -83,13 +83,15 @@ class Health(msgspec.Struct, frozen=True):
 class Readiness(msgspec.Struct, frozen=True):
     """``store`` is writable, or why not; ``links`` tells of each switch whether its link is up.
 
-    ``journalled`` postpaid grants were given without the store and wait for it. Both are told to the operator alone.
+    ``journalled`` postpaid grants were given without the store and wait for it; ``store_id`` tells whether two daemons
+    have the same one. These three are told to the operator alone.
     """
 
     ready: bool
     store: str
     links: dict[str, bool] | UnsetType = UNSET
     journalled: int | UnsetType = UNSET
+    store_id: str | UnsetType = UNSET
 
 
 class StoreWithPing(Store, Protocol):
@@ -100,14 +102,15 @@ class StoreWithPing(Store, Protocol):
 
 
 def application(
-    calls: CallDesk, accounts: AccountDesk, door: Door, metrics: Metrics, store: StoreWithPing, links: Links
-) -> Litestar:
+    calls: CallDesk, accounts: AccountDesk, door: Door, metrics: Metrics, store: StoreWithPing, links: Links,
+    store_id: str,
+) -> Litestar:  # fmt: skip
     """Return the Litestar application of all endpoints but the per-call ones, whose schema it serves too."""
     handlers = [
         *_call_handlers(calls, door),
         *_account_handlers(accounts, door),
         *_voucher_handlers(accounts, door, store, metrics),
-        *_health_handlers(metrics, store, links, calls.ocf, door),
+        *_health_handlers(metrics, store, links, calls.ocf, door, store_id),
     ]
     return Litestar(
         route_handlers=handlers,
@@ -220,7 +223,7 @@ def _voucher_handlers(
 
 
 def _health_handlers(
-    metrics: Metrics, store: StoreWithPing, links: Links, ocf: OnlineCharging, door: Door
+    metrics: Metrics, store: StoreWithPing, links: Links, ocf: OnlineCharging, door: Door, store_id: str
 ) -> list[HTTPRouteHandler]:
     def guard(connection: AnyConnection, _handler: BaseRouteHandler) -> None:
         door.admit_operator(connection.scope)
@@ -235,12 +238,13 @@ def _health_handlers(
         """Tell whether the store can write, and the operator how switches are linked and what waits."""
         own = door.is_operator(request.scope)
         seen, journalled = (dict(links()), ocf.journalled) if own else (UNSET, UNSET)
+        known = store_id if own and store_id else UNSET
         try:
             await store.ping()
         except StoreError as error:
             _log.warning("not ready", error=str(error))
-            return Response(Readiness(False, "unavailable", seen, journalled), status_code=503)
-        return Response(Readiness(True, "writable", seen, journalled))
+            return Response(Readiness(False, "unavailable", seen, journalled, known), status_code=503)
+        return Response(Readiness(True, "writable", seen, journalled, known))
 
     @get(
         "/metrics", guards=[guard], responses=FIGURES_REFUSED, summary="Prometheus", tags=["health"],

@@ -33,6 +33,12 @@ class Counted(Collector):
             key = (OTHER,) * len(key)
         self._series[key] = self._series.get(key, 0) + amount
 
+    def begin(self, key: tuple[str, ...]) -> None:
+        """Show a set of labels, in the order of their declaration, at 0 from now on, unless it is shown."""
+        assert len(key) == len(self._labels), key
+        if len(self._series) < SERIES_MAX:
+            self._series.setdefault(key, 0)
+
     def describe(self) -> list[Any]:
         """Return the empty family, so that a registry knows the names without collecting."""
         return [CounterMetricFamily(self._name, self._text, labels=self._labels)]
@@ -74,6 +80,12 @@ class Measured(Collector):
             series = self._new_series(key)
         series.counts[bisect_left(self._bounds, value)] += 1
         series.total += value
+
+    def begin(self, key: tuple[str, ...]) -> None:
+        """Show a set of labels, in the order of their declaration, without a value from now on, unless it is shown."""
+        assert len(key) == len(self._labels), key
+        if len(self._series) < SERIES_MAX:
+            self._series.setdefault(key, _Series(len(self._bounds)))
 
     def _new_series(self, key: tuple[str, ...]) -> _Series:
         if len(self._series) >= SERIES_MAX:

@@ -4,11 +4,12 @@ Names and labels are declared in ``figures``; a label's values come from closed 
 Nothing here decides anything: a figure that cannot be read is NaN, never 0.
 """
 
+import asyncio
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from importlib.metadata import version
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,10 +21,14 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from daemon.charging.ports import StoreError
+from daemon.http_api.births import BORN, CURRENCIES_MAX, MEASURED, MONEY
 from daemon.http_api.figures import COUNTERS, HISTOGRAMS
 from daemon.http_api.measured import Counted, Measured
 from daemon.http_api.store_figures import UNKNOWN, FigureStore, StoreFigures
 from daemon.kernel.instant import Instant
+
+PING_SECONDS: Final = 5.0  # that a commit may take before a scrape tells the store as not writable; scrapes wait 10 s
 
 
 class WatchedWriter(Protocol):
@@ -61,9 +66,13 @@ class Metrics:
         declared: list[Collector] = [*self._counters.values(), *self._measured.values()]
         for collector in declared:
             self._registry.register(collector)
+        self._begin()
         self._of_store = StoreFigures(store, self._registry, now)
         self._queue = self._gauge("tollway_store_queue_depth", "Transactions that wait for the next commit")
         self._queue.set(UNKNOWN)
+        self._writable = self._gauge("tollway_store_writable", "1 where the store commits, as /readyz tells, else 0")
+        self._writable.set(UNKNOWN)
+        self._ping: Callable[[], Awaitable[None]] | None = None
         self._links = self._gauge("tollway_esl_links_up", "1 where the link to the switch is up, else 0", "switch")
         self._manager_links = self._gauge(
             "tollway_ami_links_up", "1 where the link to the manager of an Asterisk is up, else 0", "switch"
@@ -78,11 +87,21 @@ class Metrics:
         built = self._gauge("tollway_build_info", "1, with the release and what runs it", "version", "python")
         built.labels(version("tollway"), platform.python_version()).set(1)
         self._fates: Callable[[], Mapping[str, int]] = dict
+        self._currencies: Callable[[], Iterable[str]] = tuple
         self._links_up: Callable[[], Mapping[str, bool]] = dict
         self._manager_links_up: Callable[[], Mapping[str, bool]] = dict
         ProcessCollector(registry=self._registry)
         if isinstance(store, WatchedStore):
             self._watch(store.writer)
+
+    def _begin(self) -> None:
+        """Show at 0 what alerts read before it happens for the first time."""
+        for name, keys in BORN.items():
+            for key in keys:
+                self._counters[name].begin(key)
+        for name, keys in MEASURED.items():
+            for key in keys:
+                self._measured[name].begin(key)
 
     def _watch(self, writer: WatchedWriter) -> None:
         writer.on_commit = self._committed
@@ -131,12 +150,34 @@ class Metrics:
         """Take who tells the id of the uppermost tenant, whose exports have a figure of their own."""
         self._of_store.watch_owner(owner)
 
+    def watch_store(self, ping: Callable[[], Awaitable[None]]) -> None:
+        """Take what commits something to the store, or raises StoreError; each scrape tries it."""
+        self._ping = ping
+
+    async def _try_store(self) -> None:
+        if self._ping is None:
+            return
+        try:
+            await asyncio.wait_for(self._ping(), PING_SECONDS)
+        except (StoreError, TimeoutError):
+            self._writable.set(0)
+        else:
+            self._writable.set(1)
+
+    def watch_currencies(self, currencies: Callable[[], Iterable[str]]) -> None:
+        """Take who tells the currencies that money is charged in, some perhaps twice."""
+        self._currencies = currencies
+
     async def render(self) -> bytes:
         """Return every figure in Prometheus' text format."""
+        await self._try_store()
         await self._of_store.read()
         dropped = self._dropped()
         self.add("tollway_log_dropped_total", dropped - self._told)
         self._told = dropped
+        for currency in sorted(set(self._currencies()))[:CURRENCIES_MAX]:
+            for name in MONEY:
+                self._counters[name].begin((currency,))
         self._links.clear()
         for switch, is_up in self._links_up().items():
             self._links.labels(switch).set(1 if is_up else 0)

@@ -278,14 +278,19 @@ class HttpServer:
         outside: Outside,
         links: Links,
         limits: HttpLimits,
+        store_id: str = "",
     ) -> None:
-        """Bind the parts; opens nothing. ``links`` tells of each switch whether its link is up."""
+        """Bind the parts; opens nothing. ``links`` tells of each switch whether its link is up.
+
+        ``store_id`` is told to the operator by /readyz; empty: it is not known.
+        """
         metrics.watch_links(links)
+        metrics.watch_store(store.ping)
         desk = CallDesk(ocf, store, outside, metrics)
         accounts = AccountDesk(ocf, store, outside)
         self._door = Door(tokens, outside.now, metrics, lambda: _owner(ocf))
         self.limit(limits)
-        beyond = application(desk, accounts, self._door, metrics, store, links)
+        beyond = application(desk, accounts, self._door, metrics, store, links, store_id)
         self.app = PerCall(desk, self._door, metrics, beyond)  # type: ignore[arg-type]  # Litestar narrows ASGI's types
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[None]] = []

@@ -6,6 +6,7 @@ The longest network wins; an address that no client claims is unknown. The index
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from daemon.authorize.catalog import Status
 from daemon.charging.configuration import NasSpec
 
 REMEMBERED_MAX = 4096  # source addresses whose client is remembered; more than that are looked up each time
@@ -15,8 +16,9 @@ class Peers:
     """The clients of one configuration."""
 
     def __init__(self, specs: Sequence[NasSpec]) -> None:
-        """Index the clients; of two with one network the first stated wins."""
-        networks = [(ip_network(spec.address, strict=False), spec) for spec in specs]
+        """Index the clients that are not closed; of two with one network the first stated wins."""
+        active = (spec for spec in specs if spec.status is Status.ACTIVE)
+        networks = [(ip_network(spec.address, strict=False), spec) for spec in active]
         self._networks: list[tuple[IPv4Network | IPv6Network, NasSpec]] = sorted(
             networks, key=lambda entry: -entry[0].prefixlen
         )

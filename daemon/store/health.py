@@ -153,6 +153,19 @@ def exceptions_of(link: Link, since: Instant) -> dict[str, int]:
     return dict(link.execute(query, (since,)).fetchall())
 
 
+class Ran(NamedTuple):
+    """When a daemon last started on the store, 0 where none did, and how many calls are open."""
+
+    at: Instant
+    calls: int
+
+
+def ran(link: Link) -> Ran:
+    """Return what the store says of the daemon that should run."""
+    at = link.execute("SELECT max(at) FROM recovery").fetchone()[0]
+    return Ran(at or 0, int(link.execute("SELECT count(*) FROM call WHERE is_open = 1").fetchone()[0]))
+
+
 def overdue_calls(link: Link, before: Instant) -> int:
     """Return how many open calls were due before an instant."""
     return int(link.execute("SELECT count(*) FROM call WHERE is_open = 1 AND due_at < ?", (before,)).fetchone()[0])

@@ -29,9 +29,14 @@ class Claims:
         self._url = url
         self._connection: Any = None
         self._held: set[str] = set()
+        self._asking = asyncio.Lock()  # two roads that ask at once would open two connections, and lose what one holds
 
     async def hold(self, names: Collection[str]) -> Collection[str]:
         """Give up what is not among the names, try for the others, and return what is held. Raises StoreError."""
+        async with self._asking:
+            return await self._holds(names)
+
+    async def _holds(self, names: Collection[str]) -> Collection[str]:
         if not names and self._connection is None:
             return ()
         try:

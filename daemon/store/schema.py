@@ -29,7 +29,9 @@ metadata = MetaData()
 meta = Table(
     "meta",
     metadata,
-    Column("name", Words, primary_key=True),  # revision: of the configuration; ping: how often readiness wrote
+    Column(
+        "name", Words, primary_key=True
+    ),  # revision: of the configuration; ping, doctor: how often they wrote; store: drawn once
     Column("value", BigInteger, nullable=False),
 )
 

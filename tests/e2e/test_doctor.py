@@ -1,6 +1,8 @@
 """The command ``tollway doctor`` as a person and a script call it, beside a running daemon and without anything."""
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,33 @@ def test_beside_a_running_daemon(daemon: DaemonProcess) -> None:
         assert status == (1 if failed else 0)
         assert all(each["to_do"] for each in found if each["fault"])
         assert "short-secret" not in str(found)
+    finally:
+        assert daemon.stop() == 0
+
+
+def test_a_daemon_that_is_gone_is_missed(daemon: DaemonProcess) -> None:
+    assert not {fault for fault in faults(looked(daemon)[1]) if fault[0] == "ready"}, "none has run here yet"
+    daemon.start()
+    assert daemon.stop() == 0
+    assert ("ready", "absent") in faults(looked(daemon)[1])
+
+
+def test_the_daemon_of_another_store_is_no_daemon_of_ours(daemon: DaemonProcess, tmp_path: Path) -> None:
+    daemon.start()
+    try:
+        settings = (tmp_path / "tollway.toml").read_text()
+        copy = tmp_path / "copy.db"
+        with (
+            contextlib.closing(sqlite3.connect(daemon.store)) as store,
+            contextlib.closing(sqlite3.connect(copy)) as to,
+        ):
+            store.backup(to)
+        (tmp_path / "tollway.toml").write_text(settings.replace(str(daemon.store), str(copy)))
+        status, found = looked(daemon)
+        assert status == 1
+        assert ("ready", "other_store") in faults(found)
+        (tmp_path / "tollway.toml").write_text(settings.replace(str(daemon.store), f"{tmp_path}/./{daemon.store.name}"))
+        assert not {fault for fault in faults(looked(daemon)[1]) if fault[0] == "ready"}, "it is the same file"
     finally:
         assert daemon.stop() == 0
 

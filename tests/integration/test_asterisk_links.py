@@ -9,6 +9,8 @@ import pytest
 from daemon.asterisk import link as link_module
 from daemon.asterisk import session as session_module
 from daemon.asterisk import switch as switch_module
+from daemon.asterisk.adapter import AsteriskAdapter
+from daemon.authorize.catalog import Status
 from daemon.charging.call import CallState, SettledBy
 from daemon.charging.session import ChargingSettings
 from daemon.kernel.instant import SECOND
@@ -210,6 +212,22 @@ async def test_two_accounts_calls_of_one_account_end_together_when_money_is_shor
         assert abs(first.ended_at - second.ended_at) < 2 * SECOND
         assert sum(record.charge for record in await world.records()) == 12 * CENT
         assert await world.standing("acme") == (0, 0, 0)
+
+
+async def test_a_closed_switch_is_neither_connected_nor_answered(tmp_path: Path) -> None:
+    async with running(tmp_path, "25.00", LONG) as (world, switch):
+        configured = [replace(ASTERISK, port=switch.port)]
+        adapter = AsteriskAdapter(
+            world.ocf, world.store, world.store.claimed, lambda: configured, world.outside, world.tally
+        )
+        following = asyncio.create_task(adapter.run())
+        await until(lambda: adapter.links_up() == {ASTERISK.id: True})
+        assert adapter.serves("127.0.0.1")
+        configured[0] = replace(configured[0], status=Status.CLOSED)
+        await until(lambda: not adapter.links_up())
+        assert not adapter.serves("127.0.0.1")
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 async def test_a_switch_that_is_taken_out_keeps_its_calls_up(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ from daemon.doctor.prices import AHEAD
 from daemon.journal import PostpaidJournal
 from daemon.kernel.ids import Key
 from daemon.kernel.instant import SECOND, Instant, format_rfc3339
-from daemon.settings import StoreSettings
+from daemon.settings import Listener, StoreSettings
+from daemon.store.identity import IDENTITY_LENGTH, drawn_identity, identity_of
+from tests.integration import doctor_world
 from tests.integration.doctor_world import about, examined, fault
 from tests.integration.postgres_cluster import Cluster
 from tests.integration.store_world import ACME, RETAIL, START, altered, deck, opened
@@ -279,6 +281,28 @@ async def test_calls_that_nobody_resolves(tmp_path: Path, engine: str) -> None:
     state, kind, said = fault(await examined(tmp_path, START + DAY), "calls")
     assert (state, kind) == (WARN, "stuck")
     assert said == f"1 open calls were due more than {OVERDUE // SECOND // 60} minutes ago"
+
+
+async def test_calls_that_are_left_alone(tmp_path: Path, engine: str) -> None:
+    assert engine
+    nobody = Listener("127.0.0.1", 1)  # a port that only the superuser could have, and does not
+    async with opened(tmp_path) as world:
+        await world.ask("c1")
+        assert fault(await examined(tmp_path, http=nobody), "ready")[1] == "", "no daemon has run on this store"
+        await world.store.begin_recovery("a:1", await world.store.open_calls(), 0)
+    state, kind, said = fault(await examined(tmp_path, http=nobody), "ready")
+    assert (state, kind) == (FAIL, "calls_alone")
+    assert said.endswith("and 1 calls are open")
+
+
+async def test_a_store_has_a_word_of_its_own(tmp_path: Path, engine: str) -> None:
+    assert engine
+    url = doctor_world.settings_of(tmp_path).store.url
+    async with opened(tmp_path) as world:
+        assert await world.store.reading(lambda link: identity_of(link, url)) == ""
+        word = await drawn_identity(world.store, url)
+        assert len(word) == IDENTITY_LENGTH
+        assert await drawn_identity(world.store, url) == word, "it is drawn once"
 
 
 async def test_debts_and_exceptions(sound: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.charging.configuration import AsteriskSpec, Configuration, FreeswitchSpec
+from daemon.authorize.catalog import Status
+from daemon.charging.configuration import AsteriskSpec, Configuration, FreeswitchSpec, NasSpec
 from daemon.doctor import State, listeners, patience, peers
 from daemon.doctor.finding import Finding
 from daemon.doctor.listeners import Owner, Port, look, tried
@@ -184,6 +185,18 @@ async def test_a_kind_of_switch_without_a_probe_is_named(monkeypatch: pytest.Mon
     monkeypatch.setattr(peers, "SWITCHES", {})
     findings = await peers.switches(Configuration(0, asterisk=(AsteriskSpec("ast1", "main"),)), wall_us)
     assert [told(finding) for finding in findings] == [(SKIPPED, "")]
+
+
+async def test_closed_peers_are_not_looked_at() -> None:
+    closed = Status.CLOSED
+    configuration = Configuration(
+        0,
+        asterisk=(AsteriskSpec("ast1", "main", port=1, secret="x" * 20, status=closed),),
+        freeswitch=(FreeswitchSpec("fs1", "main", port=1, status=closed),),
+    )
+    assert [told(finding) for finding in await peers.switches(configuration, wall_us)] == [(SKIPPED, "")]
+    client = NasSpec("gw1", "main", "192.0.2.1", "testing123", status=closed)
+    assert {finding.state for finding in peers.clients([client])} == {SKIPPED}
 
 
 async def test_no_switch_at_all() -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from daemon.authorize.catalog import Status
 from daemon.charging.call import CallState
 from daemon.charging.session import ChargingSettings
 from daemon.esl import link as link_module
 from daemon.esl.adapter import EslAdapter
+from daemon.esl.served_by import FRESH_SECONDS, VARIABLE
 from daemon.esl.session import AHEAD_SECONDS_MAX
 from daemon.kernel.instant import SECOND
 from daemon.kernel.money import parse_nano
@@ -208,7 +210,7 @@ async def test_links_follow_the_configuration(tmp_path: Path) -> None:
         await until(lambda: adapter.links_up() == {"fs1": True, "fs2": True})
         configured[0] = replace(SWITCH, port=two.port)
         await until(lambda: two.logins == 2)
-        del configured[1]
+        configured[1] = replace(configured[1], status=Status.CLOSED)
         await until(lambda: adapter.links_up() == {"fs1": True})
         running_adapter.cancel()
         await asyncio.gather(running_adapter, return_exceptions=True)
@@ -236,3 +238,32 @@ async def test_a_switch_that_answers_no_more_while_its_timer_is_moved_stops_nobo
             await world.linked(30)
         switch.hang_up(call, "NORMAL_CLEARING")
         await world.settled()
+
+
+async def test_a_switch_that_another_store_serves_too_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(tmp_path, QUICK)
+    await world.open({"acme": "25.00"})
+    async with SwitchDouble() as switch:
+        spec = replace(SWITCH, port=switch.port)
+
+        async def served_for(store_id: str) -> str:
+            capsys.readouterr()
+            adapter = EslAdapter(world.ocf, world.store, lambda: [spec], world.outside, world.tally, store_id=store_id)
+            following = asyncio.create_task(adapter.run())
+            await until(lambda: switch.globals.get(VARIABLE, "").startswith(store_id))
+            await asyncio.sleep(0.1)
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            return capsys.readouterr().out
+
+        told = "another daemon serves this switch"
+        assert told not in await served_for("aa"), "nobody did"
+        assert told not in await served_for("aa"), "it is the same store"
+        assert told in await served_for("bb")
+        switch.globals[VARIABLE] = f"aa/{switch.now() // SECOND - FRESH_SECONDS - 1}"
+        assert told not in await served_for("bb"), "that daemon is gone"
+        switch.globals[VARIABLE] = "what somebody else wrote"
+        assert told not in await served_for("bb")
+        await world.store.close()

@@ -26,6 +26,7 @@ async def world(tmp_path: Path) -> AsyncIterator[HttpWorld]:
 async def test_ready_means_that_the_store_writes(world: HttpWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     assert good(await world.send("GET", "/healthz")) == {"alive": True}
     ready = good(await world.send("GET", "/readyz"))
+    assert "store_id" not in ready, "nobody drew one"
     links = {"fs1": True, "fs2": False}
     assert ready == {"ready": True, "store": "writable", "links": links, "journalled": 0}
 

@@ -119,11 +119,13 @@ class SwitchDouble:
         self._loops: list[asyncio.Task[None]] = []
         self._last_task = 0
         self._sequence = 0
+        self.globals: dict[str, str] = {}
         self.apis: dict[str, Callable[[list[str], str], bytes]] = {
             "uptime": lambda _w, _t: _api(b"28\n"), "status": lambda _w, _t: _api(b"UP 0 years, 0 days\n"),
             "show": self._show, "uuid_exists": self._exists, "uuid_dump": self._dump, "uuid_getvar": self._getvar,
             "uuid_setvar": self._setvar, "uuid_setvar_multi": self._setvar_multi, "uuid_transfer": self._transfer,
-            "uuid_broadcast": self._broadcast,
+            "uuid_broadcast": self._broadcast, "global_getvar": self._global_getvar,
+            "global_setvar": self._global_setvar,
             "uuid_kill": self._kill, "sched_hangup": self._sched_hangup, "sched_del": self._sched_del,
         }  # fmt: skip
 
@@ -214,6 +216,14 @@ class SwitchDouble:
         name, _, text = rest.partition(" ")
         api = self.apis.get(name)
         return api(text.split(), text) if api is not None else _api(b"-ERR %s Command not found!\n" % name.encode())
+
+    def _global_getvar(self, words: list[str], _text: str) -> bytes:
+        return _api(self.globals.get(words[0], "").encode() or b"-ERR no reply\n")
+
+    def _global_setvar(self, _words: list[str], text: str) -> bytes:
+        name, _, value = text.partition("=")
+        self.globals[name] = value
+        return _api(b"+OK")
 
     def _bgapi(self, rest: str) -> bytes:
         job = str(uuid.uuid4())

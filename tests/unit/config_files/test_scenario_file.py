@@ -451,6 +451,7 @@ FAULTS = [
      "one link serves one switch"),
     (SWITCH, 'id = "gw1"\nid_domain = ""\ntenant = "reseller1"\n', 58, "freeswitch[gw1].id_domain",
      "of another tenant"),
+    (SWITCH, 'id = "fs1"\nstatus = "suspended"\n', 58, "freeswitch[fs1].status", "is not one of active, closed"),
     # which way its calls go
     (PEER, 'secret = "testing123"\ndirection = "sideways"', 55, "nas[gw1].direction", "not one of outbound, inbound"),
     (PEER, 'secret = "testing123"\ninbound_from = ["198.51.100.1/24"]', 55, "nas[gw1].inbound_from[0]",
@@ -631,6 +632,18 @@ def test_networks_of_clients_never_overlap(tmp_path: Path, address: str, overlap
     more = f'\n[[nas]]\nid = "gw0"\naddress = "{address}"\nsecret = "x"\n'
     problems = read(tmp_path, BASE + more)[1]
     assert [(problem.line, problem.key) for problem in problems] == ([(62, "nas[gw0].address")] if overlaps else [])
+
+
+def test_what_a_closed_peer_had_another_may_have(tmp_path: Path) -> None:
+    closed = (
+        '\n[[nas]]\nid = "gw0"\naddress = "127.0.0.1"\nsecret = "x"\nstatus = "closed"\n'
+        '\n[[freeswitch]]\nid = "fs0"\nstatus = "closed"\n[[asterisk]]\nid = "a0"\n'
+        '\n[[asterisk]]\nid = "a1"\nstatus = "closed"\n'
+    )
+    scenario, problems = read(tmp_path, BASE + closed)
+    assert not problems
+    assert scenario is not None
+    assert [peer.status for peer in scenario.nas] == [Status.ACTIVE, Status.CLOSED]
 
 
 def test_tables_of_one_name_in_a_plan_need_overrides_that_differ(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ Id=tollway.service
 LoadState=loaded
 ActiveState={service}
 NRestarts={restarts}
+UnitFileState={enabled}
 
 Id=tollway-export.service
 LoadState=loaded
@@ -32,6 +33,17 @@ NRestarts=0
 Id=tollway-export.timer
 LoadState=loaded
 ActiveState={timer}
+
+Id=tollway-archive.service
+LoadState=loaded
+ActiveState={archive}
+NRestarts=0
+UnitFileState=static
+
+Id=tollway-archive.timer
+LoadState=loaded
+ActiveState={monthly}
+UnitFileState={monthly_enabled}
 """
 
 
@@ -135,11 +147,19 @@ def test_limits_of_the_kernel() -> None:
 def test_units_of_systemd() -> None:
     def faults(**words: str) -> list[tuple[State, str]]:
         return [told(each) for each in machine.units_of(SHOWN.format_map({
-            "service": "active", "restarts": "0", "timer": "active", **words}))]  # fmt: skip
+            "service": "active", "restarts": "0", "timer": "active", "enabled": "enabled", "archive": "inactive",
+            "monthly": "inactive", "monthly_enabled": "disabled", **words}))]  # fmt: skip
 
     assert faults() == [(OK, "")]
     assert faults(service="failed", restarts="3") == [(FAIL, "failed"), (WARN, "restarts")]
     assert faults(timer="inactive") == [(WARN, "idle")]
+    assert faults(service="inactive") == [(FAIL, "stopped")]
+    assert faults(service="inactive", enabled="disabled") == [(WARN, "disabled")]
+    assert faults(enabled="disabled") == [(WARN, "disabled")]
+    assert faults(service="activating") == [(OK, "")]
+    assert faults(archive="failed") == [(FAIL, "failed")]
+    assert faults(monthly_enabled="enabled") == [(FAIL, "stopped")]
+    assert faults(monthly="active", monthly_enabled="enabled") == [(OK, "")]
     (finding,) = machine.units_of("Id=tollway.service\nLoadState=not-found\nActiveState=inactive\n")
     assert told(finding) == (SKIPPED, "")
 

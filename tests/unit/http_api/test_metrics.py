@@ -1,5 +1,7 @@
 """Figures: declared names only, a bound of series, and NaN where a figure cannot be read."""
 
+import asyncio
+
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -75,6 +77,26 @@ async def test_a_store_that_fails_is_not_taken_for_empty() -> None:
     figures = await figures_of(Metrics(Gone()))
     assert figures["tollway_open_calls",] != figures["tollway_open_calls",], "NaN"
     assert not [key for key in figures if key[0] == "tollway_reserved_nano"]
+
+
+async def test_a_scrape_tells_whether_the_store_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.http_api.metrics.PING_SECONDS", 0.05)
+    metrics, told = Metrics(MemoryStore()), []
+
+    async def refuses() -> None:
+        raise StoreUnavailable("full")
+
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    async def commits() -> None:
+        return
+
+    assert (await figures_of(metrics))["tollway_store_writable",] != 1
+    for ping in (commits, refuses, commits, hangs):
+        metrics.watch_store(ping)
+        told.append((await figures_of(metrics))["tollway_store_writable",])
+    assert told == [1, 0, 1, 0]
 
 
 async def test_a_sum_that_takes_its_time_is_made_seldom(monkeypatch: pytest.MonkeyPatch) -> None:

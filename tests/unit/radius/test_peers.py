@@ -1,7 +1,10 @@
 """Clients are found by their source address, the longest network first."""
 
+from dataclasses import replace
+
 import pytest
 
+from daemon.authorize.catalog import Status
 from daemon.charging.configuration import NasSpec
 from daemon.radius.peers import REMEMBERED_MAX, Peers
 
@@ -31,6 +34,14 @@ def test_the_longest_network_wins(source: str, name: str | None) -> None:
     for _ in range(2):
         found = peers.find(source)
         assert (found.id if found else None) == name
+
+
+def test_a_closed_client_is_none_and_leaves_its_address_to_another() -> None:
+    closed = replace(SPECS[2], status=Status.CLOSED)
+    found = Peers([closed, *SPECS[:2]]).find("192.0.2.7")
+    assert found is not None
+    assert found.id == "net"
+    assert Peers([closed]).find("192.0.2.7") is None
 
 
 def test_what_is_remembered_is_bounded() -> None:
