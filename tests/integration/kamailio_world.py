@@ -45,8 +45,8 @@ include_file "{folder}/tollway.cfg"
 request_route {{
     if (is_method("OPTIONS")) {{ sl_send_reply("200", "OK"); exit; }}
     if (has_totag()) {{
+        route(TOLLWAY_WITHINDLG);
         if (loose_route()) {{
-            route(TOLLWAY_WITHINDLG);
             t_relay();
         }} else if (is_method("ACK") && t_check_trans()) {{
             t_relay();
@@ -65,7 +65,15 @@ request_route {{
         route(TOLLWAY_AUTHORIZE);
     }}
     $du = "sip:127.0.0.1:{called}";
+    t_on_failure("NEXT_LEG");
     t_relay();
+}}
+
+failure_route[NEXT_LEG] {{
+    if (t_check_status("503")) {{
+        $du = "sip:127.0.0.1:{called}";
+        t_relay();
+    }}
 }}
 """
 
@@ -80,6 +88,7 @@ class Proxy:
     called: int = field(default_factory=free_port)
     carrier: int = field(default_factory=free_port)
     running: list[asyncio.subprocess.Process] = field(default_factory=list)
+    sipp: bool = True  # whether the called side is sipp's
 
     def configure(self) -> None:
         """Write what the operator writes: the files of conf/kamailio, with paths of this folder."""
@@ -106,9 +115,10 @@ class Proxy:
         """Start both, and wait until Kamailio answers."""
         self.configure()
         await self._start("kamailio", "-f", "kamailio.cfg", "-DD", "-E", "-w", str(self.folder), "-Y", str(self.folder))
-        await self._start(
-            "sipp", "-sf", str(SCENARIOS / "called.xml"), "-i", "127.0.0.1", "-p", str(self.called), "-nostdin"
-        )
+        if self.sipp:
+            await self._start(
+                "sipp", "-sf", str(SCENARIOS / "called.xml"), "-i", "127.0.0.1", "-p", str(self.called), "-nostdin"
+            )
         async with asyncio.timeout(START_SECONDS_MAX):
             while not await self._answers():
                 assert self.running[0].returncode is None, self.log()
@@ -179,9 +189,9 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy(here: World, folder: Path) -> AsyncIterator[Proxy]:
+async def proxy(here: World, folder: Path, sipp: bool = True) -> AsyncIterator[Proxy]:
     """Serve a world, whose clock is the machine's, to a Kamailio; both are gone at the end."""
-    made = Proxy(here, folder)
+    made = Proxy(here, folder, sipp=sipp)
     ticking = asyncio.create_task(_ticking(here))
     try:
         await made.start()

@@ -19,7 +19,7 @@ SLOWNESS_SECONDS = 5  # of a busy machine, beyond what the library waits
 pytestmark = pytest.mark.skipif(not installed(), reason="scripts/test-deps installs kamailio and sip-tester")
 
 
-async def _recorded(here: World, kamailio: Proxy, calls: int) -> None:
+async def recorded(here: World, kamailio: Proxy, calls: int) -> None:
     """Wait for the records of so many calls: Kamailio accounts a BYE after it has passed it on."""
     for _ in range(RECORDED_LOOKS_MAX):
         if len(await here.records()) >= calls:
@@ -36,7 +36,7 @@ async def test_calls_out_and_in_are_asked_about_accounted_and_refused(tmp_path: 
             kamailio.call("refused", "wrong", UK, password="guess"),
             kamailio.call("refused", "unrated", "15550000000"),
         )
-        await _recorded(here, kamailio, 2)
+        await recorded(here, kamailio, 2)
         by_account = {account: (direction, seconds) for account, direction, seconds, _ in await told(here)}
         assert by_account.keys() == {"acme", "desk"}
         for account, direction in (("acme", "outbound"), ("desk", "inbound")):
@@ -67,7 +67,7 @@ async def test_a_call_is_cut_when_its_money_ends(tmp_path: Path) -> None:
     async with desk(tmp_path, "kamailio", trust_user_name=False) as here, proxy(here, tmp_path / "k") as kamailio:
         await _leave(here, ACME, 40_000_000)
         await kamailio.call("cut", "cut", UK, talk="3200")  # a re-INVITE then gains nothing
-        await _recorded(here, kamailio, 1)
+        await recorded(here, kamailio, 1)
         (record,) = await here.records()
         # Its clock and its timer tick in whole seconds; beyond the fourth nobody pays, and nobody talked.
         assert record.billed_seconds in (3, 4), record
