@@ -188,6 +188,7 @@ class _Readiness(msgspec.Struct):
 
     links: dict[str, bool] = {}
     journalled: int = 0
+    clock_behind_seconds: int = 0
 
 
 def readiness(settings: Settings) -> Iterator[Finding]:
@@ -203,10 +204,15 @@ def readiness(settings: Settings) -> Iterator[Finding]:
         told = msgspec.json.decode(body, type=_Readiness)
     except msgspec.DecodeError:
         told = _Readiness()
+    if told.clock_behind_seconds:
+        where = "behind" if told.clock_behind_seconds > 0 else "ahead"
+        apart = f"{abs(told.clock_behind_seconds):,} s {where}"
+        seen = f"the machine's clock stands {apart} of the daemon's, which goes by its own"
+        yield ill("ready", "clock_held", seen)
     down = sorted(name for name, is_up in told.links.items() if not is_up)
     if down:
         yield ill("ready", "link_down", f"the daemon is ready, without a link to {some(down)}")
-    else:
+    elif not told.clock_behind_seconds:
         yield well("ready", "the daemon is ready")
 
 

@@ -19,7 +19,6 @@ from litestar.params import FromPath, HeaderParameter, JSONBody
 from litestar.types import Guard
 from msgspec import UNSET, UnsetType
 
-from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Counters, Store, StoreError
 from daemon.charging.voucher import RedeemsVouchers
 from daemon.http_api.access import BILLING, READ, SWITCH, Door
@@ -40,6 +39,7 @@ from daemon.http_api.openapi import openapi_config
 from daemon.http_api.refusal import Refusal, RequestRefused, malformed, store_unavailable
 from daemon.http_api.routes import discard
 from daemon.http_api.vouchers import VoucherDesk
+from daemon.kernel.instant import SECOND
 
 _log = structlog.get_logger("tollway.http")
 
@@ -83,13 +83,15 @@ class Health(msgspec.Struct, frozen=True):
 class Readiness(msgspec.Struct, frozen=True):
     """``store`` is writable, or why not; ``links`` tells of each switch whether its link is up.
 
-    ``journalled`` postpaid grants were given without the store and wait for it. Both are told to the operator alone.
+    ``journalled`` postpaid grants were given without the store and wait for it. ``clock_behind_seconds`` is there while
+    the machine's clock is not followed: how far it stands behind, negative: ahead. All are told to the operator alone.
     """
 
     ready: bool
     store: str
     links: dict[str, bool] | UnsetType = UNSET
     journalled: int | UnsetType = UNSET
+    clock_behind_seconds: int | UnsetType = UNSET
 
 
 class StoreWithPing(Store, Protocol):
@@ -107,7 +109,7 @@ def application(
         *_call_handlers(calls, door),
         *_account_handlers(accounts, door),
         *_voucher_handlers(accounts, door, store, metrics),
-        *_health_handlers(metrics, store, links, calls.ocf, door),
+        *_health_handlers(metrics, store, links, calls, door),
     ]
     return Litestar(
         route_handlers=handlers,
@@ -220,7 +222,7 @@ def _voucher_handlers(
 
 
 def _health_handlers(
-    metrics: Metrics, store: StoreWithPing, links: Links, ocf: OnlineCharging, door: Door
+    metrics: Metrics, store: StoreWithPing, links: Links, calls: CallDesk, door: Door
 ) -> list[HTTPRouteHandler]:
     def guard(connection: AnyConnection, _handler: BaseRouteHandler) -> None:
         door.admit_operator(connection.scope)
@@ -234,13 +236,15 @@ def _health_handlers(
     async def readyz(request: AnyRequest) -> Response[Readiness]:
         """Tell whether the store can write, and the operator how switches are linked and what waits."""
         own = door.is_operator(request.scope)
-        seen, journalled = (dict(links()), ocf.journalled) if own else (UNSET, UNSET)
+        seen, journalled = (dict(links()), calls.ocf.journalled) if own else (UNSET, UNSET)
+        held = calls.outside.held_back() if own else 0
+        behind = held // SECOND if held else UNSET
         try:
             await store.ping()
         except StoreError as error:
             _log.warning("not ready", error=str(error))
-            return Response(Readiness(False, "unavailable", seen, journalled), status_code=503)
-        return Response(Readiness(True, "writable", seen, journalled))
+            return Response(Readiness(False, "unavailable", seen, journalled, behind), status_code=503)
+        return Response(Readiness(True, "writable", seen, journalled, behind))
 
     @get(
         "/metrics", guards=[guard], responses=FIGURES_REFUSED, summary="Prometheus", tags=["health"],
