@@ -71,7 +71,7 @@ from daemon.rating.rate_plan import MarkedTable
 from daemon.rating.rate_table import Found
 from daemon.rating.rate_type import BARE
 from daemon.rating.tariff import Gap, Tariff
-from daemon.settings import Settings
+from daemon.settings import Settings, is_server
 from daemon.store import LedgerStore, audit, backup, open_store, opening, restore
 from daemon.store.administration import AccountView, Assertion, Credited, Difference, Refused, Transferred, UnitsView
 from daemon.store.archive_files import is_month
@@ -707,7 +707,7 @@ async def opened(settings: Settings, *, create: bool = False) -> AsyncIterator[O
 
 async def _date_after(store: LedgerStore, settings: Settings, dated: CommandClock) -> None:
     """Have a command date nothing before what a daemon beside it has entered, and say where that is far off."""
-    if opening.is_server(settings.store.url):
+    if is_server(settings.store.url):
         return  # it may be of another machine, whose clock `tollway doctor` compares
     try:
         said = dated.not_before(await store.reading(newest_instant))

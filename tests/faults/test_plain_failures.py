@@ -377,6 +377,7 @@ def test_a_clock_that_steps_back_an_hour(daemon: DaemonProcess) -> None:
     clock.set(-3600)
     shutil.move(daemon.folder / "daemon.log", daemon.folder / "before.log")
     daemon.start()
+    until(lambda: "stands before the newest entry" in daemon.log(), daemon.log)
     (line,) = [line for line in daemon.log().splitlines() if "stands before the newest entry" in line]
     told = re.sub(r"behind_seconds=\d+", "behind_seconds=3590", line.partition(" event=")[2])
     on_the_page(re.sub(r"newest=\S+", "newest=2026-11-26T10:00:00.000000Z", told))
