@@ -35,6 +35,8 @@ class CommandClock:
             return ""
         said = f"the clock stands {behind // SECOND:,} s before the newest entry of the store, {format_rfc3339(newest)}"
         dated = (
-            "what is written now is dated by that entry" if behind <= BEHIND_MAX else "entries are dated by the clock"
+            "what a command writes now is dated by it"
+            if behind <= BEHIND_MAX
+            else "a command's entries are dated by the clock"
         )
         return f"{said}: {dated}; set the machine's clock right and keep it by NTP"

@@ -21,5 +21,5 @@ def test_no_entry_is_dated_before_the_newest() -> None:
 
 def test_what_lies_days_ahead_is_told_and_not_gone_by() -> None:
     clock = CommandClock(lambda: NOW)
-    assert "dated by the clock" in clock.not_before(NOW + BEHIND_MAX + 1)
+    assert "are dated by the clock" in clock.not_before(NOW + BEHIND_MAX + 1)
     assert clock() == NOW
