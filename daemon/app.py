@@ -110,7 +110,7 @@ class GrantIds:
         return self._began + _base32(int.from_bytes(one, "big"), 30) + _base32(int.from_bytes(other, "big"), 30)
 
 
-OUTSIDE = Outside(now=clock, new_id=GrantIds())
+OUTSIDE = Outside(now=clock, new_id=GrantIds(), held_back=lambda: clock.held_back)
 
 
 def charging_settings(settings: Settings) -> ChargingSettings:

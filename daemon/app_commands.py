@@ -6,6 +6,7 @@ Commands see values and typed errors, never a database, a socket or an adapter; 
 import asyncio
 import getpass
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
+from daemon.app_command_clock import CommandClock
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Emergency, Status
 from daemon.authorize.decision import Decision
@@ -69,7 +71,7 @@ from daemon.rating.rate_plan import MarkedTable
 from daemon.rating.rate_table import Found
 from daemon.rating.rate_type import BARE
 from daemon.rating.tariff import Gap, Tariff
-from daemon.settings import Settings
+from daemon.settings import Settings, is_server
 from daemon.store import LedgerStore, audit, backup, open_store, opening, restore
 from daemon.store.administration import AccountView, Assertion, Credited, Difference, Refused, Transferred, UnitsView
 from daemon.store.archive_files import is_month
@@ -81,6 +83,7 @@ from daemon.store.deck_difference import KINDS
 from daemon.store.decks import DeckChange, DeckDifference
 from daemon.store.decks import Progress as DeckProgress
 from daemon.store.finding import Finding as StoreFinding
+from daemon.store.health import newest_instant
 from daemon.store.objects import no_account
 from daemon.store.qualities import listed
 
@@ -689,15 +692,29 @@ def price_file(
 async def opened(settings: Settings, *, create: bool = False) -> AsyncIterator[Opened]:
     """Open the store for one command. Raises StoreUnavailable where there is none, or none that can be used."""
     try:
-        store = await open_store(settings.store, clock, create=create)
+        dated = CommandClock(clock)
+        store = await open_store(settings.store, dated, create=create)
     except StoreUnavailable:
         raise
     except (StoreError, OSError) as error:
         raise StoreUnavailable(str(error)) from error
     try:
+        await _date_after(store, settings, dated)
         yield Opened(settings, store)
     finally:
         await store.close()
+
+
+async def _date_after(store: LedgerStore, settings: Settings, dated: CommandClock) -> None:
+    """Have a command date nothing before what a daemon beside it has entered, and say where that is far off."""
+    if is_server(settings.store.url):
+        return  # it may be of another machine, whose clock `tollway doctor` compares
+    try:
+        said = dated.not_before(await store.reading(newest_instant))
+    except StoreError:
+        return  # what the command itself does will say so
+    if said:
+        sys.stderr.write(f"{said}\n")
 
 
 def operate(settings: Settings, work: Callable[[Opened], Awaitable[T]], *, create: bool = False) -> T:

@@ -257,9 +257,17 @@ class Counters(Protocol):
         """Add one to a counter. Raises KeyError for a name or labels that were never declared."""
 
 
+def _nothing() -> Instant:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The impure things that charging is given: a clock in microseconds, and a source of unique grant ids."""
+    """The impure things that charging is given: a clock in microseconds, and a source of unique grant ids.
+
+    ``held_back`` tells how far the machine's clock stands behind that clock, in microseconds; negative: ahead of it.
+    """
 
     now: Callable[[], Instant]
     new_id: Callable[[], str]
+    held_back: Callable[[], Instant] = _nothing

@@ -191,6 +191,7 @@ class _Readiness(msgspec.Struct):
     links: dict[str, bool] = {}
     journalled: int = 0
     store_id: str = ""
+    clock_behind_seconds: int = 0
 
 
 def readiness(settings: Settings, ran: Ran | None, store_id: str | None) -> Iterator[Finding]:
@@ -216,10 +217,15 @@ def readiness(settings: Settings, ran: Ran | None, store_id: str | None) -> Iter
             "ready", "other_store", f"the daemon that answers at {place} serves another store than these settings"
         )
         return
+    if told.clock_behind_seconds:
+        where = "behind" if told.clock_behind_seconds > 0 else "ahead"
+        apart = f"{abs(told.clock_behind_seconds):,} s {where}"
+        seen = f"the machine's clock stands {apart} of the daemon's, which goes by its own"
+        yield ill("ready", "clock_held", seen)
     down = sorted(name for name, is_up in told.links.items() if not is_up)
     if down:
         yield ill("ready", "link_down", f"the daemon is ready, without a link to {some(down)}")
-    else:
+    elif not told.clock_behind_seconds:
         yield well("ready", "the daemon is ready")
 
 

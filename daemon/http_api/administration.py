@@ -19,7 +19,6 @@ from litestar.params import FromPath, HeaderParameter, JSONBody
 from litestar.types import Guard
 from msgspec import UNSET, UnsetType
 
-from daemon.charging.ocf import OnlineCharging
 from daemon.charging.ports import Counters, Store, StoreError
 from daemon.charging.voucher import RedeemsVouchers
 from daemon.http_api.access import BILLING, READ, SWITCH, Door
@@ -40,6 +39,7 @@ from daemon.http_api.openapi import openapi_config
 from daemon.http_api.refusal import Refusal, RequestRefused, malformed, store_unavailable
 from daemon.http_api.routes import discard
 from daemon.http_api.vouchers import VoucherDesk
+from daemon.kernel.instant import SECOND
 
 _log = structlog.get_logger("tollway.http")
 
@@ -84,7 +84,8 @@ class Readiness(msgspec.Struct, frozen=True):
     """``store`` is writable, or why not; ``links`` tells of each switch whether its link is up.
 
     ``journalled`` postpaid grants were given without the store and wait for it; ``store_id`` tells whether two daemons
-    have the same one. These three are told to the operator alone.
+    have the same one. ``clock_behind_seconds`` is there while the machine's clock is not followed: how far it stands
+    behind, negative: ahead. All are told to the operator alone.
     """
 
     ready: bool
@@ -92,6 +93,7 @@ class Readiness(msgspec.Struct, frozen=True):
     links: dict[str, bool] | UnsetType = UNSET
     journalled: int | UnsetType = UNSET
     store_id: str | UnsetType = UNSET
+    clock_behind_seconds: int | UnsetType = UNSET
 
 
 class StoreWithPing(Store, Protocol):
@@ -110,7 +112,7 @@ def application(
         *_call_handlers(calls, door),
         *_account_handlers(accounts, door),
         *_voucher_handlers(accounts, door, store, metrics),
-        *_health_handlers(metrics, store, links, calls.ocf, door, store_id),
+        *_health_handlers(metrics, store, links, calls, door, store_id),
     ]
     return Litestar(
         route_handlers=handlers,
@@ -223,7 +225,7 @@ def _voucher_handlers(
 
 
 def _health_handlers(
-    metrics: Metrics, store: StoreWithPing, links: Links, ocf: OnlineCharging, door: Door, store_id: str
+    metrics: Metrics, store: StoreWithPing, links: Links, calls: CallDesk, door: Door, store_id: str
 ) -> list[HTTPRouteHandler]:
     def guard(connection: AnyConnection, _handler: BaseRouteHandler) -> None:
         door.admit_operator(connection.scope)
@@ -237,14 +239,16 @@ def _health_handlers(
     async def readyz(request: AnyRequest) -> Response[Readiness]:
         """Tell whether the store can write, and the operator how switches are linked and what waits."""
         own = door.is_operator(request.scope)
-        seen, journalled = (dict(links()), ocf.journalled) if own else (UNSET, UNSET)
+        seen, journalled = (dict(links()), calls.ocf.journalled) if own else (UNSET, UNSET)
         known = store_id if own and store_id else UNSET
+        held = calls.outside.held_back() if own else 0
+        behind = held // SECOND if held else UNSET
         try:
             await store.ping()
         except StoreError as error:
             _log.warning("not ready", error=str(error))
-            return Response(Readiness(False, "unavailable", seen, journalled, known), status_code=503)
-        return Response(Readiness(True, "writable", seen, journalled, known))
+            return Response(Readiness(False, "unavailable", seen, journalled, known, behind), status_code=503)
+        return Response(Readiness(True, "writable", seen, journalled, known, behind))
 
     @get(
         "/metrics", guards=[guard], responses=FIGURES_REFUSED, summary="Prometheus", tags=["health"],

@@ -331,6 +331,27 @@ class MachineClock:
             file.write(f"{seconds:+09d}\n")
 
 
+def test_a_glitch_of_the_clock_leaves_nothing_behind(daemon: DaemonProcess) -> None:
+    clock = MachineClock(daemon)
+    daemon.start()
+    for number, call in enumerate(("c1", "c2")):
+        asked = peer.access_request(SECRET, number, "rich", "rich-password", "442071231234", call)
+        assert sent(daemon.auth_port, asked).code == peer.ACCESS_ACCEPT
+    begun = peer.accounting_request(SECRET, 3, peer.START, "c1", "rich", "442071231234")
+    assert sent(daemon.acct_port, begun).code == peer.ACCOUNTING_RESPONSE
+    clock.set(300)
+    until(lambda: "was set forward" in daemon.log(), daemon.log)
+    (line, *_) = [line for line in daemon.log().splitlines() if "was set forward" in line]
+    said = re.sub(r"kept=\S+", "kept=2026-11-26T10:00:00.000000Z", line.partition(" event=")[2])
+    on_the_page(re.sub(r"ahead_seconds=(299|300)", "ahead_seconds=300", said))
+    clock.set(0)
+    until(lambda: "is right again" in daemon.log(), daemon.log)
+    (shown,) = json.loads(daemon.command("call", "show", "c1", "--json").stdout)
+    assert shown["state"] == "answered", "its money was not let go"
+    assert "was set back" not in daemon.log(), "there is nothing to come back from"
+    assert daemon.stop() == 0
+
+
 def test_a_clock_that_steps_back_an_hour(daemon: DaemonProcess) -> None:
     clock = MachineClock(daemon)
     daemon.start()
@@ -355,6 +376,7 @@ def test_a_clock_that_steps_back_an_hour(daemon: DaemonProcess) -> None:
     clock.set(-3600)
     shutil.move(daemon.folder / "daemon.log", daemon.folder / "before.log")
     daemon.start()
+    until(lambda: "stands before the newest entry" in daemon.log(), daemon.log)
     (line,) = [line for line in daemon.log().splitlines() if "stands before the newest entry" in line]
     told = re.sub(r"behind_seconds=\d+", "behind_seconds=3590", line.partition(" event=")[2])
     on_the_page(re.sub(r"newest=\S+", "newest=2026-11-26T10:00:00.000000Z", told))

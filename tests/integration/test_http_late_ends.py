@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from daemon.charging.call import Call
+from daemon.kernel.instant import SECOND
 from tests.unit.http_api.http_world import HttpWorld, good, http_world, refused
 
 DAY_SECONDS = 86_400
@@ -139,3 +140,28 @@ async def test_an_unpaid_call_is_listed_with_what_was_told_of_it(world: HttpWorl
     (listed,) = await world.store.exceptions()
     assert "duration 12.5 s: name the account in the question" in str(listed["detail"])
     assert "NAS" not in str(listed["detail"])
+
+
+@pytest.mark.parametrize("held", [300, -300])
+async def test_while_our_clock_is_held_an_instant_by_the_machine_s_own_is_no_fault(world: HttpWorld, held: int) -> None:
+    world.around.held = held * SECOND
+    good(await world.ask(account="rich"))
+    good(await world.report("answer", at=world.at(-held)))
+    world.wait(10)
+    assert good(await world.report("end", at=world.at(-held)))["duration_seconds"] == "10"
+    assert await world.exceptions() == []
+
+
+async def test_while_our_clock_is_held_a_client_whose_clock_goes_with_it_is_believed(world: HttpWorld) -> None:
+    world.around.held = 300 * SECOND
+    await answered(world)
+    world.wait(600)
+    assert good(await world.report("end", at=world.at(-200)))["duration_seconds"] == "400"
+    assert refused(await world.report("answer", call_id="c2", at=world.at(-150))) == (400, "malformed")
+
+
+async def test_the_operator_sees_how_far_a_held_clock_is_apart(world: HttpWorld) -> None:
+    assert "clock_behind_seconds" not in good(await world.send("GET", "/readyz"))
+    for held in (300, -300):
+        world.around.held = held * SECOND
+        assert good(await world.send("GET", "/readyz"))["clock_behind_seconds"] == held

@@ -3,6 +3,8 @@
 import errno
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.app_clock import CORRECTED_MAX, ClockWatch, SteadyClock
 from daemon.app_listening import cannot_listen
@@ -67,13 +69,86 @@ def test_a_correction_is_followed(back: int) -> None:
     assert (clock(), clock.held_back) == (hands.wall, 0)
 
 
-def test_a_clock_that_is_set_forward_is_followed() -> None:
+def test_a_clock_that_is_set_forward_is_followed_once_it_has_stood() -> None:
     hands = Hands()
     clock = hands.clock()
+    began = clock()
     hands.wall += HOUR
-    assert clock() == hands.wall
+    assert (clock(), clock.held_back) == (began, -HOUR)
+    hands.passes(59)
+    assert (clock(), clock.held_back) == (began + 59 * SECOND, -HOUR)
+    hands.passes(1)
+    assert (clock(), clock.held_back, clock.taken) == (hands.wall, 0, 1)
     hands.wall -= HOUR
     assert (clock(), clock.held_back) == (hands.wall + HOUR, HOUR), "to take that back is a step back"
+
+
+def test_a_glitch_forward_leaves_nothing_behind() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    began = clock()
+    for ahead in (300 * SECOND, 9 * SECOND, 2 * SECOND):
+        hands.wall += ahead
+        clock()
+        hands.passes(3)
+        clock()
+        hands.wall -= ahead
+        assert (clock(), clock.held_back) == (hands.wall, 0)
+    assert clock() == began + 9 * SECOND
+
+
+def test_a_clock_that_goes_on_stepping_is_never_believed() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    began = clock()
+    for _ in range(10):
+        hands.wall += 10 * SECOND
+        hands.passes(30)
+        clock()
+    assert clock() == began + 300 * SECOND
+
+
+def test_what_is_followed_back_is_two_seconds_an_hour() -> None:
+    hands = Hands()
+    clock = hands.clock()
+    began = clock()
+    for _ in range(60):
+        hands.passes(1)
+        hands.wall -= SECOND * 199 // 100
+        clock()
+    assert clock() == began + 60 * SECOND - SECOND * 199 // 100
+    assert clock.held_back == 59 * SECOND * 199 // 100
+    hands.wall += clock.held_back
+    hands.passes(3_600)
+    clock()
+    hands.wall -= SECOND
+    assert (clock(), clock.held_back) == (hands.wall, 0), "an hour later it may be corrected again"
+
+
+STEPS = st.lists(st.tuples(st.integers(0, 200 * SECOND), st.integers(-400 * SECOND, 400 * SECOND)), max_size=40)
+SMALL = st.lists(st.tuples(st.integers(0, 200 * SECOND), st.integers(-3 * SECOND, 3 * SECOND)), max_size=40)
+
+
+@given(STEPS | SMALL)
+def test_it_never_goes_back_and_follows_a_clock_that_stands(steps: list[tuple[int, int]]) -> None:
+    hands = Hands()
+    clock = hands.clock()
+    read = [(hands.steady, clock())]
+    for passed, moved in steps:
+        hands.steady += passed
+        hands.wall += passed + moved
+        now = clock()
+        assert now - clock.held_back == hands.wall, "what is told of the machine's clock is so"
+        for steady, before in read:
+            least = CORRECTED_MAX + (hands.steady - steady) * CORRECTED_MAX // HOUR + 1
+            assert now - before >= hands.steady - steady - least, "slower than a clock that nobody sets"
+        read.append((hands.steady, now))
+    hands.passes(1)
+    clock()
+    hands.passes(60)
+    clock()
+    if hands.wall >= clock() - CORRECTED_MAX and clock.held_back <= 0:
+        assert clock() == hands.wall
 
 
 async def test_a_step_is_told_at_once_and_each_minute_and_its_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,6 +168,21 @@ async def test_a_step_is_told_at_once_and_each_minute_and_its_end(capsys: pytest
     hands.wall += HOUR
     watch.look()
     assert "is right again" in capsys.readouterr().out
+    hands.wall += HOUR
+    for _ in range(61):
+        watch.look()
+        hands.passes(1)
+    told = capsys.readouterr().out
+    assert (told.count("was set forward"), told.count("stood ahead for 60 s")) == (1, 1)
+    assert "is right again" not in told
+    hands.wall += HOUR
+    watch.look()
+    hands.wall -= 2 * HOUR
+    watch.look()
+    told = capsys.readouterr().out
+    assert (told.count("was set forward"), told.count("was set back")) == (1, 1), "one after the other"
+    hands.wall += HOUR
+    watch.look()
     await watch.begin()
     assert "stands before the newest entry" in capsys.readouterr().out
 

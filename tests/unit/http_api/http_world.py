@@ -125,6 +125,7 @@ class Surroundings:
     """The clock, the ids, the configuration and the journal of one world."""
 
     now: Instant = START
+    held: Instant = 0  # microseconds by which the machine's clock stands behind
     ids: int = 0
     found: Catalog | None = None
     journal: list[dict[str, str]] = field(default_factory=list)
@@ -241,7 +242,7 @@ async def http_world(
     around = Surroundings()
     store = await filled_store(folder, around, StoreSettings(f"sqlite:///{folder / 'tollway.db'}"), objects, decks)
     around.found = await store.load_catalog(Emergency(frozenset({"112"}), "sofia/gateway/psap/{number}"))
-    outside = Outside(now=lambda: around.now, new_id=around.new_id)
+    outside = Outside(now=lambda: around.now, new_id=around.new_id, held_back=lambda: around.held)
     ocf = OnlineCharging(store, around, around, outside, ChargingSettings(**settings))
     tokens = {spec.sha256: spec for spec in known}
     links = {"fs1": True, "fs2": False}
