@@ -76,6 +76,8 @@ from daemon.store.archive_files import is_month
 from daemon.store.archives import Archived
 from daemon.store.audit import LISTED_MAX as CHANGES_LISTED_MAX
 from daemon.store.audit import Wanted as ChangesWanted
+from daemon.store.backup_series import KEEP_MAX as COPIES_MAX
+from daemon.store.backup_series import back_up_into
 from daemon.store.check import check_store
 from daemon.store.deck_difference import KINDS
 from daemon.store.decks import DeckChange, DeckDifference
@@ -88,6 +90,7 @@ T = TypeVar("T")
 
 __all__ = [
     "CHANGES_LISTED_MAX",
+    "COPIES_MAX",
     "KINDS",
     "AccountKind",
     "AccountView",
@@ -140,6 +143,7 @@ __all__ = [
     "UnitsView",
     "Wanted",
     "backed_up",
+    "backed_up_into",
     "charged_so_far",
     "checked",
     "clock",
@@ -729,6 +733,14 @@ def upgraded(settings: Settings) -> str:
 def backed_up(settings: Settings, target: Path) -> None:
     """Copy the store into a new file while daemons charge in it. Raises StoreError, StoreUnavailable."""
     backup.back_up(settings.store.url, target)
+
+
+def backed_up_into(settings: Settings, folder: Path, keep: int | None) -> tuple[Path, int]:
+    """Copy the store into a folder under a name of its time; return it, and how many older copies went.
+
+    Raises StoreError, StoreUnavailable.
+    """
+    return back_up_into(settings.store.url, folder, keep, clock())
 
 
 def restored(settings: Settings, source: Path) -> str:
