@@ -4,8 +4,6 @@ Commands see values and typed errors, never a database, a socket or an adapter; 
 """
 
 import asyncio
-import getpass
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +13,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
+from daemon.app_actor import who
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Emergency, Status
 from daemon.authorize.decision import Decision
@@ -83,12 +82,16 @@ from daemon.store.deck_difference import KINDS
 from daemon.store.decks import DeckChange, DeckDifference
 from daemon.store.decks import Progress as DeckProgress
 from daemon.store.finding import Finding as StoreFinding
+from daemon.store.objects import KINDS as OBJECT_KINDS
 from daemon.store.objects import no_account
 from daemon.store.qualities import listed
 
 T = TypeVar("T")
 
+AUDITED_KINDS = (*OBJECT_KINDS, "voucher_batch", "call", "export_batch", "archive")
+
 __all__ = [
+    "AUDITED_KINDS",
     "CHANGES_LISTED_MAX",
     "COPIES_MAX",
     "KINDS",
@@ -167,14 +170,6 @@ __all__ = [
 def clock() -> Instant:
     """Return microseconds since the epoch, by the machine's clock."""
     return time.time_ns() // 1000
-
-
-def who() -> str:
-    """Return who acts: the login name, for the record of the change."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +307,20 @@ class Opened:
     async def account(self, text: str) -> AccountView | None:
         """Return one account."""
         return await self.store.account_view(await self.key(text))
+
+    async def known_tenant(self, tenant: str | None) -> None:
+        """Refuse a tenant that there is none of: a misspelt one would look like one without anything."""
+        if tenant is not None and all(spec.id != tenant for spec in (await self.configuration()).tenants):
+            raise Refused(f"there is no tenant {tenant}")
+
+    async def known_account(self, text: str | None) -> Key | None:
+        """Return the key of an account, None for none. Raises Refused where there is no such account."""
+        if text is None:
+            return None
+        key = await self.key(text)
+        if await self.store.account_view(key) is None:
+            raise Refused(no_account(key))
+        return key
 
     async def accounts(self) -> list[AccountView]:
         """Return all accounts."""

@@ -567,6 +567,14 @@ def test_a_ledger_that_does_not_add_up_is_found(fresh: DaemonProcess) -> None:
     assert json.loads(done.stdout)["holds"] is False
 
 
+def test_a_misspelt_name_is_refused_and_no_empty_table(fresh: DaemonProcess) -> None:
+    fresh.apply()
+    fails(fresh.command("call", "list", "--account", "nobody"), REFUSED, "there is no account main/nobody")
+    fails(fresh.command("call", "list", "--watch", "--account", "nobody"), REFUSED, "there is no account main/nobody")
+    fails(fresh.command("account", "list", "--tenant", "nope"), REFUSED, "there is no tenant nope")
+    fails(fresh.command("call", "list", "--interval", "5"), USAGE, "--interval belongs to --watch")
+
+
 def test_nightly_copies_are_named_by_their_time_and_only_they_are_pruned(fresh: DaemonProcess) -> None:
     fresh.apply()
     folder = fresh.folder / "nights"
