@@ -4,8 +4,6 @@ Commands see values and typed errors, never a database, a socket or an adapter; 
 """
 
 import asyncio
-import getpass
-import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -16,6 +14,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
+from daemon.app_actor import who
 from daemon.app_command_clock import CommandClock
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Emergency, Status
@@ -78,19 +77,26 @@ from daemon.store.archive_files import is_month
 from daemon.store.archives import Archived
 from daemon.store.audit import LISTED_MAX as CHANGES_LISTED_MAX
 from daemon.store.audit import Wanted as ChangesWanted
+from daemon.store.backup_series import KEEP_MAX as COPIES_MAX
+from daemon.store.backup_series import back_up_into
 from daemon.store.check import check_store
 from daemon.store.deck_difference import KINDS
 from daemon.store.decks import DeckChange, DeckDifference
 from daemon.store.decks import Progress as DeckProgress
 from daemon.store.finding import Finding as StoreFinding
 from daemon.store.health import newest_instant
+from daemon.store.objects import KINDS as OBJECT_KINDS
 from daemon.store.objects import no_account
 from daemon.store.qualities import listed
 
 T = TypeVar("T")
 
+AUDITED_KINDS = (*OBJECT_KINDS, "voucher_batch", "call", "export_batch", "archive")
+
 __all__ = [
+    "AUDITED_KINDS",
     "CHANGES_LISTED_MAX",
+    "COPIES_MAX",
     "KINDS",
     "AccountKind",
     "AccountView",
@@ -143,6 +149,7 @@ __all__ = [
     "UnitsView",
     "Wanted",
     "backed_up",
+    "backed_up_into",
     "charged_so_far",
     "checked",
     "clock",
@@ -166,14 +173,6 @@ __all__ = [
 def clock() -> Instant:
     """Return microseconds since the epoch, by the machine's clock."""
     return time.time_ns() // 1000
-
-
-def who() -> str:
-    """Return who acts: the login name, for the record of the change."""
-    try:
-        return os.environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +310,20 @@ class Opened:
     async def account(self, text: str) -> AccountView | None:
         """Return one account."""
         return await self.store.account_view(await self.key(text))
+
+    async def known_tenant(self, tenant: str | None) -> None:
+        """Refuse a tenant that there is none of: a misspelt one would look like one without anything."""
+        if tenant is not None and all(spec.id != tenant for spec in (await self.configuration()).tenants):
+            raise Refused(f"there is no tenant {tenant}")
+
+    async def known_account(self, text: str | None) -> Key | None:
+        """Return the key of an account, None for none. Raises Refused where there is no such account."""
+        if text is None:
+            return None
+        key = await self.key(text)
+        if await self.store.account_view(key) is None:
+            raise Refused(no_account(key))
+        return key
 
     async def accounts(self) -> list[AccountView]:
         """Return all accounts."""
@@ -746,6 +759,14 @@ def upgraded(settings: Settings) -> str:
 def backed_up(settings: Settings, target: Path) -> None:
     """Copy the store into a new file while daemons charge in it. Raises StoreError, StoreUnavailable."""
     backup.back_up(settings.store.url, target)
+
+
+def backed_up_into(settings: Settings, folder: Path, keep: int | None) -> tuple[Path, int]:
+    """Copy the store into a folder under a name of its time; return it, and how many older copies went.
+
+    Raises StoreError, StoreUnavailable.
+    """
+    return back_up_into(settings.store.url, folder, keep, clock())
 
 
 def restored(settings: Settings, source: Path) -> str:

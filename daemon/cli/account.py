@@ -119,7 +119,12 @@ async def _found(store: Opened, text: str) -> AccountView:
 @chosen
 def list_accounts(selected: Chosen, tenant: str | None, as_json: bool) -> None:
     """List the accounts with their money and their channels in use."""
-    views = selected.perform(lambda store: store.accounts())
+
+    async def read(store: Opened) -> list[AccountView]:
+        await store.known_tenant(tenant)
+        return await store.accounts()
+
+    views = selected.perform(read)
     values = [account_value(view) for view in views if tenant in (None, view.spec.tenant)]
     if as_json:
         print_json(values)

@@ -25,6 +25,7 @@ from daemon.kernel.money import format_nano
 from daemon.rating.bundle import bundle_of
 
 NOTHING = format_nano(0)
+INTERVAL_SECONDS = 2  # between two looks of --watch, unless stated
 MARKS = {
     Outcome.PASSED: "pass", Outcome.LEFT_OUT: "out ", Outcome.REFUSED: "FAIL", Outcome.NOT_APPLICABLE: "-   ",
     Outcome.NOT_ASKED: "    ",
@@ -59,22 +60,24 @@ def call_value(found: Call) -> dict[str, Any]:
 @click.option("--account", "account_id", type=KEY, help="Only the calls that an account pays: ID or TENANT/ID.")
 @click.option("--watch", is_flag=True, help="Show them again and again, until q or Ctrl-C ends it.")
 @click.option(
-    "--interval", type=click.IntRange(1, 3_600), default=2, show_default=True, help="Seconds between two looks.",
+    "--interval", type=click.IntRange(1, 3_600), help="With --watch: seconds between two looks. Default: 2.",
 )  # fmt: skip
 @as_json
 @chosen
-def list_calls(selected: Chosen, account_id: str | None, watch: bool, interval: int, as_json: bool) -> None:
+def list_calls(selected: Chosen, account_id: str | None, watch: bool, interval: int | None, as_json: bool) -> None:
     """List the live calls, oldest first.
 
     With --watch on a terminal a table that is brought up to date, as long as the terminal is high; elsewhere one table
     after the other, and with --json one list a line. Where the store or the daemon is away it says so, and goes on.
     """
+    if interval is not None and not watch:
+        raise click.UsageError("--interval belongs to --watch")
     if watch:
-        CallTable(selected, account_id, interval, call_value).run(as_json=as_json)
+        CallTable(selected, account_id, interval or INTERVAL_SECONDS, call_value).run(as_json=as_json)
         return
 
     async def read(store: Opened) -> Sequence[Call]:
-        payer = await store.key(account_id) if account_id is not None else None
+        payer = await store.known_account(account_id)
         return [found for found in await store.open_calls() if payer in (None, found.payer)]
 
     values = [call_value(found) for found in selected.perform(read)]

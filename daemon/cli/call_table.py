@@ -113,7 +113,7 @@ class CallTable:
         return replace(self._seen, at=at, faults=(away, *faults), is_old=True)
 
     async def _read(self, store: Opened, rows: int) -> tuple[Sequence[Call], int]:
-        payer = await store.key(self._account_id) if self._account_id is not None else None
+        payer = await store.known_account(self._account_id)
         return await store.first_open_calls(rows, payer)
 
     def _daemon_fault(self) -> tuple[str, ...]:

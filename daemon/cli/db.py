@@ -5,7 +5,18 @@ from typing import Any
 
 import click
 
-from daemon.app_commands import Archived, StoreError, StoreUnavailable, backed_up, checked, is_month, restored, upgraded
+from daemon.app_commands import (
+    COPIES_MAX,
+    Archived,
+    StoreError,
+    StoreUnavailable,
+    backed_up,
+    backed_up_into,
+    checked,
+    is_month,
+    restored,
+    upgraded,
+)
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.failure import Refused, Unavailable
 from daemon.cli.output import print_json, working
@@ -41,21 +52,42 @@ def upgrade(selected: Chosen, backup: Path | None, as_json: bool) -> None:
 
 
 @db.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--into", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+    help="Instead of FILE: into this folder, under the store's name and the time in UTC.",
+)  # fmt: skip
+@click.option(
+    "--keep", type=click.IntRange(1, COPIES_MAX), metavar="N",
+    help="With --into: after the copy, take away all but the newest N of that naming. Default: none.",
+)  # fmt: skip
 @as_json
 @chosen
-def backup(selected: Chosen, file: Path, as_json: bool) -> None:
+def backup(selected: Chosen, file: Path | None, into: Path | None, keep: int | None, as_json: bool) -> None:
     """Copy the store into a new FILE while the daemon charges: a file of SQLite, or what pg_restore reads."""
+    if (file is None) == (into is None):
+        raise click.UsageError("name a new FILE, or a folder with --into")
+    if keep is not None and into is None:
+        raise click.UsageError("--keep belongs to --into")
     try:
-        backed_up(selected.settings(), file)
+        made, gone = _backed_up(selected, file, into, keep)
     except StoreUnavailable as error:
         raise Unavailable(str(error)) from error
     except StoreError as error:
         raise Refused(str(error)) from error
     if as_json:
-        print_json({"file": str(file), "octets": file.stat().st_size})
+        pruned = {"pruned": gone} if into is not None else {}
+        print_json({"file": str(made), "octets": made.stat().st_size, **pruned})
         return
-    click.echo(f"{file} is a copy of the store")
+    click.echo(f"{made} is a copy of the store{f'; {gone} older taken away' if gone else ''}")
+
+
+def _backed_up(selected: Chosen, file: Path | None, into: Path | None, keep: int | None) -> tuple[Path, int]:
+    if into is not None:
+        return backed_up_into(selected.settings(), into, keep)
+    assert file is not None
+    backed_up(selected.settings(), file)
+    return file, 0
 
 
 @db.command()

@@ -107,13 +107,8 @@ def list_exports(selected: Chosen, tenant: str | None, as_json: bool) -> None:
 
 
 async def _listed(store: Opened, tenant: str | None) -> list[ListedBatch]:
-    await _known(store, tenant)
+    await store.known_tenant(tenant)
     return await store.export_list(tenant or "")
-
-
-async def _known(store: Opened, tenant: str | None) -> None:
-    if tenant is not None and all(spec.id != tenant for spec in (await store.configuration()).tenants):
-        raise Refused(f"there is no tenant {tenant}")
 
 
 def _totals(batch: ListedBatch) -> str:
@@ -137,7 +132,7 @@ def verify(selected: Chosen, tenant: str | None, as_json: bool) -> None:
     """Walk every chain of batches and name what was altered, is missing, or was put there by somebody else."""
 
     async def walk(store: Opened) -> list[Any]:
-        await _known(store, tenant)
+        await store.known_tenant(tenant)
         return await store.export_verify(tenant or "")
 
     findings = selected.perform(walk)

@@ -1,6 +1,5 @@
 """Every command and every endpoint that changes money, limits, rates or status leaves who, when and why on record."""
 
-import getpass
 import json
 import time
 import urllib.request
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from daemon.app_actor import who
 from daemon.cli.reference import commands
 from daemon.cli.root import tollway
 from daemon.kernel.instant import parse_rfc3339
@@ -19,7 +19,7 @@ from tests.e2e.test_commands import ENGINES, database
 pytestmark = pytest.mark.timeout(300)
 BUNDLE = '\n[[bundle]]\nid = "minutes"\naccount = "alice"\nunits = 0\nperiod = "once"\nprefixes = ["44"]\n'
 DECK = "prefix,destination,rate\n44,UK,0.70\n"
-ME = getpass.getuser()
+ME = who()
 Left = tuple[str, str, str, str, str]
 # The words of a command, and what it leaves: kind, object, act, a part of the detail, why. Where a command is told no
 # reason, its own name is the reason.
@@ -142,6 +142,9 @@ def test_each_change_says_who_when_and_why(shop: DaemonProcess) -> None:
     asked_for = changes(shop, "--kind", "account", "--object", "alice", "--who", "token till")
     assert [row["act"] for row in asked_for] == ["top_up"]
     assert not changes(shop, "--since", "2100-01-01T00:00:00Z")
+    assert not changes(shop, "--object", "alice", "--since", "2100-01-01T00:00:00Z")
+    assert shop.command("audit", "list", "--object", "nobody").returncode == 1
+    assert shop.command("audit", "list", "--kind", "acount").returncode == 2
 
 
 def _done(shop: DaemonProcess, words: str) -> tuple[int, int]:

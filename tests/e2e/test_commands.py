@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -563,6 +565,40 @@ def test_a_ledger_that_does_not_add_up_is_found(fresh: DaemonProcess) -> None:
     done = fresh.command("db", "check", "--json")
     fails(done, REFUSED, "alice")
     assert json.loads(done.stdout)["holds"] is False
+
+
+def test_a_misspelt_name_is_refused_and_no_empty_table(fresh: DaemonProcess) -> None:
+    fresh.apply()
+    fails(fresh.command("call", "list", "--account", "nobody"), REFUSED, "there is no account main/nobody")
+    fails(fresh.command("call", "list", "--watch", "--account", "nobody"), REFUSED, "there is no account main/nobody")
+    fails(fresh.command("account", "list", "--tenant", "nope"), REFUSED, "there is no tenant nope")
+    fails(fresh.command("call", "list", "--interval", "5"), USAGE, "--interval belongs to --watch")
+
+
+def test_nightly_copies_are_named_by_their_time_and_only_they_are_pruned(fresh: DaemonProcess) -> None:
+    fresh.apply()
+    folder = fresh.folder / "nights"
+    fails(fresh.command("db", "backup", "--into", "nights"), REFUSED, "nights is no folder", "make it")
+    folder.mkdir()
+    first: Any = fresh.json("db", "backup", "--into", "nights", "--keep", "2")
+    made = fresh.folder / first["file"]
+    stem, ending = made.name.rpartition("-")[0], made.suffix
+    assert re.fullmatch(r"\d{8}T\d{6}Z", made.stem.removeprefix(f"{stem}-"))
+    assert made.stat().st_mode & 0o777 == 0o600
+    own = [folder / f"{stem}-2020010{day}T000000Z{ending}" for day in (1, 2, 3)]
+    others = [
+        folder / name for name in (f"{stem}-before{ending}", f"x{own[0].name}", f"{own[0].name}.kept", "night.db")
+    ]
+    for path in (*own, *others):
+        path.write_text("")
+    time.sleep(1.1)  # the name has whole seconds
+    second: Any = fresh.json("db", "backup", "--into", "nights", "--keep", "2")
+    assert second["pruned"] == 3
+    assert {path.name for path in folder.iterdir()} == {
+        path.name for path in (made, Path(second["file"]), *others)
+    }  # fmt: skip
+    for words in ((), ("copy", "--into", "nights"), ("copy", "--keep", "2")):
+        fails(fresh.command("db", "backup", *words), USAGE)
 
 
 def test_a_backup_is_a_whole_store_of_its_own(fresh: DaemonProcess) -> None:

@@ -82,20 +82,38 @@ def test_install_back_up_restore_and_upgrade_as_the_pages_say(tmp_path: Path) ->
     assert (data / "tollway.db").exists()
     backup, restore = blocks("backup.md")
     machine.type(backup)
-    assert (machine.root / "srv/backup/night.db").stat().st_mode & 0o777 == 0o600
+    (copy,) = (machine.root / "srv/backup").glob("tollway-*T*Z.db")
+    assert copy.stat().st_mode & 0o777 == 0o600
     before = machine.type(f"{_TOLLWAY} account list")
     machine.type(f"{_TOLLWAY} account topup alice 5.00 --key later")
     assert machine.type(f"{_TOLLWAY} account list") != before
-    told = machine.type(f"{_CONFIG}{restore}")
+    (data / "postpaid.jsonl").write_text("of the store that is lost\n")
+    told = machine.type(restore)
     assert "every invariant of the ledger holds" in told
     assert machine.type(f"{_TOLLWAY} account list") == before
-    assert {path.name for path in (data / "lost").iterdir()} >= {"tollway.db"}
+    assert {path.name for path in (data / "lost").iterdir()} >= {"tollway.db", "postpaid.jsonl"}
     (upgrade,) = blocks("upgrade.md")
     told = machine.type(upgrade)
     assert "has this release's schema" in told
     assert "every invariant of the ledger holds" in told
     assert machine.type(f"{_TOLLWAY} account list") == before
-    assert (machine.root / "srv/backup/before-upgrade.db").exists()
+    assert list((machine.root / "srv/backup").glob("before-upgrade-*.db"))
+    assert {path.name for path in (machine.root / "etc/systemd/system").iterdir()} == {
+        path.name for path in (ROOT / "systemd").iterdir()
+    }  # fmt: skip
+
+
+def test_an_install_takes_what_it_needs_and_nothing_of_a_sample_run_even_twice(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    (machine.release / "var").mkdir()
+    (machine.release / "var/tollway.db").write_text("the sample's")
+    install = blocks("running.md")[0]
+    placed = install[: install.index("install -d -m 0750")]
+    machine.type(placed)
+    machine.type(placed)
+    assert {path.name for path in (machine.root / "opt/tollway").iterdir()} - {"build", "tollway.egg-info"} == {
+        "daemon", "docs", "conf", "systemd", "pyproject.toml", "README.md", "CHANGELOG.md", ".venv",
+    }  # fmt: skip
 
 
 _CONFIG = "export TOLLWAY_CONFIG=/etc/tollway/tollway.toml\n"

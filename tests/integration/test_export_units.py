@@ -9,8 +9,8 @@ import pytest
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
 NAMES = (
-    "tollway.service", "tollway-export.service", "tollway-archive.service", "tollway-export.timer",
-    "tollway-archive.timer",
+    "tollway.service", "tollway-export.service", "tollway-archive.service", "tollway-backup.service",
+    "tollway-export.timer", "tollway-archive.timer", "tollway-backup.timer",
 )  # fmt: skip
 PROGRAM = "/opt/tollway/.venv/bin/tollway"
 EXPOSURE_MAX = 15  # tenths of systemd's exposure level, 0 (closed) to 100; "OK" ends at 44
@@ -52,19 +52,24 @@ def test_a_misspelt_unit_would_be_complained_about(installed: Path) -> None:
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", NAMES[:3])
+@pytest.mark.parametrize("name", NAMES[:4])
 def test_the_services_are_closed(installed: Path, name: str) -> None:
     said = analyze("security", "--offline=yes", "--no-pager", f"--threshold={EXPOSURE_MAX}", str(installed / name))
     assert "Overall exposure level" in said
 
 
 @needs_systemd
-def test_the_timer_names_an_hour_that_systemd_understands() -> None:
-    (calendar,) = re.findall(r"^OnCalendar=(.+)$", (UNITS / "tollway-export.timer").read_text(), re.MULTILINE)
-    assert "Normalized form: *-*-* 04:10:00" in analyze("calendar", calendar)
+@pytest.mark.parametrize(("name", "hour"), [("export", "04:10:00"), ("backup", "04:40:00")])
+def test_the_timer_names_an_hour_that_systemd_understands(name: str, hour: str) -> None:
+    (calendar,) = re.findall(r"^OnCalendar=(.+)$", (UNITS / f"tollway-{name}.timer").read_text(), re.MULTILINE)
+    assert f"Normalized form: *-*-* {hour}" in analyze("calendar", calendar)
 
 
-@pytest.mark.parametrize(("name", "command"), [(NAMES[0], "run"), (NAMES[1], "export run")])
+@pytest.mark.parametrize(
+    ("name", "command"), [
+        (NAMES[0], "run"), (NAMES[1], "export run"), (NAMES[3], "db backup --into /srv/backup --keep 14"),
+    ],
+)  # fmt: skip
 def test_each_service_starts_the_program_as_its_own_user(name: str, command: str) -> None:
     unit = (UNITS / name).read_text()
     assert re.search(rf"^ExecStart={re.escape(PROGRAM)} --config \S+ {command}$", unit, re.MULTILINE)
