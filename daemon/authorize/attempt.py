@@ -65,7 +65,8 @@ class CallAttempt:
     a call is answered. ``hears_answer``: what is answered to that can still shorten the limit. ``routed``: the daemon
     chooses the carriers (rules of carriers and margin apply). ``called`` is as received; ``dialling`` says how the peer
     writes numbers, by which the caller and the DID of its identity are written already. ``both_sides``: where the
-    number is a DID of the payer's tenant, its account pays inbound for the same call.
+    number is a DID of the payer's tenant, its account pays inbound for the same call. ``callers_id``: the caller
+    chooses the call id, so that under one id a call to another number is another call.
     """
 
     id_domain: str
@@ -86,3 +87,4 @@ class CallAttempt:
     leg: str = ""
     dialling: Dialling | None = None
     both_sides: bool = False
+    callers_id: bool = False

@@ -72,6 +72,20 @@ def identify(catalog: Catalog, attempt: CallAttempt, at: Instant) -> Found:
     return payer(catalog, attempt, at).found
 
 
+def named(catalog: Catalog, attempt: CallAttempt) -> Key | None:
+    """Return the one account in sight that a record names, by itself or by a SIP user, or None where it names none.
+
+    Nothing is proved by it: a record carries no credential. It only tells apart calls that were granted already.
+    """
+    identity = attempt.identity
+    if identity.account:
+        found = _by_account(catalog, attempt)
+        return found.key if isinstance(found, AccountTerms) else None
+    users = catalog.endpoints.sip_users.get(identity.sip_user, ()) if identity.sip_user else ()
+    seen = {user.account for user in users if catalog.descends(user.account.tenant, attempt.tenant)}
+    return next(iter(seen)) if len(seen) == 1 else None
+
+
 def _by_account(catalog: Catalog, attempt: CallAttempt) -> Found | None:
     identity = attempt.identity
     if not identity.account:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from daemon.authorize.attempt import CallAttempt
 from daemon.authorize.decision import Decision
 from daemon.charging.call import Call
+from daemon.kernel.ids import Key
 from daemon.kernel.instant import Instant
 
 
@@ -34,7 +35,8 @@ class CallReport:
     answered, 0 where unknown. ``answered`` False says that the call ended without ever being answered. ``exact``: where
     a grant is named, no other call is meant. ``weak_aliases`` find only a call that no report has joined yet.
     ``own_token``: a tenant's own token tells it, whose instants are held against our clock. ``tried`` False says of a
-    call that nobody answered that no carrier was asked for it either.
+    call that nobody answered that no carrier was asked for it either. ``payer`` is the account that the report names,
+    None where it names none: of several calls of one id it means its own.
     """
 
     attempt: CallAttempt
@@ -54,6 +56,7 @@ class CallReport:
     weak_aliases: tuple[str, ...] = ()
     own_token: bool = False
     tried: bool = True
+    payer: Key | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def joined_call(book: Book, report: CallReport) -> Call | None:
     granted = book.call(report.grant_id) if report.grant_id else None
     if granted is not None and granted in calls and attempt.tenant == granted.tenant:
         return granted  # of several parts of one call id the echoed grant tells which
-    calls = of_number(calls, report)
+    calls = of_number(of_payer(calls, report), report)
     calls = _of_span(calls, report)
     found = next((call for call in reversed(calls) if call.is_open), calls[-1] if calls else None)
     if found is not None and (found.is_open or not report.grant_id):
@@ -54,6 +54,25 @@ def joined_call(book: Book, report: CallReport) -> Call | None:
         return found
     candidates = (book.aliased(attempt.id_domain, alias) for alias in report.aliases)
     return next((call for call in candidates if call is not None), None) or weakly_joined(book, report)
+
+
+def of_payer(calls: list[Call], report: CallReport) -> list[Call]:
+    """Return those of several calls of one id that the account named by the report pays, or all where none is told.
+
+    A caller who chooses another's call id never moves that one's charge by his own records.
+    """
+    if report.payer is None or len(calls) < 2:
+        return calls
+    return [call for call in calls if call.payer == report.payer] or calls
+
+
+def contested(book: Book, report: CallReport) -> list[Call]:
+    """Return the open calls that an end may mean where several accounts pay them, and it names none; else none."""
+    if report.exact or report.grant_id or report.part:
+        return []
+    calls = of_number(of_payer(reported_calls(book, report.attempt), report), report)
+    running = [call for call in calls if call.is_open and call.direction is report.attempt.direction]
+    return running if len({call.payer for call in running}) > 1 else []
 
 
 def of_number(calls: list[Call], report: CallReport) -> list[Call]:

@@ -17,6 +17,7 @@ from daemon.authorize.denial import Denial
 from daemon.authorize.emergency import emergency, is_emergency_number
 from daemon.authorize.explanation import Told, told
 from daemon.authorize.fraud_rule import FraudAct
+from daemon.authorize.identify import named
 from daemon.authorize.limits import surcharged
 from daemon.authorize.metering import Meters, no_meter
 from daemon.authorize.quote import Limits, Standings, Trace, refused
@@ -57,7 +58,6 @@ from daemon.charging.session import (
     PayerWanted,
     RoomWanted,
     emergency_line,
-    let_replaced_go,
     on_alive,
     on_answer,
     on_attempt,
@@ -229,12 +229,10 @@ class OnlineCharging:
         self, catalog: Catalog, attempt: CallAttempt, denied: Denied, message: MessageKey | None, encode: Encode,
         now: Instant,
     ) -> Authorized:  # fmt: skip
-        """Refuse by configuration alone; what an earlier question of the same call holds is let go."""
-        terms = self.settings.terms
+        """Refuse by configuration alone; what an earlier question of the same call holds, it goes on holding."""
         reads = of_refusal(attempt.id_domain, attempt.call_id, message, told_first(catalog, denied, attempt.direction))
 
         def work(book: Book) -> Decided:
-            let_replaced_go(book, attempt, terms, now)
             first = in_order(catalog, denied, attempt.direction, book.standing)
             return Decided(first, encode(first))
 
@@ -327,6 +325,7 @@ class OnlineCharging:
         now = self._outside.now()
         catalog = self._directory.catalog()
         report = self._emergencies.completed(report, now)
+        report = replace(report, payer=named(catalog, report.attempt))
         limits = self.settings.limits(report.attempt)
         context = Context(catalog, self.settings, limits, None, self._outside.new_id(), now, short=self.sharer.short)
         try:

@@ -30,6 +30,7 @@ from daemon.charging.joining import (
     adopted,
     answer_instant,
     apart,
+    contested,
     ended_before,
     joined_call,
     next_place,
@@ -43,7 +44,7 @@ from daemon.charging.ports import (
     Book,
     Exceptional,
 )
-from daemon.charging.repeats import same_side
+from daemon.charging.repeats import SPAN_TOLERANCE, same_side
 from daemon.charging.warning import with_warnings
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import HOUR, SECOND, Instant, decimal_seconds, format_rfc3339
@@ -143,15 +144,35 @@ def _exception(kind: str, attempt: CallAttempt, detail: str, now: Instant, key: 
     return Exceptional(kind, attempt.tenant, attempt.source, attempt.switch, attempt.call_id, detail, now, key)
 
 
-def let_replaced_go(book: Book, attempt: CallAttempt, terms: settle.Terms, now: Instant) -> Call | None:
-    """Let go of an unanswered grant of the same call: a second question replaces it."""
-    calls = same_side(book, attempt)
-    if not calls or calls[-1].state is not CallState.GRANTED or calls[-1].tenant != attempt.tenant:
-        return None  # tenants that share an id domain never touch each other's grants
-    let_twin_go(book, calls[-1], now)
-    freed = voided(book, calls[-1], now)
-    book.save_call(freed)
-    return freed
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """An unanswered grant that a second question takes the place of, and its called side, as both were."""
+
+    call: Call
+    twin: Call | None
+
+    def restored(self, book: Book, now: Instant) -> None:
+        """Hold again what was let go of: the question was refused, and the switch still has the first limit."""
+        for call in (self.call, self.twin):
+            if call is not None:
+                settle.hold(book, call, now, counts=False)
+                book.save_call(call)
+
+
+def let_replaced_go(book: Book, quote: Quote, now: Instant) -> Replaced | None:
+    """Let go of an unanswered grant of the same call, and return it as it was."""
+    attempt, payer = quote.attempt, quote.chain[0].key
+    for call in reversed(same_side(book, attempt)):
+        # Tenants that share an id domain, and payers that share an id, never touch each other's grants.
+        if call.state is not CallState.GRANTED or (call.tenant, call.payer) != (attempt.tenant, payer):
+            continue
+        if attempt.callers_id and call.called != quote.called:
+            continue  # another call beside that one, whose limit the switch still has
+        twin = book.call(call.twin) if call.twin else None
+        let_twin_go(book, call, now)
+        book.save_call(voided(book, call, now))
+        return Replaced(call, twin if twin is not None and twin.state is CallState.GRANTED else None)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +190,15 @@ class Initial:
     may_yield: MayYield = _never
 
     def __call__(self, book: Book) -> Decided:
+        before = let_replaced_go(book, self.quote, self.now)
+        decided = self._decided(book, before.call if before is not None else None)
+        if before is not None and isinstance(decided.decision, Denied):
+            before.restored(book, self.now)
+        return decided
+
+    def _decided(self, book: Book, replaced: Call | None) -> Decided:
         attempt = self.quote.attempt
-        replaced = let_replaced_go(book, attempt, self.terms, self.now)
-        if replaced is not None and (replaced.called, replaced.payer) != (self.quote.called, self.quote.chain[0].key):
+        if replaced is not None and replaced.called != self.quote.called:
             replaced = None  # another number: the old grant is void, and its id never stands for the new one
         earlier = same_side(book, attempt)
         grant_id = replaced.grant_id if replaced is not None else self.new_id
@@ -224,7 +251,20 @@ def on_answer(book: Book, report: CallReport, context: Context) -> Outcome:
         return _charging_begins(book, revived, report, context, answered_at)
     if call.state is CallState.SETTLED and call.settled_by in ESTIMATES:
         return _alive_again(book, call, report, context)
+    _question_answer(book, call, report, answered_at, context)
     return Outcome(call, False)
+
+
+def _question_answer(book: Book, call: Call, report: CallReport, answered_at: Instant, context: Context) -> None:
+    """List a second answer of a running call that tells another instant; the first one stands."""
+    if call.state is not CallState.ANSWERED or report.answered_at is None or call.answered_at is None:
+        return
+    tolerance = SPAN_TOLERANCE if call.source == report.attempt.source else CLOCK_TOLERANCE
+    if abs(answered_at - call.answered_at) <= tolerance:
+        return
+    detail = f"answered at {format_rfc3339(call.answered_at)}; another answer says {format_rfc3339(answered_at)}"
+    key = f"conflict:answer:{call.grant_id}"
+    book.append_exception(_exception("conflict", report.attempt, detail, context.now, key=key))
 
 
 def _charging_begins(book: Book, call: Call, report: CallReport, context: Context, answered_at: Instant) -> Outcome:
@@ -257,6 +297,8 @@ def _end_earlier_parts(book: Book, call: Call, report: CallReport, answered_at: 
     if report.part or call.part == 1:
         return
     for other in other_calls(book, report.attempt, call):
+        if report.attempt.callers_id and other.called != call.called:
+            continue  # a call of its own, which its own Stop ends
         if other.state is CallState.ANSWERED and other.part < call.part and other.payer == call.payer:
             until = other.changed(last_seen_at=max(other.last_seen_at, answered_at))
             _estimated(book, until, SettledBy.NEXT_PART, context)
@@ -457,7 +499,21 @@ def _alive_again(book: Book, call: Call, report: CallReport, context: Context) -
     return Outcome(call, True)
 
 
+def _of_several_payers(book: Book, running: list[Call], report: CallReport, context: Context) -> Outcome:
+    """List an end that may be of several accounts' calls, and end none: each is settled by its own end, or unknown."""
+    payers = ", ".join(sorted({str(call.payer) for call in running}))
+    detail = f"an end that names no payer may be of a call of any of {payers}: none is ended by it"
+    key = f"payer_ambiguous:{running[-1].grant_id}:{report.at}"
+    book.append_exception(_exception("payer_ambiguous", report.attempt, detail, context.now, key=key))
+    return Outcome(None, False)
+
+
 def on_end(book: Book, report: CallReport, context: Context) -> Outcome:
+    running = contested(book, report)
+    return _of_several_payers(book, running, report, context) if running else _ended(book, report, context)
+
+
+def _ended(book: Book, report: CallReport, context: Context) -> Outcome:
     call = joined_call(book, report)
     if call is not None and not call.is_open and call.state is not CallState.SETTLED:
         return _late_end(book, call, report, context)

@@ -194,7 +194,7 @@ def _enter(book: Book, entry: Journalled, now: Instant) -> None:
     if book.call(call.grant_id) is not None:
         return
     earlier = [found for found in book.calls(call.id_domain, call.call_id) if found.direction is call.direction]
-    if earlier and earlier[-1].state is CallState.GRANTED and earlier[-1].tenant == call.tenant:
+    if earlier and earlier[-1].state is CallState.GRANTED and _is_replaced(earlier[-1], call):
         # Committed while the store failed, so that nobody was told of it.
         freed = settle.let_go(book, earlier.pop(), now).moved(CallState.VOIDED, ended_at=now)
         book.save_call(freed)
@@ -206,6 +206,10 @@ def _enter(book: Book, entry: Journalled, now: Instant) -> None:
     book.save_call(call)
     if entry.message:
         book.save_message(Message(entry.message, entry.body, entry.reply, entry.at, call.grant_id))
+
+
+def _is_replaced(earlier: Call, call: Call) -> bool:
+    return (earlier.tenant, earlier.payer) == (call.tenant, call.payer)
 
 
 def _refused(call: Call, reason: str, now: Instant) -> Exceptional:

@@ -93,7 +93,8 @@ class Profile:
     connect time). ``reports_answer``: an unanswered grant may lapse after the ring time. ``other_leg``: the leg that
     never pays. ``prefixed``: replies carry ``name=`` before a Cisco value. ``peer_address``: which attributes name the
     address that the switch saw; ``context``: which the dialplan context by which a call came. ``sip_avps``: replies
-    carry SIP-AVP. ``routing``: replies carry Routing lines.
+    carry SIP-AVP. ``routing``: replies carry Routing lines. ``callers_ids``: its call ids are SIP Call-IDs, which the
+    caller chooses.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Profile:
     context: tuple[str, ...] = ()
     sip_avps: bool = False
     routing: bool = False
+    callers_ids: bool = False
 
 
 TABLE = {
@@ -122,8 +124,10 @@ TABLE = {
         "cisco", setup_starts=True, reports_answer=False, other_leg="originate", prefixed=True,
         peer_address=("h323-remote-address",),
     ),
-    "kamailio": Profile("kamailio", measure=by_event_timestamps, sip_avps=True),
-    "opensips": Profile("opensips", measure=by_milliseconds, reports_answer=False, sip_avps=True),
+    "kamailio": Profile("kamailio", measure=by_event_timestamps, sip_avps=True, callers_ids=True),
+    "opensips": Profile(
+        "opensips", measure=by_milliseconds, reports_answer=False, sip_avps=True, callers_ids=True
+    ),
     "freeswitch": Profile(
         "freeswitch", start_answers=False, reports_answer=False, other_leg="outbound", other_leg_is_common=True,
         peer_address=("src-gw-ip",), called=("Freeswitch-Dst", "Called-Station-Id"),

@@ -134,7 +134,7 @@ def read_attempt(
         identity=identity, called=called, calling=calling, direction=which,
         renewable=False, reports_answer=switch.reports_answer, routed=nas.routing,
         aliases=(*joint_ids(fields), *stations(fields, switch)[:1]), dialling=how,
-        both_sides=asks_both_sides(fields, nas, which),
+        both_sides=asks_both_sides(fields, nas, which), callers_id=switch.callers_ids,
     )  # fmt: skip
 
 

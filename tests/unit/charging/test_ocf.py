@@ -323,10 +323,10 @@ class TestReuseOfACallId:
         assert not (await desk.answer("c1")).changed
         assert desk.standing(ALICE).channels == 0
 
-    async def test_a_second_question_that_is_refused_lets_go_of_the_first(self, desk: Desk) -> None:
+    async def test_a_second_question_that_is_refused_frees_nothing(self, desk: Desk) -> None:
         await desk.ask("c1")
         assert refusal_of(await desk.ask("c1", "19001234")) is Denial.DESTINATION_BLOCKED
-        assert desk.standing(ALICE).reserved == 0
+        assert desk.standing(ALICE).reserved == parse_nano("2.00")
 
     async def test_another_tenants_peer_does_not_replace_it(self, desk: Desk) -> None:
         desk.fund(RAY, "6.00")
