@@ -9,18 +9,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
 from daemon.app_actor import who
 from daemon.app_command_clock import CommandClock
+from daemon.app_prices import PricedCall, Question, plans_asked, priced_call
 from daemon.authorize.attempt import CallAttempt
-from daemon.authorize.catalog import AccountKind, AccountTerms, Catalog, Emergency, Status
+from daemon.authorize.catalog import AccountKind, Catalog, Emergency, Status
 from daemon.authorize.decision import Decision
 from daemon.authorize.explanation import Told, payer_of
-from daemon.authorize.pricing import Service, exchange_of, usage_of
+from daemon.authorize.pricing import exchange_of
 from daemon.billing_export.batch import ExportError, ExportUnavailable, sequence_of
 from daemon.billing_export.export import Exported, Progress, export_again, run_exports
 from daemon.billing_export.export import Refused as ExportRefused
@@ -50,9 +50,8 @@ from daemon.ingest.batch_rules import AccountRule, BatchRules
 from daemon.ingest.batch_summary import BatchStatus, BatchSummary
 from daemon.journal import EmergencyJournal, PostpaidJournal
 from daemon.kernel.e164 import digits
-from daemon.kernel.ids import Direction, Key, split_key
+from daemon.kernel.ids import Key, split_key
 from daemon.kernel.instant import Instant
-from daemon.kernel.money import Rounding, divide
 from daemon.ledger.account import EntryKind, Standing
 from daemon.ledger.bucket import Bucket, BucketKind, Wanted
 from daemon.ledger.posting import current
@@ -60,16 +59,9 @@ from daemon.radius.client import NoReply, Reply, parse_pairs
 from daemon.radius.client import send as radius_send
 from daemon.radius.inspection import decode as radius_decode
 from daemon.radius.packet import LocalPacketError, RadiusError
-from daemon.rating.account_rates import AccountRates
 from daemon.rating.bundle import Meter
 from daemon.rating.code_list import expanded
 from daemon.rating.deck import RateRow
-from daemon.rating.explain import Priced, price
-from daemon.rating.plan_trace import Asked, asked
-from daemon.rating.rate_plan import MarkedTable
-from daemon.rating.rate_table import Found
-from daemon.rating.rate_type import BARE
-from daemon.rating.tariff import Gap, Tariff
 from daemon.settings import Settings, is_server
 from daemon.store import LedgerStore, audit, backup, open_store, opening, restore
 from daemon.store.administration import AccountView, Assertion, Credited, Difference, Refused, Transferred, UnitsView
@@ -101,7 +93,6 @@ __all__ = [
     "AccountKind",
     "AccountView",
     "Archived",
-    "Asked",
     "Assertion",
     "BatchRules",
     "BatchStatus",
@@ -130,10 +121,7 @@ __all__ = [
     "NewAccount",
     "NoReply",
     "Opened",
-    "Priced",
-    "PricedCall",
     "Progress",
-    "Question",
     "RadiusError",
     "Refused",
     "Reply",
@@ -142,7 +130,6 @@ __all__ = [
     "StoreError",
     "StoreFinding",
     "StoreUnavailable",
-    "Tariff",
     "TokenSpec",
     "Told",
     "Transferred",
@@ -176,80 +163,6 @@ def clock() -> Instant:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What ``rate price`` is asked: one answered call of a duration in seconds, or usage of another rate type in units.
-
-    ``volume`` is what the period had used before, for tables with tiers; an account is whose own prices apply.
-    """
-
-    plan: str
-    number: str
-    duration: Decimal
-    at: Instant
-    override: str = ""
-    rate_type: str = ""
-    account: str = ""
-    volume: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PricedCall:
-    """A price, what it was made of, and how it was found.
-
-    ``tariff`` is None where there is none; ``sold`` is what the plan says before the account's own prices, ``asked``
-    every table of the plan in order. ``seconds`` are whole; ``lacking`` says what rate into the account's currency is
-    not there.
-    """
-
-    priced: Priced
-    tariff: Tariff | None
-    seconds: int
-    sold: Found = None
-    asked: tuple[Asked, ...] = ()
-    own: AccountRates | None = None
-    on_net: bool = False
-    lacking: str = ""
-
-
-def _plans_asked(configuration: Configuration, plan: Key) -> list[Key]:
-    """Return the plans that a price depends on: the one asked, and those by which accounts' own are rounded."""
-    own = {Key(spec.tenant, dated.plan) for spec in configuration.accounts for dated in spec.rate_plan}
-    return [plan, *sorted(own)]
-
-
-def priced_call(catalog: Catalog, plan_key: Key, account: AccountTerms | None, question: Question) -> PricedCall:
-    """Return what a plan of a catalog asks, for an account's outbound call where one is named."""
-    plan = catalog.plans[plan_key]
-    called = digits(question.number) or ""
-    volumes = {marked.table.id: question.volume for marked in (*plan.marked_tables, *map(MarkedTable, plan.on_net))}
-    service = Service(question.override, question.rate_type, volumes)
-    usage = usage_of(catalog, plan_key.tenant, Direction.OUTBOUND, called, question.at, service)
-    own = account.rates if account is not None else None
-    is_asked = bool(called) or not question.number
-    found = plan.find(called, question.at, usage, own) if is_asked else None
-    found, lacking = _charged_to(catalog, account, found, question.at)
-    tariff = found if isinstance(found, Tariff) else None
-    seconds = _whole_seconds(question.duration, tariff.duration_rounding if tariff is not None else Rounding.UP)
-    return PricedCall(
-        price(found, question.number, seconds, needs_number=question.rate_type in BARE), tariff, seconds,
-        sold=plan.find(called, question.at, usage) if is_asked else None,
-        asked=asked(plan, called, question.at, usage) if is_asked else (), own=own, on_net=usage.on_net,
-        lacking=lacking,
-    )  # fmt: skip
-
-
-def _charged_to(catalog: Catalog, account: AccountTerms | None, found: Found, at: Instant) -> tuple[Found, str]:
-    """Return what is found as an account is charged for it; where no rate allows that, an unrated time, and why."""
-    if account is None or not isinstance(found, Tariff):
-        return found, ""
-    exchange = exchange_of(catalog, account)
-    sold = exchange.sold(found, at, at)
-    if sold or found.blocked:
-        return (*sold, found)[0], ""
-    return Gap(found.table, found.prefix, found.destination), exchange.lacking(found.currency, at)
-
-
-@dataclass(frozen=True, slots=True)
 class NewAccount:
     """What a person states of a new account; money in nano-units, a credit limit of None is unlimited."""
 
@@ -272,12 +185,6 @@ class History:
     assertions: dict[int, Assertion]
     units: list[dict[str, object]]
     changes: list[dict[str, object]]
-
-
-def _whole_seconds(duration: Decimal, rounding: Rounding) -> int:
-    """Return a duration of any number of decimals in whole seconds, rounded once, from its exact value."""
-    numerator, denominator = duration.as_integer_ratio()
-    return divide(numerator, denominator, rounding)
 
 
 @dataclass
@@ -446,7 +353,7 @@ class Opened:
         asked_of = replace(
             configuration, accounts=tuple({(spec.tenant, spec.id): spec for spec in (*named, *claiming)}.values())
         )
-        catalog = await self.store.catalog_of(for_plans(asked_of, _plans_asked(asked_of, key)), Emergency())
+        catalog = await self.store.catalog_of(for_plans(asked_of, plans_asked(asked_of, key)), Emergency())
         terms = catalog.accounts.get(payer) if payer is not None else None
         if payer is not None and (terms is None or payer.tenant != key.tenant):
             raise Refused(f"tenant {key.tenant}, whose plan this is, has no account {payer.id}")

@@ -20,7 +20,7 @@ from daemon.authorize.quote import Limits, Quote
 from daemon.charging import metering, settle, shares
 from daemon.charging.archived import listed_as_archived
 from daemon.charging.attempts import answered_by, counted, ended_by, heard_from, moved_to_route, next_route
-from daemon.charging.both_sides import CalledSide, let_twin_go, voided
+from daemon.charging.both_sides import CalledSide
 from daemon.charging.call import ESTIMATES, Call, CallState, SettledBy, new_call
 from daemon.charging.cdr import EndReport
 from daemon.charging.event import CallReport, Decided, Outcome
@@ -45,6 +45,7 @@ from daemon.charging.ports import (
     Exceptional,
 )
 from daemon.charging.repeats import SPAN_TOLERANCE, same_side
+from daemon.charging.replaced import let_replaced_go
 from daemon.charging.warning import with_warnings
 from daemon.kernel.ids import Direction
 from daemon.kernel.instant import HOUR, SECOND, Instant, decimal_seconds, format_rfc3339
@@ -142,37 +143,6 @@ def emergency_line(attempt: CallAttempt, payer: str, now: Instant) -> dict[str, 
 
 def _exception(kind: str, attempt: CallAttempt, detail: str, now: Instant, key: str = "") -> Exceptional:
     return Exceptional(kind, attempt.tenant, attempt.source, attempt.switch, attempt.call_id, detail, now, key)
-
-
-@dataclass(frozen=True, slots=True)
-class Replaced:
-    """An unanswered grant that a second question takes the place of, and its called side, as both were."""
-
-    call: Call
-    twin: Call | None
-
-    def restored(self, book: Book, now: Instant) -> None:
-        """Hold again what was let go of: the question was refused, and the switch still has the first limit."""
-        for call in (self.call, self.twin):
-            if call is not None:
-                settle.hold(book, call, now, counts=False)
-                book.save_call(call)
-
-
-def let_replaced_go(book: Book, quote: Quote, now: Instant) -> Replaced | None:
-    """Let go of an unanswered grant of the same call, and return it as it was."""
-    attempt, payer = quote.attempt, quote.chain[0].key
-    for call in reversed(same_side(book, attempt)):
-        # Tenants that share an id domain, and payers that share an id, never touch each other's grants.
-        if call.state is not CallState.GRANTED or (call.tenant, call.payer) != (attempt.tenant, payer):
-            continue
-        if attempt.callers_id and call.called != quote.called:
-            continue  # another call beside that one, whose limit the switch still has
-        twin = book.call(call.twin) if call.twin else None
-        let_twin_go(book, call, now)
-        book.save_call(voided(book, call, now))
-        return Replaced(call, twin if twin is not None and twin.state is CallState.GRANTED else None)
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from daemon.app_commands import Call, CallAttempt, Opened, Tariff, Told, charged_so_far, clock, route_of
+from daemon.app_commands import Call, CallAttempt, Opened, Told, charged_so_far, clock, route_of
+from daemon.app_prices import Tariff
 from daemon.authorize.attempt import Identity, PlainPassword
 from daemon.authorize.decision import Decision, Denied
 from daemon.authorize.explanation import Outcome

@@ -6,7 +6,7 @@ The words only tell what the price was made of; every figure in them comes from 
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from daemon.app_commands import Asked, Priced, PricedCall, Question, Tariff
+from daemon.app_prices import Asked, Priced, PricedCall, Question, Tariff
 from daemon.kernel.instant import DAY, MINUTE, Instant, format_rfc3339, wall_clock
 from daemon.kernel.money import format_nano
 from daemon.rating.account_rates import CLASS, OVERRIDE, AccountRates

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from daemon.app_commands import KINDS, DeckDifference, PricedCall, Question, clock
+from daemon.app_commands import KINDS, DeckDifference, clock
+from daemon.app_prices import PricedCall, Question
 from daemon.charging.configuration import ConversionSpec, stated_rate
 from daemon.cli.command import Chosen, as_json, chosen
 from daemon.cli.difference import CLOSED_SHOWN, NAMES_SHOWN, deck_value, print_deck

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from daemon.app_commands import PricedCall, Question, priced_call
+from daemon.app_prices import PricedCall, Question, priced_call
 from daemon.authorize.catalog import Catalog, Emergency
 from daemon.charging.configuration import build_catalog, policy_of
 from daemon.config_files.scenario_file import read_scenario

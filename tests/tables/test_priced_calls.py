@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.app_commands import Question
+from daemon.app_prices import Question
 from daemon.authorize.catalog import Catalog
 from daemon.kernel.instant import parse_rfc3339
 from daemon.kernel.money import parse_nano

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.app_commands import Question
+from daemon.app_prices import Question
 from daemon.authorize.catalog import Catalog
 from daemon.cli.price_steps import band_words, price_lines
 from daemon.cli.rate import price_value

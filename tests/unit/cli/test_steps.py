@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from daemon.app_commands import PricedCall, Question
+from daemon.app_prices import PricedCall, Question
 from daemon.charging.configuration import ConversionSpec
 from daemon.cli.price_steps import billed_words, price_lines, rounding_words
 from daemon.cli.rate import conversion_values, price_value
