@@ -1,4 +1,4 @@
-"""A second question for a call that is open: it takes the place of an unanswered grant of the same payer, or of nothing.
+"""A second question for an open call: it takes the place of an unanswered grant of the same payer, or of nothing.
 
 What a switch was told stays reserved: a question that is refused, one of another payer, and where the caller chooses
 the call id one for another number, leave the first grant as it is (SPEC sections 3, Grant, and 4, Keys).
