@@ -84,8 +84,7 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     switch has confirmed them the call holds what it held. 0: none. ``overrun_us``: how late our own cut was, unbilled.
     ``tried``: its end was told, and nobody answered by the route in use. ``route_told``: its answer told the route.
     ``hearsay``: what became of its attempts was told by a tenant that the carriers are not of. ``told_at``: when the
-    peer was first told what ``told`` says. ``behind_us``: how far the clock of its switch stands behind ours, where it
-    told an answer before the question.
+    peer was first told what ``told`` says.
     """
 
     grant_id: str
@@ -135,7 +134,6 @@ class Call(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     route_told: bool = False
     hearsay: bool = False
     told_at: Instant = 0
-    behind_us: int = 0
 
     @property
     def payer(self) -> Key:

@@ -127,6 +127,14 @@ def reported_calls(book: Book, attempt: CallAttempt) -> list[Call]:
     return same_side(book, attempt) or list(book.calls(attempt.id_domain, attempt.call_id))
 
 
+def measured_us(call: Call, report: CallReport) -> int:
+    """Return the microseconds from answer to release: as measured by the switch, else between the two instants."""
+    if report.duration_us is not None:
+        return report.duration_us
+    assert call.answered_at is not None, call
+    return max(0, report.at - call.answered_at)
+
+
 def was_answered(report: CallReport) -> bool:
     return report.answered and (bool(report.duration_us) or report.answered_at is not None)
 

@@ -33,13 +33,13 @@ from daemon.charging.joining import (
     contested,
     ended_before,
     joined_call,
+    measured_us,
     next_place,
     other_calls,
     place_of_report,
     starts_anew,
     was_answered,
 )
-from daemon.charging.lifetime import lifeless, measured_us, told_at
 from daemon.charging.ports import (
     Book,
     Exceptional,
@@ -238,13 +238,12 @@ def _question_answer(book: Book, call: Call, report: CallReport, answered_at: In
 
 
 def _charging_begins(book: Book, call: Call, report: CallReport, context: Context, answered_at: Instant) -> Outcome:
-    told, answered_at, before = answered_at, _after_asked(book, call, report, answered_at, context), call
+    answered_at, before = _after_asked(book, call, report, answered_at, context), call
     call = heard_from(answered_by(book, adopted(book, call, report), report.route, context.now), report.attempt.tenant)
     _end_earlier_parts(book, call, report, answered_at, context)
     call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
     call = settle.reaffirmed(book, context.catalog, call, context.now, can_shorten=report.attempt.hears_answer)
-    behind = answered_at - told
-    call = call.moved(CallState.ANSWERED, last_seen_at=answered_at, started=True, behind_us=behind)
+    call = call.moved(CallState.ANSWERED, last_seen_at=answered_at, started=True)
     call = call.changed(due_at=settle.due_at(call, context.terms))
     counted(book, before, call)
     call = with_warnings(book, context.catalog, call, context.now)
@@ -413,7 +412,7 @@ def on_alive(book: Book, report: CallReport, context: Context) -> Outcome:
 
 
 def _seen(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
-    seen = min(told_at(call, report, context.now), context.now)
+    seen = min(report.at, context.now)
     kept = seen - call.last_seen_at <= 2 * context.terms.interim_seconds * SECOND
     call = call.changed(last_seen_at=max(seen, call.last_seen_at), interims=call.interims + 1 if kept else 0)
     call = call.changed(due_at=settle.due_at(call, context.terms))
@@ -439,7 +438,7 @@ def _renewed(book: Book, report: CallReport, context: Context, *, paced: bool) -
     if ends(book, context.catalog, call, context.now):
         return outcome
     is_shared = any(level.account in context.short for level in call.levels)
-    used = duration_seconds(measured_us(call, report, context.now), Rounding.UP)
+    used = duration_seconds(measured_us(call, report), Rounding.UP)
     if call.wanted or is_shared:
         call = shares.quoted(book, call, report.at, context.look) if paced and call.wanted else call
         return Outcome(call, outcome.changed, short=shares.short_of(book, call, 0, context.settings.slice_seconds))
@@ -461,8 +460,7 @@ def _alive_again(book: Book, call: Call, report: CallReport, context: Context) -
     levels = metering.needed(book, context.catalog, call, call.granted_seconds, context.now)
     call = call.changed(levels=levels)
     settle.hold(book, call, context.now, used)
-    seen = min(told_at(call, report, context.now), context.now)
-    call = call.moved(CallState.ANSWERED, last_seen_at=max(call.last_seen_at, seen), interims=0)
+    call = call.moved(CallState.ANSWERED, last_seen_at=max(call.last_seen_at, min(report.at, context.now)), interims=0)
     call = call.changed(due_at=max(settle.due_at(call, context.terms), context.now + 60 * SECOND))
     counted(book, settled, call)
     book.save_call(call)
@@ -564,12 +562,11 @@ def _settled(book: Book, call: Call, report: CallReport, context: Context) -> Ou
         call = settle.priced_at_answer(book, context.catalog, call, answered_at, context.now)
         call = heard_from(call, report.attempt.tenant)
     call = ended_by(book, call, report.route, context.now)
-    duration_us = measured_us(call, report, context.now)
+    duration_us = measured_us(call, report)
     _question_duration(book, call, report, duration_us, context)
     _note_late(book, call, report, duration_us, context)
     by = SettledBy(report.settled_by) if report.settled_by else SettledBy.HANGUP
-    at = told_at(call, report, context.now)
-    end = EndReport(at, duration_us, report.cause, report.switch_seconds, 0, report.attempt.source)
+    end = EndReport(report.at, duration_us, report.cause, report.switch_seconds, 0, report.attempt.source)
     call = settle.settled(book, context.catalog, adopted(book, call, report), end, by, context.terms, context.now)
     counted(book, before, call)
     book.save_call(call)
@@ -577,17 +574,10 @@ def _settled(book: Book, call: Call, report: CallReport, context: Context) -> Ou
 
 
 def _question_duration(book: Book, call: Call, report: CallReport, duration_us: int, context: Context) -> None:
-    """List an end that tells of no life, or of an authorised call what our own clock or a proof of life contradicts.
-
-    The value is kept.
-    """
-    assert call.answered_at is not None, call
-    nothing = lifeless(call, report, context.now)
-    if nothing:
-        key = f"duration_implausible:{call.grant_id}:0"
-        book.append_exception(_exception("duration_implausible", report.attempt, nothing, context.now, key=key))
-    if nothing or not call.authorised:
+    """List an end of an authorised call that our own clock or a proof of life contradicts; the value is kept."""
+    if not call.authorised:
         return
+    assert call.answered_at is not None, call
     longest = context.now - call.requested_at + CLOCK_TOLERANCE
     proved = call.last_seen_at - call.answered_at - CLOCK_TOLERANCE
     if proved <= duration_us <= longest:
@@ -613,7 +603,7 @@ def _note_late(book: Book, call: Call, report: CallReport, duration_us: int, con
 
 def _again(book: Book, call: Call, report: CallReport, context: Context) -> Outcome:
     """A second end of a settled call changes nothing; one that tells another duration is listed for a person."""
-    duration_us = measured_us(call, report, context.now) if was_answered(report) else call.duration_us
+    duration_us = measured_us(call, report) if was_answered(report) else call.duration_us
     if abs(duration_us - call.duration_us) > DUPLICATE_TOLERANCE_US:
         detail = f"charged for {decimal_seconds(call.duration_us)} s, another end says {decimal_seconds(duration_us)} s"
         key = f"duplicate:{call.grant_id}:{duration_us}"

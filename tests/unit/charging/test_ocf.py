@@ -416,44 +416,6 @@ class TestClocksThatLie:
         assert await desk.ocf.expire_due() == []
         assert [item.kind for item in desk.store.exceptions] == ["clock_skew"]
 
-    async def test_a_switch_that_is_behind_is_charged_by_the_difference_of_its_own_instants(self, desk: Desk) -> None:
-        await desk.ask("c1")
-        desk.wait(5)
-        behind = 100 * SECOND
-        await desk.answer("c1", answered_at=desk.now - behind)
-        answered = desk.now
-        desk.wait(3)
-        seen = call_of(await desk.alive("c1", at=desk.now - behind))
-        assert (seen.last_seen_at, seen.interims) == (desk.now, 1), "a sign of life is brought to our time too"
-        desk.wait(7)
-        await desk.end("c1", at=desk.now - behind)
-        ended = await desk.end("c1", at=desk.now - behind)
-        assert call_of(ended).duration_us == 10 * SECOND
-        assert call_of(ended).ended_at == answered + 10 * SECOND
-        assert desk.standing(ALICE).balance == parse_nano("1.90")
-        assert [item.kind for item in desk.store.exceptions] == ["clock_skew"], "its second end tells the same"
-
-    async def test_a_switch_that_was_behind_and_is_set_right_pays_no_more_than_since_the_question(
-        self, desk: Desk
-    ) -> None:
-        await desk.ask("c1")
-        await desk.answer("c1", answered_at=desk.now - 100 * SECOND)
-        desk.wait(10)
-        ended = call_of(await desk.end("c1"))
-        assert (ended.duration_us, ended.ended_at) == (10 * SECOND, desk.now)
-
-    @pytest.mark.parametrize(("ran", "back", "listed"), [(0, 0, False), (1, 1, False), (5, 5, True), (1, 2, True)])
-    async def test_an_answered_call_that_measures_nothing_is_listed(
-        self, desk: Desk, ran: int, back: int, listed: bool
-    ) -> None:
-        await desk.ask("c1")
-        await desk.answer("c1")
-        desk.wait(ran)
-        ended = call_of(await desk.end("c1", at=desk.now - back * SECOND))
-        assert ended.duration_us == 0
-        kinds = [item.kind for item in desk.store.exceptions]
-        assert kinds == (["duration_implausible"] if listed else [])
-
     @pytest.mark.parametrize(("seconds", "listed"), [(100, False), (0xFFFFFF, True), (1, True)])
     async def test_a_duration_that_our_clock_contradicts_is_listed(
         self, desk: Desk, seconds: int, listed: bool
