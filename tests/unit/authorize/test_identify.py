@@ -9,7 +9,7 @@ from daemon.authorize.catalog import AccountTerms, Catalog, Endpoints, SipUser
 from daemon.authorize.decide import dialled, prepare
 from daemon.authorize.decision import Denied
 from daemon.authorize.dids import DidRange, DidRanges
-from daemon.authorize.identify import identify
+from daemon.authorize.identify import identify, named
 from daemon.authorize.networks import Network, Networks
 from daemon.authorize.quote import Limits
 from daemon.kernel.dialling import Dialling, Numbers
@@ -188,3 +188,22 @@ def test_a_malformed_number_is_refused_after_the_account(known: Catalog) -> None
     answer = prepare(known, Desk().attempt("c1", "44 207"), 0, Limits())
     assert isinstance(answer, Denied)
     assert answer.denial.value == "destination_malformed"
+
+
+@pytest.mark.parametrize(
+    ("identity", "tenant", "account"),
+    [
+        (Identity(), "main", None),
+        (Identity(account="alice"), "main", ALICE),
+        (Identity(account="nobody"), "main", None),
+        (Identity(account="main/alice"), "ray", None),
+        (Identity(sip_user="alice"), "main", ALICE),
+        (Identity(sip_user="nobody"), "main", None),
+        (Identity(sip_user="twin"), "main", None),
+        (Identity(sip_user="alice"), "ray", None),
+        (Identity(sip_user="rita"), "ray", RAY),
+    ],
+)
+def test_whom_a_record_names(known: Catalog, identity: Identity, tenant: str, account: Key | None) -> None:
+    attempt = replace(Desk().attempt("c1"), identity=identity, tenant=tenant)
+    assert named(known, attempt) == account
