@@ -152,7 +152,7 @@ REMEDIES: Final[Mapping[tuple[str, str], Remedy]] = MappingProxyType({
     ("ready", "clock_held"): Remedy(_WARN, (
         "set the machine's clock right and keep it by NTP; where it is right now and stands behind, restart the daemon"
     )),
-    ("ready", "link_down"): Remedy(_WARN, "see `switches` above, and 'link lost' in the daemon's log"),
+    ("ready", "link_down"): Remedy(_WARN, "see `switches`, and 'link lost' in the daemon's log"),
     ("udp.buffer", "small"): Remedy(_WARN, (
         "sysctl -w net.core.rmem_max=4194304, and the same in /etc/sysctl.d: else a burst of accounting is dropped"
     )),

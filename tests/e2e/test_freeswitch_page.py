@@ -60,9 +60,9 @@ async def type_step(page: list[Block], folder: Path) -> None:
 
 def calls(switch: SwitchDouble, dialplan: Dialplan) -> Call:
     """Let a user of the context ``tollway`` dial: what his call carries when the dialplan parks it."""
-    asked = dialplan.run("tollway", NUMBER, {"accountcode": "frank", "tollway_result": "GRANTED"})
+    asked = dialplan.run("tollway", NUMBER, {"accountcode": "fiona", "tollway_result": "GRANTED"})
     assert (asked.application, "tollway_result" in asked.variables) == ("park", False)
-    return switch.play(Plan("frank", NUMBER, context="tollway", variables=asked.variables))
+    return switch.play(Plan("fiona", NUMBER, context="tollway", variables=asked.variables))
 
 
 async def test_each_line_does_what_the_page_says(tmp_path: Path) -> None:
