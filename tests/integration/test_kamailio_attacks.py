@@ -48,7 +48,7 @@ async def _each_is_charged(here: World, charged: list[str]) -> None:
     records = await here.records()
     assert sorted(each.call_id for each in records) == charged
     for each in records:
-        assert each.settled_by == "switch_report", each
+        assert each.settled_by == "hangup", each
         assert each.billed_seconds >= 1 and each.charge == each.billed_seconds * 10_000_000, each
     assert await here.exceptions() == []
 
