@@ -1,4 +1,4 @@
-"""conf/kamailio/tollway.cfg against phones that are not honest: no call is talked beside its charge, or past its limit."""
+"""conf/kamailio/tollway.cfg against phones that are not honest: no call goes on beside its charge."""
 
 import asyncio
 from pathlib import Path
@@ -49,7 +49,8 @@ async def _each_is_charged(here: World, charged: list[str]) -> None:
     assert sorted(each.call_id for each in records) == charged
     for each in records:
         assert each.settled_by == "hangup", each
-        assert each.billed_seconds >= 1 and each.charge == each.billed_seconds * 10_000_000, each
+        assert each.billed_seconds >= 1, each
+        assert each.charge == each.billed_seconds * 10_000_000, each
     assert await here.exceptions() == []
 
 
@@ -63,7 +64,7 @@ async def _ended(caller: Caller, called: Called) -> None:
 
 
 async def _one_call_of_a_call_id(kamailio: Proxy, called: Called) -> list[str]:
-    """Of four at once one is granted, though it repeats itself; another number beside it is not, and it ends as its own."""
+    """Of four at once one is granted, though it repeats itself; another number beside it is not."""
     async with plugged(Phone) as one, plugged(Phone) as two, plugged(Phone) as three, plugged(Phone) as four:
         callers = [Caller(kamailio, each, "twin", UK, f"t{n}") for n, each in enumerate((one, two, three, four))]
         answers = await asyncio.gather(*(each.dial(repeated=True) for each in callers))
@@ -192,6 +193,6 @@ async def _a_refused_call_and_its_next_leg(kamailio: Proxy, called: Called) -> l
         assert await leg.dial() == "200"
         assert called.heard("leg")["INVITE"] == 2
         await asyncio.sleep(TALK_SECONDS)
-        assert await asyncio.gather(busy.ask("BYE", 9), leg.ask("BYE", 7)) == ["200", "200"]
+        assert set(await asyncio.gather(busy.ask("BYE", 9), leg.ask("BYE", 7))) == {"200"}
         await asyncio.gather(_ended(busy, called), _ended(leg, called))
         return ["busy", "leg"]
