@@ -6,9 +6,11 @@ then never takes back what was told before.
 A grant that a report names must be one of this call id: a foreign one does not exist.
 """
 
+import asyncio
+import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from operator import attrgetter
 from typing import NamedTuple
@@ -36,7 +38,7 @@ from daemon.http_api.messages import (
     duration_us,
     instant,
 )
-from daemon.http_api.refusal import conflict, malformed, unknown
+from daemon.http_api.refusal import conflict, malformed, overloaded, unknown
 from daemon.http_api.replies import (
     EMPTY,
     call_reply,
@@ -55,6 +57,7 @@ from daemon.rating.bundle import Meter
 
 CLOCK_TOLERANCE_SECONDS = 60  # seconds; how far a client's clock and counts may be from ours (SPEC section 4)
 CLOCK_TOLERANCE_US = CLOCK_TOLERANCE_SECONDS * SECOND
+LISTINGS_MAX = 4  # lists of live calls that are made or waited for at once; one more is refused, and tried again
 LISTED_MAX = 10_000  # calls in one list; newest last, and what is beyond is not shown
 DIGEST_OCTETS = 16  # octets of a body's digest
 
@@ -75,6 +78,27 @@ class Said(NamedTuple):
     answered: bool | None = None  # None: not stated
 
 
+class Turns:
+    """Lets one at a time do what loads the store, and few wait for it."""
+
+    def __init__(self, at_once_max: int) -> None:
+        """Take how many may be there, the one at work included."""
+        self._left = at_once_max
+        self._turn = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        """Wait for a turn. Raises RequestRefused (503) where too many wait."""
+        if not self._left:
+            raise overloaded()
+        self._left -= 1
+        try:
+            async with self._turn:
+                yield
+        finally:
+            self._left += 1
+
+
 @dataclass(frozen=True, slots=True)
 class CallDesk:
     """Answers what switches ask and report. Raises RequestRefused and StoreError."""
@@ -83,6 +107,7 @@ class CallDesk:
     store: Store
     outside: Outside
     counters: Counters
+    lists: Turns = field(default_factory=lambda: Turns(LISTINGS_MAX))
 
     async def authorize(self, token: TokenSpec, body: bytes, *, explain: bool) -> bytes:
         """Answer one question; with ``explain`` nothing happens but the answer."""
@@ -216,11 +241,15 @@ class CallDesk:
         return reported.reply
 
     async def live(self, token: TokenSpec) -> list[LiveCall]:
-        """Return the open calls in which the token's tenant sells, oldest first."""
-        now = self.outside.now()
-        seen = [(call, level_of(call, token.tenant)) for call in await self.store.open_calls()]
-        listed = [live_call(call, place, now) for call, place in seen if place is not None]
-        return listed[-LISTED_MAX:]
+        """Return the newest open calls in which the token's tenant sells, oldest first. Raises RequestRefused (503).
+
+        One list is made at a time: each reads every open call, and many at once would keep those who ask waiting.
+        """
+        async with self.lists.taken():
+            now = self.outside.now()
+            seen = [(call, level_of(call, token.tenant)) for call in await self.store.open_calls()]
+            own = [(call, place) for call, place in seen if place is not None]
+            return [live_call(call, place, now) for call, place in own[-LISTED_MAX:]]
 
     async def cut(self, token: TokenSpec, call_id: str, grant_id: str) -> bytes:
         """Cut the open call of a call id, all its parts. Raises RequestRefused (404, or 409 where it is not one)."""

@@ -230,7 +230,7 @@ class Administration(Decks, Events, Vouchers):
         All or nothing. Raises Refused, DeckRefused.
         """
         specs, now = list(wanted), self._now()
-        change = DeckChange("replace", None, who, SCENARIO)
+        change = DeckChange("replace", None, who, SCENARIO, reason=reason)
         before = await self.configuration_but_accounts()
         after = objects.with_specs(before, (spec for spec in specs if not isinstance(spec, AccountSpec)))
         told, staged = await self._stated_decks(decks, after, change, now, dry_run)

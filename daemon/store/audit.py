@@ -1,8 +1,8 @@
 """Who changed what, when and why: every change by a person, of whatever kind, in one list.
 
 Changes of objects, of calls and hand-offs are notes of their own; money is told by the entry that moved it, units by
-the grant that gave them, so that no change is without its author. What the daemon's own rules did is in the ledger and
-the events; here it is where it changed an object.
+the grant that gave them, rates that a scenario file changed by the version of their deck, so that no change is without
+its author. What the daemon's own rules did is in the ledger and the events; here it is where it changed an object.
 """
 
 from typing import Any, NamedTuple
@@ -28,6 +28,12 @@ _GRANTS = (
     f" who, reason, units AS amount FROM unit_grant JOIN account ON account.number = account WHERE {_BY_A_PERSON}"
 )
 
+_DECKS = (
+    "SELECT version AS number, at, 'rate_table' AS kind, tenant, rate_table AS id, 'rates' AS act,"
+    " 'version ' || CAST(version AS TEXT) || ' (' || mode || ')' AS detail, who, reason, 0 AS amount"
+    " FROM deck_version WHERE is_published = 1 AND version > 1 AND source = 'scenario'"
+)
+
 
 class Wanted(NamedTuple):
     """Which changes are asked for; what is empty or None chooses none."""
@@ -50,7 +56,7 @@ def listed(link: Link, wanted: Wanted) -> list[dict[str, Any]]:
         conditions["who = ?"] = wanted.who
     chosen = " AND ".join(conditions)
     rows: list[Any] = []
-    for query in (_NOTES, _ENTRIES, _GRANTS):
+    for query in (_NOTES, _ENTRIES, _GRANTS, _DECKS):
         asked = f"SELECT * FROM ({query}) AS told WHERE {chosen} ORDER BY at DESC, number DESC LIMIT ?"
         rows += link.execute(asked, (*conditions.values(), wanted.limit)).fetchall()
     newest = sorted(rows, key=lambda row: row[1], reverse=True)[: wanted.limit]

@@ -49,6 +49,11 @@ _INDEXES = {
     SQLITE: "SELECT name FROM sqlite_master WHERE type = 'index'",
     POSTGRESQL: "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()",
 }
+_FOREIGN = {
+    SQLITE: "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name",
+    POSTGRESQL: "SELECT DISTINCT 'trigger', trigger_name FROM information_schema.triggers WHERE trigger_schema ="
+    " current_schema() UNION SELECT 'view', viewname FROM pg_views WHERE schemaname = current_schema() ORDER BY 2",
+}
 Look = Callable[[Link], Iterator[Finding]]
 ArchiveLook = Callable[[Link, ArchiveCheck], Iterator[Finding]]
 
@@ -110,9 +115,11 @@ def _file(connection: Link) -> Iterator[Finding]:
 
 def _schema(connection: Link) -> Iterator[Finding]:
     """The schema is this release's: its revision, its tables, and its unique keys."""
-    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    if found is None or found[0] != migrate.HEAD:
-        yield Finding("schema", "alembic_version", f"{found[0] if found else 'none'} is not {migrate.HEAD}")
+    found = [version for (version,) in connection.execute("SELECT version_num FROM alembic_version")]
+    if found != [migrate.HEAD]:
+        yield Finding("schema", "alembic_version", f"{', '.join(found) or 'none'} is not {migrate.HEAD}")
+    for kind, name in connection.execute(_FOREIGN[connection.dialect]):
+        yield Finding("schema", name, f"it is a {kind}, which no release makes: it acts on its own")
     query = _INDEXES[connection.dialect]
     known = {name for (name,) in connection.execute(query)}
     for table in metadata.sorted_tables:

@@ -27,8 +27,9 @@ INVARIANTS: Final = {
         "turn the setting on, and reload the server; what was committed meanwhile may have been lost in a crash",
     ),
     "schema": Invariant(
-        "the schema is this release's: its revision, and every index",
-        "run 'tollway db upgrade' where the revision is older; where an index is missing, go back to a backup",
+        "the schema is this release's: its one revision, every index, and no trigger or view",
+        "run 'tollway db upgrade' where the revision is older; where an index is missing, or something is there that"
+        " acts on its own, go back to a backup",
     ),
     "whole numbers": Invariant("no amount is anything but an integer of nano-units or of units", BACK),
     "standings": Invariant(

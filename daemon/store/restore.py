@@ -19,10 +19,14 @@ from daemon.store.backup import TOLD_MAX, new_file, without_password
 PIECE_OCTETS = 1 << 20  # copied at a time
 DUMP_BEGINS = b"PGDMP"  # how every dump of pg_dump's own format begins
 FILE_BEGINS = b"SQLite format 3\x00"
+# What no release makes: the engine would run a trigger, or read through a view, whenever the store is used.
+FOREIGN = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name"
 
 
 def restore(source: Path, url: str) -> None:
     """Make a copy the store of a URL. Raises StoreError, and StoreUnavailable where a server cannot be asked."""
+    if source.exists() and not source.is_file():
+        raise StoreError(f"{source} is no regular file, which every copy is")
     try:
         with source.open("rb") as copy:
             begins = copy.read(len(FILE_BEGINS))
@@ -62,9 +66,12 @@ def _look_through(path: Path, source: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(path)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            foreign = connection.execute(FOREIGN).fetchone()
             said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     except sqlite3.Error as error:
         raise StoreError(f"{source} is not whole: {error}; take another copy") from error
+    if foreign is not None:
+        raise StoreError(f"{source} has the {foreign[0]} {foreign[1]}, which no release makes: it would act on its own")
     if said != "ok":
         raise StoreError(f"{source} is not whole: {said}; take another copy")
     if "alembic_version" not in tables:

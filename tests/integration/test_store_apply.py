@@ -22,6 +22,7 @@ from daemon.kernel.instant import DAY, format_rfc3339
 from daemon.kernel.money import NANO, NANO_MAX
 from daemon.ledger.account import EntryKind
 from daemon.rating.deck import RateRow
+from daemon.store import audit
 from daemon.store.administration import KeyConflict
 from daemon.store.objects import ObjectChange, Refused, Spec
 from daemon.store.schema import metadata
@@ -166,6 +167,17 @@ async def test_a_catalog_is_built_anew_only_where_a_deck_changed(tmp_path: Path)
         await world.store.apply(SCENARIO, {RETAIL: deck("prefix,rate\n44,0.70\n")}, who="clerk")
         await world.load()
         assert [key for key in before.tables if world.catalog().tables[key] is not before.tables[key]] == [RETAIL]
+
+
+async def test_a_deck_that_a_file_changed_is_on_record_with_its_author(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        dearer = {RETAIL: deck("prefix,rate\n44,0.70\n")}
+        await world.store.apply(SCENARIO, dearer, who="clerk", reason="dearer by contract")
+        wanted = audit.Wanted(kind="rate_table", key=RETAIL)
+        listed = await world.store.reading(lambda link: audit.listed(link, wanted))
+        (told,) = [change for change in listed if change["act"] == "rates"]
+        assert (told["detail"], told["who"]) == ("version 2 (replace)", "clerk")
+        assert told["reason"] == "dearer by contract"
 
 
 async def test_a_table_without_a_deck_prices_nothing(tmp_path: Path) -> None:

@@ -150,6 +150,14 @@ def test_a_restore_replaces_nothing_and_refuses_what_is_no_whole_store(tmp_path:
         with pytest.raises(StoreError, match=why):
             restore(tmp_path / name, target)
         assert not list((tmp_path / "new").iterdir()), name
+    with sqlite3.connect(tmp_path / "t.db") as connection:
+        connection.execute("CREATE VIEW seen AS SELECT 1")
+    connection.close()
+    with pytest.raises(StoreError, match="has the view seen, which no release makes"):
+        restore(tmp_path / "t.db", target)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StoreError, match="is no regular file"):
+        restore(tmp_path / "pipe", target)
     for there in ("store.db", "store.db-wal", "store.db-shm"):
         (tmp_path / "new" / there).write_text("the only other copy")
         with pytest.raises(StoreError, match="move the store away"):
