@@ -147,6 +147,11 @@ async def test_what_is_handed_off_is_what_was_charged(lived_in: Path, statement:
     assert {invariant for invariant, _subject in found} == {"records"}, found
 
 
+async def test_a_record_of_another_time_than_its_entries(lived_in: Path) -> None:
+    found = await broken(lived_in, "UPDATE record SET settled_at = settled_at + 1 WHERE grant_id = 'g1'")
+    assert {invariant for invariant, _subject in found} == {"records", "entries"}
+
+
 @pytest.mark.parametrize("column", ["requested_at = requested_at + 1", "switch = 'other'", "due_at = due_at + 1"])
 async def test_a_column_of_a_call_that_its_body_does_not_say(lived_in: Path, column: str) -> None:
     found = await broken(lived_in, f"UPDATE call SET {column} WHERE grant_id = 'g1'")

@@ -696,9 +696,3 @@ def test_faults_of_a_deck_have_its_name_and_lines(tmp_path: Path, deck: str, lin
     scenario, problems = read(tmp_path, BASE, deck)
     assert scenario is None
     assert (problems[0].file, problems[0].line, problems[0].key) == (str(tmp_path / "voice.csv"), line, column)
-
-
-def test_a_deck_that_two_tables_name_is_told_of_once(tmp_path: Path) -> None:
-    more = '\n[[rate_table]]\nid = "other"\ntenant = "main"\ncurrency = "USD"\ndeck = "voice.csv"\n'
-    assert len(read(tmp_path, BASE + more, "prefix,rate\n44,x\n")[1]) == 1
-    assert set(good(tmp_path, BASE + more).decks) == {Key("main", "voice"), Key("main", "other")}
